@@ -112,7 +112,7 @@ if TYPE_CHECKING:
         HttpResponse as HttpResponse,
         Transport as Transport,
     )
-    from ._transport.transport import RequestsTransport as RequestsTransport
+    from ._transport.transport import HttpTransport as HttpTransport
     from ._types.event import Event as Event
     from ._types.fields import GrantSchema as GrantSchema, Scope as Scope, Text as Text
     from ._types.freshness import Freshness as Freshness
@@ -221,7 +221,7 @@ __getattr__, __dir__ = lazy(
         "._requests.provider": "Provider",
         "._transport.deadline": "Deadline",
         "._transport.http": "HttpRequest HttpResponse Transport",
-        "._transport.transport": "RequestsTransport",
+        "._transport.transport": "HttpTransport",
         "._types.event": "Event",
         "._types.freshness": "Freshness",
         "._types.fields": "GrantSchema Scope Text",

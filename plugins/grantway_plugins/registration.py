@@ -88,10 +88,10 @@ def registered_client(
     }
     if transport is None:
         from grantway._transport.transport import (  # noqa: PLC0415 - slow to load
-            RequestsTransport,
+            HttpTransport,
         )
 
-        transport = RequestsTransport.within(timeout)
+        transport = HttpTransport.within(timeout)
     made = Registrations(store, f"client registration {fingerprint(facts)}").obtain(
         provider,
         transport,

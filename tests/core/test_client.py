@@ -12,12 +12,12 @@ import grantway
 from grantway._exceptions import ConfigurationError, RequestInvalidError
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest, HttpResponse
-from grantway._transport.transport import RequestsTransport
+from grantway._transport.transport import HttpTransport
 
 
 def test_rejects_a_timeout_shorter_than_one_attempt() -> None:
     provider = grantway.Provider(token_endpoint="http://127.0.0.1:9/token")
-    transport = RequestsTransport(connect_timeout=2, read_timeout=3)
+    transport = HttpTransport(connect_timeout=2, read_timeout=3)
     with pytest.raises(ConfigurationError, match=r"timeout: 4 s .* less than the 5 s") as refused:
         grantway.Client(provider, client_id="a", transport=transport, timeout=4)
     assert list(refused.value.errors) == ["timeout"]
@@ -29,7 +29,7 @@ def test_rejects_a_timeout_shorter_than_one_attempt() -> None:
 
 @pytest.mark.parametrize("timeout", [0.5, 4, 30, 300])
 def test_the_default_transport_fits_into_the_timeout(timeout: float) -> None:
-    assert RequestsTransport.within(timeout).attempt_seconds <= timeout
+    assert HttpTransport.within(timeout).attempt_seconds <= timeout
 
 
 @pytest.mark.parametrize("extra", ["audience", [("audience", "api")], {1: "api"}])

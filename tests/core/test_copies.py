@@ -22,9 +22,9 @@ from grantway import (
     Freshness,
     Grant,
     GrantSchema,
+    HttpTransport,
     Provider,
     RequestShape,
-    RequestsTransport,
     ResponseShape,
     RetryPolicy,
     Token,
@@ -92,7 +92,7 @@ def shared(client: Client, folder: Path) -> list[Any]:
         client,
         client.credential(grant_type="client_credentials"),
         client.credential_pool(grant_type="client_credentials"),
-        RequestsTransport(),
+        HttpTransport(),
         MemoryStore(),
         FileStore(folder),
         AwsCliStore(folder),
@@ -129,7 +129,7 @@ class MoreThanAClient(Client):
     [
         (lambda: Client(PROVIDER, client_id="c", client_secret=SECRET), "holds a client secret"),
         (
-            lambda: Client(PROVIDER, client_id="c", transport=RequestsTransport()),
+            lambda: Client(PROVIDER, client_id="c", transport=HttpTransport()),
             "was given a transport",
         ),
         (
@@ -142,7 +142,7 @@ class MoreThanAClient(Client):
         ),
         (lambda: MoreThanAClient(PROVIDER, client_id="c"), "an instance of a subclass"),
         (MemoryStore, "store that processes share"),
-        (lambda: RequestsTransport(proxies={"https": f"http://u:{SECRET}@p"}), "connections"),
+        (lambda: HttpTransport(proxies={"https": f"http://u:{SECRET}@p"}), "connections"),
         (default_registry, "loaded plugins"),
         (
             lambda: Client(PROVIDER, client_id="c").credential_pool(

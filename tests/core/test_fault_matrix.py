@@ -30,7 +30,7 @@ from grantway._exceptions import (
 )
 from grantway._plugins.registry import Registry, build_registry
 from grantway._requests.retry import RetryPolicy
-from grantway._transport.transport import RequestsTransport
+from grantway._transport.transport import HttpTransport
 from grantway._wire.dialect import RFC6749, Dialect
 from grantway_grants.device_code import DeviceAuthorization, DeviceFlow
 from tests import faults
@@ -198,9 +198,7 @@ class Caller:
 def calling(registry: Registry, grant: str, fault: str, there: Scene) -> Iterator[Caller]:
     case = GRANTS[grant]
     slow = FAULTS[fault].slow
-    transport = RequestsTransport(
-        connect_timeout=0.3 if slow else 5, read_timeout=0.25 if slow else 10
-    )
+    transport = HttpTransport(connect_timeout=0.3 if slow else 5, read_timeout=0.25 if slow else 10)
     client = Client(
         Provider(token_endpoint=there.token_endpoint, dialect=case.dialect),
         client_id="client",

@@ -17,8 +17,8 @@ from grantway import (
     Client,
     ConfigurationError,
     ConnectionFailedError,
+    HttpTransport,
     Provider,
-    RequestsTransport,
 )
 from grantway._transport import network as networks
 from grantway._transport.network import CA_VARIABLES, PROXY_VARIABLES, Network
@@ -62,7 +62,7 @@ def server(identity: Identity) -> Iterator[FaultServer]:
 
 def ask(server: FaultServer, **options: Any) -> str:
     """Request a token with a transport with these options."""
-    transport = RequestsTransport(connect_timeout=5, read_timeout=5, **options)
+    transport = HttpTransport(connect_timeout=5, read_timeout=5, **options)
     with Client(
         Provider(f"{server.url}/token"), client_id="me", transport=transport, timeout=20
     ) as client:
@@ -173,15 +173,15 @@ def test_an_invalid_bundle_names_its_setting(
         monkeypatch.setenv(variable, str(path))
     name = variable or "ca_bundle"
     with pytest.raises(ConfigurationError, match=rf"^{name}: {path} cannot be used as") as refused:
-        RequestsTransport(**options)  # type: ignore[arg-type]
+        HttpTransport(**options)  # type: ignore[arg-type]
     assert list(refused.value.errors) == [name]
-    RequestsTransport(trust_env=False).close()
+    HttpTransport(trust_env=False).close()
 
 
 @pytest.mark.parametrize("value", ["", False, True, 5])
 def test_a_bundle_is_a_path(value: Any) -> None:
     with pytest.raises(ConfigurationError, match="ca_bundle: must be a path"):
-        RequestsTransport(ca_bundle=value)
+        HttpTransport(ca_bundle=value)
 
 
 # --- Client certificates -----------------------------------------------------------------------
@@ -207,10 +207,10 @@ def test_accepts_a_key_with_a_password(
     given = {"ca_bundle": authority.certificate, "client_certificate": certificate}
     assert ask(strict, **given, client_key_password=MARK) == "at-1"
     with pytest.raises(ConfigurationError, match=r"^client_key_password: is needed") as refused:
-        RequestsTransport(client_certificate=certificate)
+        HttpTransport(client_certificate=certificate)
     assert list(refused.value.errors) == ["client_key_password"]
     with pytest.raises(ConfigurationError, match=r"^client_key_password: does not open") as refused:
-        RequestsTransport(client_certificate=certificate, client_key_password=f"{MARK}x")
+        HttpTransport(client_certificate=certificate, client_key_password=f"{MARK}x")
     assert MARK not in str(refused.value)
     assert MARK not in repr(vars(Network(client_certificate=certificate, client_key_password=MARK)))
 
@@ -226,10 +226,10 @@ def test_an_invalid_client_certificate_names_its_setting(
         (mine.certificate, "client_certificate", "and its key cannot be used"),
     ):
         with pytest.raises(ConfigurationError, match=f"^{name}: .*{says}") as refused:
-            RequestsTransport(client_certificate=certificate)
+            HttpTransport(client_certificate=certificate)
         assert list(refused.value.errors) == [name]
     with pytest.raises(ConfigurationError, match="client_key_password: needs client_certificate"):
-        RequestsTransport(client_key_password=MARK)
+        HttpTransport(client_key_password=MARK)
 
 
 # --- Proxies -----------------------------------------------------------------------------------
@@ -362,13 +362,13 @@ def test_socks_without_its_library_names_the_setting(
     monkeypatch.setattr(networks, "find_spec", lambda _name: None)
     address = f"{scheme}://me:{MARK}@proxy:1080"
     with pytest.raises(ConfigurationError, match=rf"^proxies: {scheme}://\*\*\*@proxy:1080 needs"):
-        RequestsTransport(proxies=address)
+        HttpTransport(proxies=address)
     monkeypatch.setenv("ALL_PROXY", address)
     with pytest.raises(ConfigurationError, match=r"^ALL_PROXY: .* pip install PySocks") as refused:
-        RequestsTransport()
+        HttpTransport()
     assert MARK not in str(refused.value)
     monkeypatch.setenv("NO_PROXY", "*")
-    RequestsTransport().close()
+    HttpTransport().close()
 
 
 @pytest.mark.parametrize(
@@ -376,7 +376,7 @@ def test_socks_without_its_library_names_the_setting(
 )
 def test_an_invalid_proxy_address_names_the_setting(address: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^proxies: must be") as refused:
-        RequestsTransport(proxies={"https": address})
+        HttpTransport(proxies={"https": address})
     assert list(refused.value.errors) == ["proxies"]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from grantway import Client, CredentialPool, Freshness, Provider, RetryPolicy, Token
 from grantway._exceptions import ConfigurationError
-from grantway._transport.transport import RequestsTransport
+from grantway._transport.transport import HttpTransport
 from grantway._types.fields import Text
 from grantway._types.quantity import check_count, check_seconds, check_share, check_wait
 from grantway._wire.dialect import Dialect
@@ -52,9 +52,9 @@ ARGUMENTS: list[tuple[Callable[..., object], str]] = [
     (ask, "timeout"),
     (lambda **options: client().call("revocation", **options), "timeout"),
     (lambda **options: Provider.discover("https://login.example.com", **options), "timeout"),
-    (RequestsTransport.within, "timeout"),
-    (RequestsTransport, "connect_timeout"),
-    (RequestsTransport, "read_timeout"),
+    (HttpTransport.within, "timeout"),
+    (HttpTransport, "connect_timeout"),
+    (HttpTransport, "read_timeout"),
     (RetryPolicy, "base"),
     (RetryPolicy, "longest"),
     (RetryPolicy, "retry_after_cap"),
@@ -70,8 +70,8 @@ ARGUMENTS: list[tuple[Callable[..., object], str]] = [
 COUNTS: list[tuple[Callable[..., object], str]] = [
     (ask, "attempts"),
     (RetryPolicy, "attempts"),
-    (RequestsTransport, "max_response"),
-    (RequestsTransport, "pool_size"),
+    (HttpTransport, "max_response"),
+    (HttpTransport, "pool_size"),
     (lambda **options: CredentialPool(lambda _name: credential(), **options), "entries"),
     (lambda **options: Text(example="x", **options), "minimum"),
     (lambda **options: Text(example="x", **options), "maximum"),

@@ -13,10 +13,10 @@ import pytest
 from grantway import (
     Client,
     GrantwayError,
+    HttpTransport,
     InvalidGrantException,
     OutcomeUnknownError,
     Provider,
-    RequestsTransport,
     ResponseInvalidError,
     ResponseTooLargeError,
     RetryPolicy,
@@ -270,7 +270,7 @@ BOMBS: dict[str, tuple[str, bytes]] = {
 
 @pytest.mark.parametrize(("coding", "body"), BOMBS.values(), ids=BOMBS)
 def test_limits_the_size_of_a_decompressed_response(coding: str, body: bytes) -> None:
-    transport = RequestsTransport()
+    transport = HttpTransport()
     with pytest.raises(ResponseTooLargeError, match="1048576 bytes") as caught:
         ask(answer(body, Content_Encoding=coding), transport=transport)
     assert caught.value.evidence.status == 200

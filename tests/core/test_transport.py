@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
@@ -20,8 +21,8 @@ from grantway._exceptions import (
     TransportError,
 )
 from grantway._transport.deadline import Deadline
-from grantway._transport.http import HttpRequest
-from grantway._transport.transport import MAX_RESPONSE, RequestsTransport
+from grantway._transport.http import HttpRequest, HttpResponse
+from grantway._transport.transport import MAX_RESPONSE, HttpTransport
 from tests import faults
 from tests.faults import Act, FaultServer
 from tests.waiting import PATIENCE
@@ -29,9 +30,34 @@ from tests.waiting import PATIENCE
 SECRET = "rt-very-secret-0123456789"
 
 
+class LoopTransport(HttpTransport):
+    """A transport that sends in an event loop, which each thread keeps."""
+
+    loops = threading.local()
+
+    def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
+        if not hasattr(self.loops, "runner"):
+            self.loops.runner = asyncio.Runner()
+        response: HttpResponse = self.loops.runner.run(self.send_async(request, deadline))
+        return response
+
+    @classmethod
+    def close_loop(cls) -> None:
+        """Close the loop of this thread."""
+        if hasattr(cls.loops, "runner"):
+            cls.loops.runner.close()
+            del cls.loops.runner
+
+
+@pytest.fixture(params=[HttpTransport, LoopTransport], ids=["blocking", "asyncio"])
+def kind(request: pytest.FixtureRequest) -> Iterator[type[HttpTransport]]:
+    yield request.param
+    LoopTransport.close_loop()
+
+
 @pytest.fixture
-def transport() -> Iterator[RequestsTransport]:
-    sender = RequestsTransport(connect_timeout=2, read_timeout=0.4)
+def transport(kind: type[HttpTransport]) -> Iterator[HttpTransport]:
+    sender = kind(connect_timeout=2, read_timeout=0.4)
     yield sender
     sender.close()
 
@@ -40,7 +66,7 @@ def post(url: str) -> HttpRequest:
     return HttpRequest("POST", f"{url}/token", {"X-Test": "1"}, b"refresh_token=" + SECRET.encode())
 
 
-def test_returns_the_whole_response(transport: RequestsTransport) -> None:
+def test_returns_the_whole_response(transport: HttpTransport) -> None:
     with FaultServer(faults.respond(418, b"short", {"X-One": "1"})) as server:
         got = transport.send(post(server.url), Deadline(5))
     assert (got.status, got.body, got.headers["x-one"]) == (418, b"short", "1")
@@ -51,25 +77,25 @@ def test_returns_the_whole_response(transport: RequestsTransport) -> None:
     assert seen.headers["user-agent"].startswith("grantway/")
 
 
-def test_reuses_connections(transport: RequestsTransport) -> None:
+def test_reuses_connections(transport: HttpTransport) -> None:
     with FaultServer(faults.respond()) as server:
         for _ in range(3):
             transport.send(post(server.url), Deadline(5))
     assert (len(server.requests), server.connections) == (3, 1)
 
 
-def test_sends_nothing_over_a_rejected_connection(transport: RequestsTransport) -> None:
+def test_sends_nothing_over_a_rejected_connection(transport: HttpTransport) -> None:
     with pytest.raises(ConnectionFailedError, match="Nothing was sent") as caught:
         transport.send(post(f"http://127.0.0.1:{faults.free_port()}"), Deadline(5))
     assert caught.value.__context__ is None
 
 
-def test_sends_nothing_to_an_unknown_host(transport: RequestsTransport) -> None:
+def test_sends_nothing_to_an_unknown_host(transport: HttpTransport) -> None:
     with pytest.raises(ConnectionFailedError):
         transport.send(post("https://does-not-exist.invalid"), Deadline(5))
 
 
-def test_a_passed_deadline_sends_nothing(transport: RequestsTransport) -> None:
+def test_a_passed_deadline_sends_nothing(transport: HttpTransport) -> None:
     with FaultServer(faults.respond()) as server, pytest.raises(ConnectionFailedError):
         transport.send(post(server.url), Deadline(-1))
     assert server.connections == 0
@@ -100,9 +126,7 @@ def test_a_passed_deadline_sends_nothing(transport: RequestsTransport) -> None:
         ),
     ],
 )
-def test_the_outcome_is_unknown_after_the_body_was_sent(
-    transport: RequestsTransport, act: Act
-) -> None:
+def test_the_outcome_is_unknown_after_the_body_was_sent(transport: HttpTransport, act: Act) -> None:
     with (
         FaultServer(act, faults.respond()) as server,
         pytest.raises(OutcomeUnknownError, match="may have processed it") as caught,
@@ -121,7 +145,7 @@ def test_the_outcome_is_unknown_after_the_body_was_sent(
 
 
 def test_an_early_reset_has_a_definite_error_and_is_sent_once(
-    transport: RequestsTransport,
+    transport: HttpTransport,
 ) -> None:
     # The reset may arrive before or after the body was sent, so either error is correct.
     with (
@@ -132,27 +156,27 @@ def test_an_early_reset_has_a_definite_error_and_is_sent_once(
     assert (server.connections, server.requests) == (1, [])
 
 
-def test_keeps_the_status_of_a_truncated_response(transport: RequestsTransport) -> None:
+def test_keeps_the_status_of_a_truncated_response(transport: HttpTransport) -> None:
     with FaultServer(faults.stall_body) as server, pytest.raises(OutcomeUnknownError) as caught:
         transport.send(post(server.url), Deadline(5))
     assert caught.value.evidence.status == 200
 
 
 @pytest.mark.parametrize("act", [faults.drip_head, faults.drip_body], ids=["head", "body"])
-def test_a_slow_response_ends_at_the_deadline(transport: RequestsTransport, act: Act) -> None:
+def test_a_slow_response_ends_at_the_deadline(transport: HttpTransport, act: Act) -> None:
     began = time.monotonic()
     with FaultServer(act) as server, pytest.raises(OutcomeUnknownError, match="timed out"):
         transport.send(post(server.url), Deadline(1))
     assert 0.9 <= time.monotonic() - began < PATIENCE
 
 
-def test_reads_an_endless_response_only_up_to_the_limit(transport: RequestsTransport) -> None:
+def test_reads_an_endless_response_only_up_to_the_limit(transport: HttpTransport) -> None:
     with FaultServer(faults.endless) as server, pytest.raises(ResponseTooLargeError) as caught:
         transport.send(post(server.url), Deadline(10))
     assert caught.value.evidence.status == 200
 
 
-def test_the_limit_is_one_mebibyte(transport: RequestsTransport) -> None:
+def test_the_limit_is_one_mebibyte(transport: HttpTransport) -> None:
     with FaultServer(
         faults.respond(200, b"x" * MAX_RESPONSE), faults.respond(200, b"x" * (MAX_RESPONSE + 1))
     ) as server:
@@ -162,7 +186,7 @@ def test_the_limit_is_one_mebibyte(transport: RequestsTransport) -> None:
 
 
 def test_a_keep_alive_connection_that_the_server_closed_is_replaced(
-    transport: RequestsTransport,
+    transport: HttpTransport,
 ) -> None:
     with FaultServer(faults.close_after(faults.respond()), faults.respond()) as server:
         transport.send(post(server.url), Deadline(5))
@@ -172,7 +196,7 @@ def test_a_keep_alive_connection_that_the_server_closed_is_replaced(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_does_not_follow_redirects(transport: RequestsTransport, status: int) -> None:
+def test_does_not_follow_redirects(transport: HttpTransport, status: int) -> None:
     with FaultServer(faults.respond()) as other:
         where = f"{other.url}/elsewhere?code=abc&token=def"
         with (
@@ -193,7 +217,7 @@ def test_does_not_follow_redirects(transport: RequestsTransport, status: int) ->
     "location",
     ["http://[broken", "http://host:port/x", "//user:pw@host/x", "", "x\x1b[31my", "/token/"],
 )
-def test_any_redirect_raises_one_error(transport: RequestsTransport, location: str) -> None:
+def test_any_redirect_raises_one_error(transport: HttpTransport, location: str) -> None:
     with (
         FaultServer(faults.respond(307, b"", {"Location": location})) as server,
         pytest.raises(RedirectRefusedError) as caught,
@@ -203,7 +227,7 @@ def test_any_redirect_raises_one_error(transport: RequestsTransport, location: s
     assert str(caught.value).isprintable()
 
 
-def test_sends_nothing_over_tls_to_a_plain_port(transport: RequestsTransport) -> None:
+def test_sends_nothing_over_tls_to_a_plain_port(transport: HttpTransport) -> None:
     with FaultServer(faults.raw(b"HTTP/1.1 400 Bad\r\n\r\n")) as server:
         url = server.url.replace("http://", "https://")
         # The server treats the handshake as an incomplete request.
@@ -213,7 +237,7 @@ def test_sends_nothing_over_tls_to_a_plain_port(transport: RequestsTransport) ->
 
 
 def test_sends_nothing_to_a_server_with_an_untrusted_certificate(
-    transport: RequestsTransport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    transport: HttpTransport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context, trusted = faults.certificate(tmp_path)
     # requests would use these variables, but the transport must ignore them.
@@ -227,9 +251,9 @@ def test_sends_nothing_to_a_server_with_an_untrusted_certificate(
     assert server.requests == []
 
 
-def test_accepts_a_trusted_certificate(tmp_path: Path) -> None:
+def test_accepts_a_trusted_certificate(kind: type[HttpTransport], tmp_path: Path) -> None:
     context, trusted = faults.certificate(tmp_path)
-    sender = RequestsTransport(ca_bundle=trusted)
+    sender = kind(ca_bundle=trusted)
     with FaultServer(faults.respond(), tls=context) as server:
         assert sender.send(post(server.url), Deadline(5)).status == 200
         assert sender.send(post(server.url), Deadline(5)).status == 200
@@ -238,7 +262,7 @@ def test_accepts_a_trusted_certificate(tmp_path: Path) -> None:
 
 
 def test_plain_http_to_a_tls_port_has_an_unknown_outcome(
-    transport: RequestsTransport, tmp_path: Path
+    transport: HttpTransport, tmp_path: Path
 ) -> None:
     context, _ = faults.certificate(tmp_path)
     with FaultServer(faults.respond(), tls=context) as server:
@@ -250,7 +274,7 @@ def test_plain_http_to_a_tls_port_has_an_unknown_outcome(
 
 
 def test_the_environment_sets_no_proxy(
-    transport: RequestsTransport, monkeypatch: pytest.MonkeyPatch
+    transport: HttpTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{faults.free_port()}")
@@ -261,17 +285,17 @@ def test_the_environment_sets_no_proxy(
     assert "HTTP_PROXY" in os.environ
 
 
-def test_uses_a_configured_proxy() -> None:
+def test_uses_a_configured_proxy(kind: type[HttpTransport]) -> None:
     with FaultServer(faults.respond()) as proxy:
-        sender = RequestsTransport(proxies={"http": proxy.url})
+        sender = kind(proxies={"http": proxy.url})
         assert sender.send(post("http://localhost:9"), Deadline(5)).status == 200
         sender.close()
     assert proxy.requests[0].target == "http://localhost:9/token"
 
 
-def test_sends_nothing_through_a_proxy_that_rejects_the_tunnel() -> None:
+def test_sends_nothing_through_a_proxy_that_rejects_the_tunnel(kind: type[HttpTransport]) -> None:
     with FaultServer(faults.raw(faults.message(502, b"no"))) as proxy:
-        sender = RequestsTransport(proxies={"https": proxy.url})
+        sender = kind(proxies={"https": proxy.url})
         for _ in range(2):
             with pytest.raises(ConnectionFailedError):
                 sender.send(post("https://localhost:9"), Deadline(5))
@@ -279,7 +303,7 @@ def test_sends_nothing_through_a_proxy_that_rejects_the_tunnel() -> None:
     assert {seen.method for seen in proxy.requests} == {"CONNECT"}
 
 
-def test_threads_share_one_transport(transport: RequestsTransport) -> None:
+def test_threads_share_one_transport(transport: HttpTransport) -> None:
     failures: list[BaseException] = []
 
     def work() -> None:
@@ -288,6 +312,8 @@ def test_threads_share_one_transport(transport: RequestsTransport) -> None:
                 assert transport.send(post(server.url), Deadline(10)).status == 200
         except BaseException as error:  # noqa: BLE001 - shown by the assertion below
             failures.append(error)
+        finally:
+            LoopTransport.close_loop()
 
     with FaultServer(faults.respond()) as server:
         threads = [threading.Thread(target=work) for _ in range(8)]
@@ -304,7 +330,7 @@ def test_threads_share_one_transport(transport: RequestsTransport) -> None:
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "5", None])
 def test_names_an_invalid_limit(name: str, value: object) -> None:
     with pytest.raises(ConfigurationError, match=name):
-        RequestsTransport(**{name: value})  # type: ignore[arg-type]
+        HttpTransport(**{name: value})  # type: ignore[arg-type]
 
 
 def test_every_failure_is_a_transport_error() -> None:
@@ -317,7 +343,7 @@ def test_every_failure_is_a_transport_error() -> None:
     assert all(issubclass(kind, TransportError) for kind in kinds)
 
 
-def test_reaches_more_hosts_than_pools_and_works_after_close(transport: RequestsTransport) -> None:
+def test_reaches_more_hosts_than_pools_and_works_after_close(transport: HttpTransport) -> None:
     with ExitStack() as stack:
         servers = [stack.enter_context(FaultServer(faults.respond())) for _ in range(18)]
         for _ in range(2):

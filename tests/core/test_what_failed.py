@@ -9,13 +9,13 @@ import pytest
 from grantway._exceptions import ConnectionFailedError, OutcomeUnknownError, TransportError
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest
-from grantway._transport.transport import RequestsTransport
+from grantway._transport.transport import HttpTransport
 from tests import faults
 from tests.faults import Act, FaultServer
 
 
-def failure(url: str, transport: RequestsTransport | None = None) -> TransportError:
-    transport = transport or RequestsTransport(read_timeout=0.2)
+def failure(url: str, transport: HttpTransport | None = None) -> TransportError:
+    transport = transport or HttpTransport(read_timeout=0.2)
     with pytest.raises(TransportError) as caught:
         transport.send(HttpRequest("POST", url, {}, b"{}"), Deadline(10))
     transport.close()
@@ -42,7 +42,7 @@ def test_states_that_a_connection_was_rejected() -> None:
 
 def test_states_that_a_proxy_is_unreachable() -> None:
     proxy = f"http://127.0.0.1:{faults.free_port()}"
-    assert failure("https://x.test", RequestsTransport(proxies={"https": proxy})).failed == "proxy"
+    assert failure("https://x.test", HttpTransport(proxies={"https": proxy})).failed == "proxy"
 
 
 def test_states_that_a_certificate_is_untrusted(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_states_that_a_certificate_is_untrusted(tmp_path: Path) -> None:
 
 
 def test_states_that_the_deadline_passed_before_sending() -> None:
-    transport = RequestsTransport()
+    transport = HttpTransport()
     with pytest.raises(ConnectionFailedError) as caught:
         transport.send(HttpRequest("POST", "http://127.0.0.1:1", {}, b"{}"), Deadline(-1))
     assert caught.value.failed == "timeout"

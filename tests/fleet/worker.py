@@ -25,7 +25,7 @@ from grantway import Client, Provider, RetryPolicy, Token  # noqa: E402 - after 
 from grantway._exceptions import GrantwayError  # noqa: E402
 from grantway._transport.deadline import Deadline  # noqa: E402
 from grantway._transport.http import HttpRequest, HttpResponse  # noqa: E402
-from grantway._transport.transport import RequestsTransport  # noqa: E402
+from grantway._transport.transport import HttpTransport  # noqa: E402
 from grantway_plugins.stores._plugin import grantway_register_stores  # noqa: E402
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class Worker:
             sys.stdin.readline()  # the main thread waits for this thread and does not read
 
 
-class _Stopping(RequestsTransport):
+class _Stopping(HttpTransport):
     """A transport that stops before sending a request and after receiving the response."""
 
     def __init__(self, stop: Any) -> None:

@@ -55,7 +55,7 @@ class Server:
             self.provider,
             client_id=self.clients[name]["client_id"],
             auth=auth,
-            transport=grantway.RequestsTransport(
+            transport=grantway.HttpTransport(
                 ca_bundle=self.authority.certificate,
                 client_certificate=certificate.paths if certificate else None,
             ),

@@ -56,7 +56,7 @@ class Client:
         grants: Additional grants for this client alone.
         middleware: Runs around every call of this client, inside the middleware of the registry's
             plugins. It sees grantway's errors, and each call once, however often it is retried.
-        transport: Sends the requests; by default a new ``RequestsTransport``.
+        transport: Sends the requests; by default a new ``HttpTransport``.
         retry: When to retry.
         timeout: Longest duration of a call in seconds, including retries and waits.
 
@@ -90,10 +90,10 @@ class Client:
         self._given_transport = transport is not None
         if transport is None:
             from grantway._transport.transport import (  # noqa: PLC0415 - only where it is needed
-                RequestsTransport,
+                HttpTransport,
             )
 
-            transport = RequestsTransport.within(timeout)
+            transport = HttpTransport.within(timeout)
         elif (least := getattr(transport, "attempt_seconds", 0.0)) > timeout:
             raise ConfigurationError(
                 f"timeout: {timeout:g} s for a call is less than the {least:g} s for one attempt "

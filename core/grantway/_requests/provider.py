@@ -117,7 +117,7 @@ class Provider(Value):
                 ``Provider.issuer`` unless it has such a placeholder. By default it must equal
                 ``issuer`` (RFC 8414 section 3.3).
             timeout: Seconds for all attempts.
-            transport: Sends the requests; by default a new ``RequestsTransport``.
+            transport: Sends the requests; by default a new ``HttpTransport``.
 
         Raises:
             InsecureEndpointError: an https issuer publishes a plain http endpoint.
@@ -141,10 +141,10 @@ class Provider(Value):
             )
         if transport is None:
             from grantway._transport.transport import (  # noqa: PLC0415 - requests loads when needed
-                RequestsTransport,
+                HttpTransport,
             )
 
-            own = RequestsTransport()
+            own = HttpTransport()
             try:
                 found = read_metadata(issuer, expected, own, Deadline(timeout))
             finally:

@@ -1,197 +1,134 @@
-"""Connections that keep a deadline and record how far a request got."""
+"""Idle connections for the next requests: of threads, and of each event loop."""
 
 from __future__ import annotations
 
-import http.client
-import io
-import socket
+import os
 import threading
-from dataclasses import dataclass
-from typing import Any, cast
-from urllib.parse import urlsplit
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from .stream import Stream
 
-from .deadline import Deadline
+if TYPE_CHECKING:
+    import asyncio
 
-#: Minimum socket timeout in seconds; zero would make the socket non-blocking.
-_LEAST = 0.001
+#: Maximum number of servers with idle connections.
+_MOST_SERVERS = 16
 
 
-@dataclass(slots=True)
-class Sending:
-    """The state of the request that this thread is sending.
+class IdleConnections:
+    """Idle connections, the latest first. Thread-safe.
 
-    Attributes:
-        deadline: The deadline of the call.
-        read_timeout: Seconds for each read.
-        body_sent: Whether any of the body was passed to the socket.
-        closed: Whether the server closed the connection.
-        status: The HTTP status, once received.
+    Args:
+        most: Maximum number for each server.
     """
 
-    deadline: Deadline
-    read_timeout: float
-    body_sent: bool = False
-    closed: bool = False
-    status: int | None = None
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._by_key: dict[Hashable, list[Stream]] = {}
+        self._closed = False
 
+    def take(self, key: Hashable) -> Stream | None:
+        """Return an open connection and remove it, or return None."""
+        while True:
+            with self._lock:
+                streams = self._by_key.get(key)
+                if not streams:
+                    return None
+                stream = streams.pop()
+            if stream.is_idle():
+                return stream
+            stream.close()
 
-class _Current(threading.local):
-    sending: Sending | None = None
-
-
-current = _Current()
-
-
-class _BoundedRaw(io.RawIOBase):
-    """A socket reader whose reads stop at the deadline."""
-
-    def __init__(self, sock: socket.socket, sending: Sending) -> None:
-        super().__init__()
-        self._sock = sock
-        self._raw = sock.makefile("rb", buffering=0)
-        self._sending = sending
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        sending = self._sending
-        remaining = sending.deadline.remaining()
-        if remaining <= 0:
-            raise TimeoutError("the deadline of the call has passed")
-        self._sock.settimeout(max(_LEAST, min(sending.read_timeout, remaining)))
-        count = cast("io.RawIOBase", self._raw).readinto(buffer)
-        sending.closed = count == 0
-        return count
+    def put(self, key: Hashable, stream: Stream) -> None:
+        """Keep a connection for the next request, or close it."""
+        surplus = [stream]
+        with self._lock:
+            if not self._closed:
+                streams = self._by_key.get(key)
+                if streams is None:
+                    if len(self._by_key) >= _MOST_SERVERS:
+                        surplus += self._by_key.pop(next(iter(self._by_key)))
+                    streams = self._by_key[key] = []
+                if len(streams) < self._most:
+                    streams.append(stream)
+                    del surplus[0]
+        for each in surplus:
+            each.close()
 
     def close(self) -> None:
-        self._raw.close()
-        super().close()
+        """Close all connections, and those that are put back later."""
+        with self._lock:
+            self._closed = True
+            self._close_all()
+
+    def _close_all(self) -> None:
+        by_key, self._by_key = self._by_key, {}
+        for streams in by_key.values():
+            for stream in streams:
+                stream.close()
+
+    def __del__(self) -> None:
+        """Close the connections of a transport or event loop that nothing uses any more."""
+        self._close_all()
 
 
-class _BoundedSocket:
-    """Wraps a socket so that ``http.client`` reads it with the deadline."""
+class Connections:
+    """The idle connections of a transport. Thread-safe.
 
-    def __init__(self, sock: socket.socket, sending: Sending) -> None:
-        self._sock, self._sending = sock, sending
+    A connection of an event loop is used in that loop alone. A forked process starts without
+    connections: processes that share one could read each other's tokens.
 
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_BoundedRaw(self._sock, self._sending))
-
-
-class _Response(http.client.HTTPResponse):
-    """A response that is read with the deadline, including the status line and headers."""
-
-    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
-        sending = current.sending
-        reader = sock if sending is None else cast("socket.socket", _BoundedSocket(sock, sending))
-        super().__init__(reader, *args, **options)
-
-    def begin(self) -> None:
-        super().begin()
-        sending = current.sending
-        if sending is not None:
-            if sending.closed:
-                # http.client treats the end of the connection as the end of the headers.
-                raise http.client.IncompleteRead(b"")
-            sending.status = self.status
-
-
-class _SendRecorder:
-    """Records when the body of a request is passed to the socket."""
-
-    response_class: Any = _Response
-    _in_body = False
-
-    def connect(self) -> None:
-        self._in_body = False  # the CONNECT request has no body
-        super().connect()  # type: ignore[misc]
-
-    def putrequest(self, *args: Any, **options: Any) -> None:
-        self._in_body = False
-        super().putrequest(*args, **options)  # type: ignore[misc]
-
-    def endheaders(self, *args: Any, **options: Any) -> None:
-        super().endheaders(*args, **options)  # type: ignore[misc]
-        self._in_body = True
-
-    def send(self, data: Any) -> None:
-        # A server cannot process a POST without its body, so sent headers do not count.
-        if self._in_body and current.sending is not None:
-            current.sending.body_sent = True
-        super().send(data)  # type: ignore[misc]
-
-
-class _HttpConnection(_SendRecorder, HTTPConnection):
-    pass
-
-
-class _HttpsConnection(_SendRecorder, HTTPSConnection):
-    pass
-
-
-class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = cast("Any", _HttpConnection)
-
-
-class _HttpsPool(HTTPSConnectionPool):
-    ConnectionCls = cast("Any", _HttpsConnection)
-
-
-class Adapter(HTTPAdapter):
-    """requests' adapter with our connections, returning urllib3's response unchanged.
-
-    ``requests`` would add cookies, history and a guess of the charset, which are not needed here
-    and cost as much as the request itself.
+    Args:
+        most: Maximum idle connections for each server, and for each event loop.
     """
 
-    #: The password of the client's private key, which requests does not support.
-    key_password: str | None = None
+    def __init__(self, most: int) -> None:
+        self._most = most
+        #: Connections from before a fork. They are still referenced, because garbage collection
+        #: would close them.
+        self._inherited: list[object] = []
+        self._start()
 
-    def init_poolmanager(
-        self, connections: int, maxsize: int, block: bool = False, **options: Any
-    ) -> None:
-        super().init_poolmanager(connections, maxsize, block, **options)
-        self._use_our_pools(self.poolmanager)
-        #: Scheme and host -> its pool, as long as the manager keeps it.
-        self._pools: dict[tuple[str, str], Any] = {}
-        self._most_pools = connections
+    def _start(self) -> None:
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._of_threads = IdleConnections(self._most)
+        self._of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, IdleConnections] = (
+            WeakKeyDictionary()
+        )
 
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **options)
-        self._use_our_pools(manager)
-        return manager
+    def _notice_fork(self) -> None:
+        if self._process != os.getpid():
+            self._inherited += [self._of_threads, self._of_loops, *self._of_loops.values()]
+            self._start()
 
-    @staticmethod
-    def _use_our_pools(manager: PoolManager) -> None:
-        manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+    def of_threads(self) -> IdleConnections:
+        """Return the connections that block."""
+        self._notice_fork()
+        return self._of_threads
 
-    def get_connection_with_tls_context(
-        self, request: requests.PreparedRequest, *args: Any, **options: Any
-    ) -> Any:
-        # requests looks up the pool of a host for every request, which costs 5 % of the request.
-        # A transport has one proxy, one trust store and one certificate, so the host suffices.
-        host_key = urlsplit(cast("str", request.url))[:2]
-        pool = self._pools.get(host_key)
-        if pool is None or pool.pool is None:  # closed, or dropped for other hosts
-            pool = super().get_connection_with_tls_context(request, *args, **options)
-            if len(self._pools) >= self._most_pools:
-                self._pools.clear()
-            self._pools[host_key] = pool
-        return pool
+    def of_loop(self, loop: asyncio.AbstractEventLoop) -> IdleConnections:
+        """Return the connections of an event loop."""
+        self._notice_fork()
+        idle = self._of_loops.get(loop)
+        if idle is None:
+            with self._lock:
+                for each, old in list(self._of_loops.items()):
+                    if each.is_closed():
+                        old.close()
+                        del self._of_loops[each]
+                idle = self._of_loops.setdefault(loop, IdleConnections(self._most))
+        return idle
 
-    def build_connection_pool_key_attributes(
-        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
-    ) -> Any:
-        host, options = super().build_connection_pool_key_attributes(request, verify, cert)
-        if self.key_password is not None:
-            cast("dict[str, Any]", options)["key_password"] = self.key_password
-        return host, options
-
-    def build_response(self, req: requests.PreparedRequest, resp: Any) -> Any:
-        return resp
+    def close(self) -> None:
+        """Close the idle connections. Those in use are closed after their response."""
+        self._notice_fork()
+        with self._lock:
+            closing = [self._of_threads, *self._of_loops.values()]
+            self._of_threads = IdleConnections(self._most)
+            self._of_loops.clear()
+        for each in closing:
+            each.close()

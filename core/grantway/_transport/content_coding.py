@@ -6,11 +6,11 @@ be lost. The size of the output is limited.
 
 from __future__ import annotations
 
-import http.client
 import zlib
 
 from grantway._exceptions import Evidence, ResponseTooLargeError
 
+from .codec import InvalidResponseError
 from .http import HttpResponse
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -38,7 +38,7 @@ def decompressed(status: int, headers: dict[str, str], body: bytes, limit: int) 
 
     Raises:
         ResponseTooLargeError: the decompressed body exceeds the limit.
-        http.client.IncompleteRead: the compressed data is truncated.
+        InvalidResponseError: the compressed data is truncated.
     """
     coding = headers.pop("content-encoding", "")
     try:
@@ -88,7 +88,7 @@ def _undo(body: bytes, window: int, limit: int) -> bytes:
         if len(out) > limit:
             raise _TooLargeError
         if not stream.eof:
-            raise http.client.IncompleteRead(b"")
+            raise InvalidResponseError("the response was truncated")
         body = stream.unused_data
         if not body.startswith(_GZIP_MAGIC):
             break

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
-import re
+import ssl
 from collections.abc import Mapping
 from urllib.parse import urlsplit
-
-import requests
-from urllib3.exceptions import ReadTimeoutError, SSLError
 
 from grantway._exceptions import (
     ConnectionFailedError,
@@ -19,13 +15,14 @@ from grantway._exceptions import (
 )
 from grantway._secrets.redaction import visible
 
-from .connections import Sending
+from .codec import InvalidResponseError
+from .connecting import ProxyRejectedError
 from .http import HttpRequest
 from .network import Network, ProxyChoice
+from .sending import Sending
 
 #: The status with which a proxy requires a login.
 PROXY_LOGIN = 407
-_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 #: Maximum characters of a URL in an error.
 _SHOWN = 200
 
@@ -59,11 +56,11 @@ def failure_error(
     network: Network,
 ) -> TransportError:
     host = urlsplit(request.url).netloc
+    if isinstance(error, ProxyRejectedError) and proxy is not None:
+        return proxy_error(proxy, error.status, request)
     failed, what = _describe(error)
     if not sending.body_sent:
-        if failed == "proxy" and proxy is not None:
-            if (tunnel := _TUNNEL.search(str(error))) is not None:
-                return proxy_error(proxy, int(tunnel[1]), request)
+        if sending.reaching_proxy and proxy is not None:
             return ConnectionFailedError(
                 f"Could not reach the proxy {proxy.shown} on the way to {host}: {what}. Check "
                 f"{proxy.setting}, or name {host} in no_proxy or NO_PROXY to connect directly. "
@@ -123,36 +120,17 @@ def _advice(what: str, network: Network) -> str:
     )
 
 
-def _describe(error: BaseException) -> tuple[str, str]:
-    """Return what failed (see ``TransportError.failed``) and the innermost cause.
-
-    requests wraps urllib3's error, which wraps the socket's.
-    """
-    seen: set[int] = set()
-    cause: BaseException | None = error
-    last = error
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
-        last = cause
-        inner = getattr(cause, "reason", None)
-        if not isinstance(inner, BaseException):
-            inner = next((arg for arg in cause.args if isinstance(arg, BaseException)), None)
-        cause = inner or cause.__cause__ or cause.__context__
-    if isinstance(last, (requests.Timeout, ReadTimeoutError, TimeoutError)):
-        failed, what = "timeout", "timed out"
-    elif (
-        isinstance(last, (SSLError, requests.exceptions.SSLError)) or "ssl" in type(last).__module__
-    ):
-        why = getattr(last, "verify_message", "") or getattr(last, "reason", "")
-        failed, what = "tls", f"TLS failed ({why})"
-    elif isinstance(last, http.client.RemoteDisconnected):
-        failed, what = "connection", "the server closed the connection without a response"
-    elif isinstance(last, http.client.IncompleteRead):
-        failed, what = "connection", "the response was truncated"
-    elif isinstance(last, OSError) and last.strerror:
-        failed, what = "connection", last.strerror.lower()
-    else:
-        failed, what = "connection", type(last).__name__
-    if isinstance(error, requests.exceptions.ProxyError):
-        failed = "proxy"
-    return failed, what
+def _describe(error: Exception) -> tuple[str, str]:
+    """Return what failed (see ``TransportError.failed``) and a description."""
+    if isinstance(error, TimeoutError):
+        return "timeout", "timed out"
+    if isinstance(error, ssl.SSLError):
+        why = getattr(error, "verify_message", "") or error.reason or "connection closed"
+        return "tls", f"TLS failed ({why})"
+    if isinstance(error, InvalidResponseError):
+        return "connection", str(error)
+    cause = getattr(error, "socket_err", error)  # PySocks wraps the error of the socket
+    if isinstance(cause, OSError) and cause.strerror:
+        file = f" ({cause.filename})" if cause.filename else ""
+        return "connection", f"{cause.strerror.lower()}{file}"
+    return "connection", str(error) or type(error).__name__

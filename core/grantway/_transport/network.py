@@ -6,16 +6,17 @@ errors name the setting.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from grantway._exceptions import ConfigurationError
 
@@ -57,6 +58,20 @@ class ProxyChoice:
         parts = urlsplit(self.address)
         user = "***@" if "@" in parts.netloc else ""
         return f"{parts.scheme}://{user}{parts.netloc.rpartition('@')[2]}"
+
+    @property
+    def is_socks(self) -> bool:
+        """Whether it is a SOCKS proxy."""
+        return urlsplit(self.address).scheme in _SOCKS
+
+    @property
+    def login_line(self) -> str:
+        """The header with the login of an HTTP proxy (RFC 9110 section 11.7.2); may be empty."""
+        parts = urlsplit(self.address)
+        if parts.username is None:
+            return ""
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        return f"Proxy-Authorization: Basic {base64.b64encode(login.encode()).decode()}\r\n"
 
     def __repr__(self) -> str:
         return f"ProxyChoice({self.shown!r}, {self.setting!r})"
@@ -113,6 +128,8 @@ class Network:
         if no_proxy is None:
             no_proxy = env.get("no_proxy", env.get("NO_PROXY", ""))
         self._direct = no_proxy
+        #: The context with the client certificate, and the state of its files.
+        self._own_context: tuple[Hashable, ssl.SSLContext] | None = None
         # Check for PySocks, but only if the proxy for https, the usual scheme, is a SOCKS proxy.
         self.proxy_for("https://login.example.invalid/")
 
@@ -174,6 +191,28 @@ class Network:
             certificate, key = _files(self.certificate)
             made.load_cert_chain(certificate, key, password=self.key_password or "")
         return made
+
+    def tls_context(self, *, client: bool = True) -> ssl.SSLContext:
+        """Return the SSL context for a new connection of the transport.
+
+        Contexts are shared until one of their files changes.
+
+        Args:
+            client: Whether to present the client certificate.
+
+        Raises:
+            OSError: a file cannot be read or used any more.
+        """
+        trusted = self.trusted or _default_bundle()
+        if self.certificate is None or not client:
+            return _trusting(trusted, _state(trusted))
+        certificate, key = _files(self.certificate)
+        state = (_state(trusted), _state(certificate), key and _state(key))
+        if self._own_context is None or self._own_context[0] != state:
+            made = _trusting.__wrapped__(trusted, None)
+            made.load_cert_chain(certificate, key, password=self.key_password or "")
+            self._own_context = (state, made)
+        return self._own_context[1]
 
     # --- Proxies ----------------------------------------------------------------------------------
 
@@ -290,6 +329,28 @@ def _check_bundle(path: str, setting: str, key: str) -> None:
 def _load(path: str, _changed: int, _size: int) -> None:
     """Load a bundle, cached per file state because large bundles are slow."""
     ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+
+
+def _default_bundle() -> str:
+    import certifi  # noqa: PLC0415 - only https needs it
+
+    return certifi.where()
+
+
+def _state(path: str) -> Hashable:
+    found = Path(path).stat()
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+@lru_cache(maxsize=16)
+def _trusting(trusted: str, _state: Hashable) -> ssl.SSLContext:
+    """Return a context with these trusted certificates, cached because loading them is slow."""
+    if Path(trusted).is_dir():
+        made = ssl.create_default_context(capath=trusted)
+    else:
+        made = ssl.create_default_context(cafile=trusted)
+    made.set_alpn_protocols(["http/1.1"])
+    return made
 
 
 def _files(certificate: Any) -> tuple[str, str | None]:

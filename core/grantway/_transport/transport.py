@@ -1,21 +1,18 @@
-"""The transport: sends HTTP requests with ``requests``. Contains no OAuth.
+"""The default transport: HTTP/1.1 over its own connections. Contains no OAuth.
 
-Unlike a plain session, it reports whether a failed request may have reached the server. The
-connection records when the body is written to the socket: an earlier failure is
-``ConnectionFailedError`` (never sent), a later one ``OutcomeUnknownError``. One deadline covers the
-whole request and response, even if a server sends one byte at a time.
+It reports whether a failed request may have reached the server: a failure before any byte of the
+body is passed to the socket is ``ConnectionFailedError`` (never sent), a later one
+``OutcomeUnknownError``. One deadline covers the whole request and response, even if a server sends
+one byte at a time.
+
+``send`` and ``send_async`` run the same coroutine, over streams that block or suspend.
 """
 
 from __future__ import annotations
 
-import http.client
-import os
+import time
 from collections.abc import Mapping
-from typing import Any, Self, cast
-
-import requests
-from urllib3.exceptions import HTTPError, IncompleteRead
-from urllib3.response import BaseHTTPResponse
+from typing import Any, Self
 
 from grantway._exceptions import (
     ConnectionFailedError,
@@ -27,22 +24,31 @@ from grantway._processes.copies import OneProcess
 from grantway._secrets.hidden_arguments import hides_arguments
 from grantway._types.quantity import MOST_CONNECTIONS, check_count, check_seconds
 
-from .connections import Adapter, Sending, current
+from .blocking import BlockingStream, run
+from .codec import InvalidResponseError, ResponseParser, encode_request
+from .connecting import Connector, ProxyRejectedError, connect
+from .connections import Connections, IdleConnections
 from .content_coding import decompressed
 from .deadline import Deadline
 from .failures import PROXY_LOGIN, failure_error, proxy_error, redirect_error
 from .http import HttpRequest, HttpResponse
 from .network import Network
+from .route import Route, route_to
+from .sending import Sending
 
 #: Maximum size of a response in bytes.
 MAX_RESPONSE = 1024 * 1024
 #: Timeouts in seconds for connecting and for each read.
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 20.0
-_REDIRECT_FROM, _REDIRECT_TO = 300, 400
+#: Maximum number of URLs whose routes are kept.
+_MOST_ROUTES = 64
 
 
-class RequestsTransport(OneProcess):
-    """Sends requests with ``requests`` over pooled connections. Thread-safe.
+class HttpTransport(OneProcess):
+    """Sends requests over kept HTTP/1.1 connections, blocking or in an asyncio event loop.
+
+    Thread-safe. Each event loop has its own connections; in an event loop, names are looked up by
+    the loop's ``getaddrinfo`` and SOCKS proxies are reached in a thread.
 
     Missing settings come from the environment: ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and
     ``NO_PROXY`` (or in lower case), and the certificates of ``REQUESTS_CA_BUNDLE``,
@@ -53,7 +59,7 @@ class RequestsTransport(OneProcess):
         connect_timeout: Seconds to connect, including TLS.
         read_timeout: Seconds for each read of the response.
         max_response: Maximum size of a response in bytes.
-        pool_size: Maximum pooled connections per host.
+        pool_size: Maximum idle connections per host, for threads and for each event loop.
         ca_bundle: Path of the trusted certificates instead of certifi's: a PEM file, or a directory
             prepared by ``openssl rehash``.
         client_certificate: Paths of this client's certificate and its private key, or of one PEM
@@ -105,11 +111,8 @@ class RequestsTransport(OneProcess):
             names=setting_names,
         )
         del client_key_password  # hide it from tracebacks with locals
-        self._pool_size = pool_size
-        self._process, self._adapter = os.getpid(), self._connections()
-        #: Adapters from before a fork. Not closed, since another thread may have held their locks,
-        #: and still referenced, since garbage collection would close them.
-        self._inherited: list[Adapter] = []
+        self._connections = Connections(pool_size)
+        self._routes: dict[str, Route] = {}
 
     @classmethod
     def within(cls, timeout: float, **options: Any) -> Self:
@@ -127,17 +130,24 @@ class RequestsTransport(OneProcess):
             **options,
         )
 
-    def _connections(self) -> Adapter:
-        made = Adapter(pool_connections=16, pool_maxsize=self._pool_size, max_retries=0)
-        made.key_password = self._network.key_password
-        return made
-
     def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
         """Send a request once; see ``Transport.send``."""
-        if self._process != os.getpid():
-            # Processes that share a connection could read each other's tokens.
-            self._inherited.append(self._adapter)
-            self._process, self._adapter = os.getpid(), self._connections()
+        idle = self._connections.of_threads()
+        return run(self._send(request, deadline, idle, BlockingStream))
+
+    async def send_async(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
+        """Send a request once, in the running event loop; see ``Transport.send``.
+
+        Cancelling the task closes the connection.
+        """
+        from .event_loop import LoopStream, running_loop  # noqa: PLC0415 - loads asyncio
+
+        idle = self._connections.of_loop(running_loop())
+        return await self._send(request, deadline, idle, LoopStream)
+
+    async def _send(
+        self, request: HttpRequest, deadline: Deadline, idle: IdleConnections, connector: Connector
+    ) -> HttpResponse:
         remaining = deadline.remaining()
         if remaining <= 0:
             raise ConnectionFailedError(
@@ -145,59 +155,73 @@ class RequestsTransport(OneProcess):
                 "Try again, or use a longer timeout.",
                 failed="timeout",
             )
-        prepared = requests.PreparedRequest()
-        prepared.method, prepared.url = request.method, request.url
-        prepared.headers = cast("Any", request.headers)
-        prepared.headers.setdefault("User-Agent", USER_AGENT)
-        prepared.headers["Accept-Encoding"] = "identity"
-        if request.body:
-            prepared.headers["Content-Length"] = str(len(request.body))
-            prepared.body = request.body
-        proxy = self._network.proxy_for(request.url)
-        sending = Sending(deadline, self._read_timeout)
-        outer, current.sending = current.sending, sending
+        route = self._routes.get(request.url) or self._route(request.url)
+        until = time.monotonic() + self._connect_timeout
+        sending = Sending(deadline, self._read_timeout, until)
+        failure: TransportError
         try:
-            response = cast(
-                "BaseHTTPResponse",
-                self._adapter.send(
-                    prepared,
-                    stream=True,
-                    timeout=(min(self._connect_timeout, remaining), self._read_timeout),
-                    verify=self._network.trusted or True,
-                    cert=self._network.certificate,
-                    proxies=None if proxy is None else {"all": proxy.address},
-                ),
-            )
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            if response.status == PROXY_LOGIN and proxy is not None:
-                failure: TransportError = proxy_error(proxy, response.status, request)
-            elif _REDIRECT_FROM <= response.status < _REDIRECT_TO:
-                failure = redirect_error(response.status, headers)
-            else:
-                body = response.read(self._max_response + 1)
-                if len(body) <= self._max_response:
-                    if response.length_remaining:
-                        # urllib3 reports this only on a further read; half a form could look valid.
-                        response.close()
-                        raise IncompleteRead(len(body), response.length_remaining)
-                    response.release_conn()
-                    return decompressed(response.status, headers, body, self._max_response)
+            response = await self._exchange(request, route, sending, idle, connector)
+            status, headers = response.status or 0, response.headers
+            if response.is_redirect:
+                failure = redirect_error(status, headers)
+            elif status == PROXY_LOGIN and route.proxy is not None:
+                failure = proxy_error(route.proxy, status, request)
+            elif response.too_large:
                 failure = ResponseTooLargeError(
                     f"The response is larger than {self._max_response} bytes; the rest was not "
                     "read.",
-                    evidence=Evidence(status=response.status, headers=headers),
+                    evidence=Evidence(status=status, headers=headers),
                 )
-            response.close()
-        except (requests.RequestException, HTTPError, OSError, http.client.HTTPException) as error:
-            failure = failure_error(error, sending, request, proxy, self._network)
-        finally:
-            current.sending = outer
-        # Raised outside the except block, because the exception of requests holds the request.
+            else:
+                return decompressed(status, headers, response.body, self._max_response)
+        except (OSError, InvalidResponseError, ProxyRejectedError) as error:
+            failure = failure_error(error, sending, request, route.proxy, self._network)
+        # Raised outside the except block, because the context holds the request.
         raise failure
 
+    async def _exchange(
+        self,
+        request: HttpRequest,
+        route: Route,
+        sending: Sending,
+        idle: IdleConnections,
+        connector: Connector,
+    ) -> ResponseParser:
+        """Send the request and return the response, and keep or close the connection."""
+        encoded = encode_request(request, route, _USER_AGENT_LINE)
+        stream = idle.take(route.key)
+        if stream is None:
+            stream = await connect(connector, route, self._network, sending)
+        response = ResponseParser(self._max_response, head_only=request.method == "HEAD")
+        try:
+            sending.start(encoded.head)
+            await stream.send(encoded.data, sending)
+            while not (response.complete or response.too_large or response.is_redirect):
+                data = await stream.receive(sending)
+                if data:
+                    response.feed(data)
+                else:
+                    response.end()
+                sending.status = response.status
+        except BaseException:
+            stream.close()
+            raise
+        if response.reusable:
+            idle.put(route.key, stream)
+        else:
+            stream.close()
+        return response
+
+    def _route(self, url: str) -> Route:
+        route = route_to(url, self._network)
+        if len(self._routes) >= _MOST_ROUTES:
+            self._routes.clear()
+        self._routes[url] = route
+        return route
+
     def close(self) -> None:
-        """Close idle connections."""
-        self._adapter.close()
+        """Close idle connections, of threads and of event loops."""
+        self._connections.close()
 
 
 def _user_agent() -> str:
@@ -209,3 +233,4 @@ def _user_agent() -> str:
 
 
 USER_AGENT = _user_agent()
+_USER_AGENT_LINE = f"User-Agent: {USER_AGENT}\r\n"

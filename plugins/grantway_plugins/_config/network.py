@@ -21,7 +21,7 @@ from .toml_file import KeyPath, Mistake, TableSchema
 
 if TYPE_CHECKING:
     from grantway._transport.network import Network
-    from grantway._transport.transport import RequestsTransport
+    from grantway._transport.transport import HttpTransport
 
     from .components import Components
 
@@ -116,7 +116,7 @@ class NetworkSettings:
 
     def transport(
         self, timeout: float, trust: Mapping[str, Any] = MappingProxyType({})
-    ) -> RequestsTransport:
+    ) -> HttpTransport:
         """Return a transport with these settings.
 
         Args:
@@ -127,7 +127,7 @@ class NetworkSettings:
             ConfigurationError: Settings are unusable. The message lists all of them, with file,
                 line and key, or names the environment variable.
         """
-        from grantway._transport.transport import RequestsTransport  # noqa: PLC0415 - slow to load
+        from grantway._transport.transport import HttpTransport  # noqa: PLC0415 - slow to load
 
         options, mistakes = self._options()
         if "ca_bundle" not in options and trust:
@@ -136,7 +136,7 @@ class NetworkSettings:
         failed = None
         if not mistakes:
             try:
-                return RequestsTransport.within(timeout, **options)
+                return HttpTransport.within(timeout, **options)
             except ConfigurationError as error:
                 failed = error
         raise self._error(options, mistakes, failed)

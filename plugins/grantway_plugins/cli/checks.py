@@ -275,11 +275,11 @@ class _ClockTransport:
 
 def reachable(issuer: str) -> Iterator[Finding]:
     """Check that a provider publishes its endpoints, and compare its clock with this one."""
-    from grantway._transport.transport import RequestsTransport  # noqa: PLC0415 - slow to load
+    from grantway._transport.transport import HttpTransport  # noqa: PLC0415 - slow to load
 
     about = f"provider {issuer}"
     try:
-        transport = _ClockTransport(RequestsTransport())
+        transport = _ClockTransport(HttpTransport())
     except ConfigurationError as error:
         yield Finding("problem", about, f"not contacted: {error}")
         return

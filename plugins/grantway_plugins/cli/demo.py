@@ -17,7 +17,7 @@ from rich.text import Text
 from grantway._exceptions import FlowError, GrantwayError
 from grantway._requests.client import Client
 from grantway._requests.provider import Provider
-from grantway._transport.transport import RequestsTransport
+from grantway._transport.transport import HttpTransport
 from grantway._types.token import Token
 from grantway_grants import authorization_code, device_code, refresh_token
 from grantway_plugins import aws
@@ -72,7 +72,7 @@ class Demo:
     def __init__(self, dialect: DialectName, console: Console) -> None:
         self._dialect: DialectName = dialect
         self._console = console
-        self._transport = RecordingTransport(RequestsTransport(trust_env=False))
+        self._transport = RecordingTransport(HttpTransport(trust_env=False))
         self._shown = 0
         self._browser_driver = BrowserDriver()
         self.outcomes: dict[str, Outcome] = {}

@@ -17,7 +17,7 @@ class MutualTls:
     """``tls_client_auth`` and ``self_signed_tls_client_auth``: sends ``client_id`` in the body.
 
     The transport holds the certificate:
-    ``RequestsTransport(client_certificate=("client.pem", "key.pem"))``. If the provider's metadata
+    ``HttpTransport(client_certificate=("client.pem", "key.pem"))``. If the provider's metadata
     has ``mtls_endpoint_aliases``, requests are sent to those URLs (RFC 8705 section 5).
 
     Attributes:

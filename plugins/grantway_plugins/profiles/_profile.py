@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from grantway._credentials.credential import Credential
     from grantway._requests.client import Client
     from grantway._requests.provider import Provider
-    from grantway._transport.transport import RequestsTransport
+    from grantway._transport.transport import HttpTransport
     from grantway._types.grant import Grant
     from grantway._types.store import Store
     from grantway._types.token import Token
@@ -86,7 +86,7 @@ class Profile(OneProcess):
         self.table = file.table(name)
         self._at = ("profiles", name)
         self._parts = Components(file.toml)
-        self._open: list[RequestsTransport] = []
+        self._open: list[HttpTransport] = []
         self._check_grant()
 
     def _check_grant(self) -> None:
@@ -236,7 +236,7 @@ class Profile(OneProcess):
         return self._parts.provider(self.table["provider"], at, self._transport)
 
     @cached_property
-    def _transport(self) -> RequestsTransport:
+    def _transport(self) -> HttpTransport:
         settings = NetworkSettings(self._parts, self.table, self._at, self.file.network)
         transport = settings.transport(self.timeout)
         self._open.append(transport)

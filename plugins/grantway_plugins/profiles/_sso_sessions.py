@@ -15,7 +15,7 @@ from grantway_plugins._paths import config_path
 from ._file import ProfileFile
 
 if TYPE_CHECKING:
-    from grantway._transport.transport import RequestsTransport
+    from grantway._transport.transport import HttpTransport
 
 
 class SsoSessionSettings:
@@ -41,7 +41,7 @@ class SsoSessionSettings:
             self._file = ProfileFile(path)
             self.table = self._file.sso_session(name)
 
-    def transport(self, timeout: float, trust: Mapping[str, Any]) -> RequestsTransport | None:
+    def transport(self, timeout: float, trust: Mapping[str, Any]) -> HttpTransport | None:
         """Return a transport with the network settings of the file, or None without a file.
 
         Args:

@@ -16,7 +16,7 @@ from grantway._requests.client import Client
 from grantway._requests.provider import Provider
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest
-from grantway._transport.transport import RequestsTransport
+from grantway._transport.transport import HttpTransport
 from grantway.testing import Register
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
 from grantway_plugins.issuer._browser_driver import BrowserDriver
@@ -147,7 +147,7 @@ class LiveIssuer(OneProcess):
 
 def _registered(url: str, metadata: dict[str, Any]) -> dict[str, Any]:
     """Register a client (RFC 7591), and return the response."""
-    transport = RequestsTransport(trust_env=False)
+    transport = HttpTransport(trust_env=False)
     try:
         response = transport.send(
             HttpRequest(

@@ -23,13 +23,13 @@ Refresh = Callable[[], object]
 
 def grantway(base: str) -> Refresh:
     import grantway as package
-    from grantway._transport.transport import RequestsTransport
+    from grantway._transport.transport import HttpTransport
 
     client = package.Client(
         package.Provider(token_endpoint=f"{base}/token"),
         client_id=CLIENT_ID,
         client_secret=CLIENT_SECRET,
-        transport=RequestsTransport(connect_timeout=TIMEOUT, read_timeout=TIMEOUT),
+        transport=HttpTransport(connect_timeout=TIMEOUT, read_timeout=TIMEOUT),
         timeout=3 * TIMEOUT,
     )
     return lambda: (

@@ -34,7 +34,7 @@ from grantway import (
 from grantway._exceptions import ConnectionFailedError, TransportError
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest, HttpResponse
-from grantway._transport.transport import RequestsTransport
+from grantway._transport.transport import HttpTransport
 from grantway._wire.dialect import Dialect
 from tests import faults
 from tests.faults import Act, FaultServer
@@ -81,7 +81,7 @@ def ask(
     provider = Provider(
         token_endpoint=server.token_endpoint, dialect=Dialect(name="d", replay_window=window)
     )
-    transport = RequestsTransport(read_timeout=read_timeout)
+    transport = HttpTransport(read_timeout=read_timeout)
     with Client(
         provider, client_id="c", registry=registry, transport=transport, retry=retry
     ) as client:

@@ -99,7 +99,7 @@ def provider(
 def ask(
     port: int, authority: Identity, certificate: tuple[str, str] | str | None
 ) -> grantway.Token:
-    transport = grantway.RequestsTransport(
+    transport = grantway.HttpTransport(
         ca_bundle=authority.certificate, client_certificate=certificate
     )
     with grantway.Client(
@@ -146,7 +146,7 @@ def test_rejects_unusable_certificate_files_immediately(mine: Identity, folder: 
         (str(folder / "nothing.pem"), "they are not PEM files"),
     ]:
         with pytest.raises(ConfigurationError, match=f"client_(certificate|key): .*{says}"):
-            grantway.RequestsTransport(client_certificate=paths)
+            grantway.HttpTransport(client_certificate=paths)
 
 
 ALIASES = {

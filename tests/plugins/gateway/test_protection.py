@@ -18,7 +18,7 @@ import pytest
 
 import grantway
 from grantway._requests.exchange import Exchange
-from grantway._transport.transport import RequestsTransport
+from grantway._transport.transport import HttpTransport
 from grantway_plugins.gateway import Broker, TokenEndpoint
 from grantway_plugins.gateway._protection import (
     BreakerRules,
@@ -665,7 +665,7 @@ def test_limits_hold_through_every_kind_of_failure_and_recovery(
             guard,
             concurrent,
             retry=grantway.RetryPolicy(attempts=2, base=0.0),
-            transport=RequestsTransport(read_timeout=0.1),
+            transport=HttpTransport(read_timeout=0.1),
         ) as client,
     ):
 

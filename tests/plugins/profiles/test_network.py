@@ -198,7 +198,7 @@ def test_a_command_reports_the_setting_without_python_advice(
     failed = home.run("token", "work")
     assert failed.returncode == 1
     assert "set ca_bundle, or the variable SSL_CERT_FILE" in failed.stderr
-    assert "RequestsTransport" not in failed.stderr
+    assert "HttpTransport" not in failed.stderr
     assert home.run("token", "work", SSL_CERT_FILE=authority.certificate).stdout == "at-1\n"
     broken = home.run("doctor", SSL_CERT_FILE="/nowhere.pem")
     assert "SSL_CERT_FILE: /nowhere.pem cannot be used" in broken.stdout
@@ -206,7 +206,7 @@ def test_a_command_reports_the_setting_without_python_advice(
     proxied = home.run("doctor", HTTPS_PROXY="http://me:hunter2@proxy:3128").stdout
     assert "HTTPS_PROXY: connections use the proxy http://***@proxy:3128" in proxied
     assert "hunter2" not in proxied
-    assert "RequestsTransport" not in proxied
+    assert "HttpTransport" not in proxied
 
 
 def gateway_file(folder: Path, server: FaultServer, behind: FaultServer, more: str) -> Path:

@@ -17,7 +17,7 @@ from grantway._requests.retry import RetryPolicy
 from grantway._secrets.masked import Masked
 from grantway._secrets.params import Params
 from grantway._transport.deadline import Deadline
-from grantway._transport.transport import USER_AGENT, RequestsTransport
+from grantway._transport.transport import USER_AGENT, HttpTransport
 from grantway._types.grant import Grant
 from grantway_plugins.aws._config.endpoint import provider_at
 from grantway_plugins.aws._dialect import AWS_SSO_OIDC, RESPONSE_NAMES
@@ -517,8 +517,8 @@ def _explicit_credentials(
     return credentials
 
 
-def _transport(config: ClientConfig) -> RequestsTransport:
-    return RequestsTransport(
+def _transport(config: ClientConfig) -> HttpTransport:
+    return HttpTransport(
         connect_timeout=config.connect_timeout,
         read_timeout=config.read_timeout,
         pool_size=config.pool_size,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from grantway._exceptions import InvalidClientException, UnauthorizedClientException
 from grantway._processes.copies import OneProcess
 from grantway._requests.client import Client
-from grantway._transport.transport import RequestsTransport
+from grantway._transport.transport import HttpTransport
 from grantway._types.quantity import check_seconds
 from grantway_grants import authorization_code, refresh_token
 from grantway_grants.device_code import DeviceAuthorization, DeviceFlow
@@ -113,7 +113,7 @@ class SsoSession(OneProcess):
         )
         self.store = AwsCliStore(folder, start_url=config.start_url, region=config.region)
         self.key = config.key
-        self._transport = transport or RequestsTransport.within(timeout, **config.settings.trust)
+        self._transport = transport or HttpTransport.within(timeout, **config.settings.trust)
         self._registrations = RegistrationCache(self.store, config)
         self._options: dict[str, Any] = {
             "registry": registry,

@@ -1,0 +1,74 @@
+"""Blocking sockets."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Coroutine
+from typing import Any, Self, TypeVar
+
+from .network import ProxyChoice
+from .sending import Sending
+from .socks import connect_through_socks
+from .stream import READ_SIZE, SocketStream, share
+
+R = TypeVar("R")
+
+
+def run(coroutine: Coroutine[Any, Any, R]) -> R:
+    """Run a coroutine that uses only blocking streams, and therefore never suspends."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: R = done.value
+        return result
+    coroutine.close()
+    raise RuntimeError("A coroutine on a blocking connection was suspended.")
+
+
+class BlockingStream(SocketStream):
+    """A connection that blocks the thread."""
+
+    __slots__ = ()
+
+    @classmethod
+    async def connect(cls, host: str, port: int, sending: Sending) -> Self:
+        """Connect to the first address of a host that accepts."""
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        failure: OSError | None = None
+        for index, (family, kind, protocol, _, address) in enumerate(addresses):
+            timeout = share(sending.timeout(), len(addresses) - index)
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.settimeout(timeout)
+                sock.connect(address)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except OSError as error:
+                sock.close()
+                failure = error
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return cls(sock)
+        raise failure or OSError("the host has no address")
+
+    @classmethod
+    async def connect_socks(
+        cls, proxy: ProxyChoice, host: str, port: int, sending: Sending
+    ) -> Self:
+        """Connect through a SOCKS proxy."""
+        return cls(connect_through_socks(proxy, host, port, sending.timeout()))
+
+    async def send(self, data: bytes, sending: Sending) -> None:
+        self.sock.settimeout(sending.timeout())
+        count = self.sock.send(data)
+        sending.sent += count
+        while count < len(data):
+            data = data[count:]
+            self.sock.settimeout(sending.timeout())
+            count = self.sock.send(data)
+            sending.sent += count
+
+    async def receive(self, sending: Sending) -> bytes:
+        self.sock.settimeout(sending.timeout())
+        return self.sock.recv(READ_SIZE)

@@ -1,0 +1,228 @@
+"""HTTP/1.1 without I/O: encode a request, parse its response (RFC 9112)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+import httptools
+
+from grantway._exceptions import RequestInvalidError
+
+from .http import HttpRequest
+from .route import Route
+
+#: Maximum number of headers, and maximum size of all of them, in a response.
+MAX_HEADERS, MAX_HEAD = 100, 64 * 1024
+#: Maximum bytes of framing, such as chunk sizes, for each byte of the body.
+_FRAMING = 8
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
+#: Headers that follow from the request and are not taken from the caller.
+_OWN = frozenset({"accept-encoding", "content-length", "transfer-encoding"})
+#: Methods without a Content-Length if they have no body (RFC 9110 section 8.6).
+_BODILESS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS"})
+_SWITCHING_PROTOCOLS, _FIRST_FINAL = 101, 200
+_REDIRECT_FROM, _REDIRECT_TO = 300, 400
+_IDENTITY = "Accept-Encoding: identity\r\n"
+
+
+class InvalidResponseError(Exception):
+    """The response is truncated, or is not HTTP. The text completes "the response was lost: "."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An encoded request.
+
+    Attributes:
+        data: The request line, the headers and the body.
+        head: The size of the request line and the headers.
+    """
+
+    data: bytes = field(repr=False)
+    head: int
+
+
+def encode_request(request: HttpRequest, route: Route, user_agent: str) -> Encoded:
+    """Return the bytes of a request.
+
+    Raises:
+        RequestInvalidError: a header cannot be sent. The message does not contain its value.
+    """
+    lines = [request.method, route.line]
+    names = set()
+    for name, value in request.headers.items():
+        lower = name.lower()
+        names.add(lower)
+        if lower in _OWN:
+            continue
+        if "\n" in value or "\r" in value or _NAME(name) is None:
+            raise _unusable(name)
+        lines.append(f"{name}: {value}\r\n")
+    if "host" not in names:
+        lines.insert(2, route.host_line)
+    if "user-agent" not in names:
+        lines.append(user_agent)
+    lines.append(_IDENTITY)
+    if request.body or request.method not in _BODILESS:
+        lines.append(f"Content-Length: {len(request.body)}\r\n")
+    lines.append("\r\n")
+    try:
+        head = "".join(lines).encode("latin-1")
+    except UnicodeEncodeError:
+        head = None
+    if head is None:  # outside the except block, because the exception holds the text
+        raise _unusable(
+            next((n for n, v in request.headers.items() if not v.isascii()), "the method")
+        )
+    return Encoded(head + request.body, len(head))
+
+
+def _unusable(name: str) -> RequestInvalidError:
+    rule = "a header contains a line break, or characters that HTTP cannot send"
+    return RequestInvalidError(
+        f"headers: {rule}: {name!r:.80}. Nothing was sent; correct the code that sets it.",
+        errors={"headers": [rule]},
+    )
+
+
+class ResponseParser:
+    """Parses one response. ``httptools`` calls the methods that start with ``on_``.
+
+    Args:
+        max_body: Maximum size of the body in bytes.
+        head_only: Whether the response has no body whatever its headers say, as for HEAD and
+            CONNECT.
+
+    Attributes:
+        status: The HTTP status, or None.
+        headers: The headers, lower-case names; repeated headers are joined by commas.
+        complete: Whether the whole response was received.
+        reusable: Whether the connection can carry another request.
+        too_large: Whether the body exceeds the limit.
+    """
+
+    __slots__ = (
+        "_body", "_head_only", "_head_received", "_headers", "_max_body", "_names", "_parser",
+        "_received", "_size", "complete", "reusable", "status", "too_large",
+    )  # fmt: skip
+
+    def __init__(self, max_body: int, *, head_only: bool = False) -> None:
+        self.status: int | None = None
+        self.complete = self.reusable = self.too_large = False
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._body: list[bytes] = []
+        self._max_body = max_body
+        self._size = self._received = self._names = 0
+        self._head_only, self._head_received = head_only, False
+        self._parser = httptools.HttpResponseParser(self)
+        # Browsers and http.client accept these deviations too. None makes it unclear where a
+        # response ends, and a response after which it is unclear closes the connection.
+        self._parser.set_dangerous_leniencies(
+            lenient_headers=True,
+            lenient_chunked_length=True,
+            lenient_optional_cr_before_lf=True,
+            lenient_spaces_after_chunk_size=True,
+        )
+
+    @property
+    def headers(self) -> dict[str, str]:
+        headers: dict[str, str] = {}
+        for raw, content in self._headers:
+            name = raw.decode("latin-1").lower()
+            value = content.decode("latin-1").strip()
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        return headers
+
+    @property
+    def body(self) -> bytes:
+        """The received part of the body."""
+        return self._body[0] if len(self._body) == 1 else b"".join(self._body)
+
+    @property
+    def is_redirect(self) -> bool:
+        """Whether the headers of a redirect (3xx) were received."""
+        return self._head_received and _REDIRECT_FROM <= (self.status or 0) < _REDIRECT_TO
+
+    def feed(self, data: bytes) -> None:
+        """Parse received bytes, which must not be empty.
+
+        Raises:
+            InvalidResponseError: the response is not HTTP, or its headers exceed a limit.
+        """
+        self._received += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if self.complete or self.too_large:
+                self.reusable = False  # the bytes after the response are not HTTP
+                return
+            problem = f"it is not valid HTTP ({error})"
+        else:
+            framing = self._received - self._size - 2 * MAX_HEAD
+            if self.complete or self.too_large or framing <= _FRAMING * self._size:
+                return
+            problem = "its headers or chunk sizes are too long"
+        raise InvalidResponseError(problem)
+
+    def end(self) -> None:
+        """Note that the server closed the connection before the response was complete.
+
+        Raises:
+            InvalidResponseError: the response is truncated.
+        """
+        if self._head_received:
+            headers = self.headers
+            chunked = "chunked" in headers.get("transfer-encoding", "").lower()
+            if not chunked and "content-length" not in headers:
+                self.complete = True
+                return
+        raise InvalidResponseError(
+            "the response was truncated"
+            if self._received
+            else "the server closed the connection without a response"
+        )
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self.reusable = False  # a response to no request
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head_received:  # a trailer, or a header of a response to no request
+            return
+        self._headers.append((name, value))
+        self._names += len(name) + len(value)
+        if len(self._headers) > MAX_HEADERS or self._names > MAX_HEAD:
+            raise httptools.HttpParserError("too many headers")
+
+    def on_headers_complete(self) -> None:
+        if self._head_received:
+            return
+        self.status = status = self._parser.get_status_code()
+        if status == _SWITCHING_PROTOCOLS:
+            raise httptools.HttpParserError("switched to another protocol")
+        if status >= _FIRST_FINAL:
+            self._head_received = True
+            self.complete = self._head_only
+        else:
+            self._headers.clear()
+
+    def on_body(self, data: bytes) -> None:
+        if self.complete:  # of a response to no request
+            return
+        self._size += len(data)
+        if self._size > self._max_body:
+            self.too_large = True
+            self._body.clear()
+        else:
+            self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        if self._head_received and not self.complete:
+            self.complete = True
+            self.reusable = self._parser.should_keep_alive() and not self._both_lengths()
+
+    def _both_lengths(self) -> bool:
+        """Return whether the response has two contradicting lengths (RFC 9112 section 6.3)."""
+        names = {name.lower() for name, _ in self._headers}
+        return b"transfer-encoding" in names and b"content-length" in names

@@ -1,0 +1,105 @@
+"""Open connections: directly, through proxies, and with TLS."""
+
+from __future__ import annotations
+
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from .codec import ResponseParser
+from .network import Network, ProxyChoice
+from .route import Route
+from .sending import Sending
+from .stream import Stream
+from .tls import TlsStream
+
+_SUCCESS_FROM, _SUCCESS_TO = 200, 300
+_PORTS = {"http": 80, "https": 443}
+
+
+class ProxyRejectedError(Exception):
+    """The proxy did not open a tunnel.
+
+    Attributes:
+        status: The proxy's HTTP status.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Connector(Protocol):
+    """Opens connections: ``BlockingStream`` or ``LoopStream``."""
+
+    async def connect(self, host: str, port: int, sending: Sending) -> Stream:
+        """Connect to a host."""
+        ...
+
+    async def connect_socks(
+        self, proxy: ProxyChoice, host: str, port: int, sending: Sending
+    ) -> Stream:
+        """Connect to a host through a SOCKS proxy."""
+        ...
+
+
+async def connect(connector: Connector, route: Route, network: Network, sending: Sending) -> Stream:
+    """Return a new connection to the server of a route.
+
+    Raises:
+        OSError: a connection failed, or a limit passed.
+        ProxyRejectedError: the proxy did not open a tunnel.
+        InvalidResponseError: the proxy's response is not HTTP.
+    """
+    proxy = route.proxy
+    if proxy is None:
+        stream = await connector.connect(route.host, route.port, sending)
+    elif proxy.is_socks:
+        stream = await connector.connect_socks(proxy, route.host, route.port, sending)
+    else:
+        sending.reaching_proxy = True
+        stream = await _connect_proxy(connector, proxy, route, network, sending)
+        sending.reaching_proxy = False
+    if not route.tls:
+        return stream
+    try:
+        secured = TlsStream(stream, network.tls_context(), route.host)
+        await secured.handshake(sending)
+    except BaseException:
+        stream.close()
+        raise
+    return secured
+
+
+async def _connect_proxy(
+    connector: Connector, proxy: ProxyChoice, route: Route, network: Network, sending: Sending
+) -> Stream:
+    parts = urlsplit(proxy.address)
+    host = parts.hostname or ""
+    stream = await connector.connect(host, parts.port or _PORTS[parts.scheme], sending)
+    try:
+        if parts.scheme == "https":
+            secured = TlsStream(stream, network.tls_context(client=False), host)
+            await secured.handshake(sending)
+            stream = secured
+        if route.tls:
+            await _open_tunnel(stream, proxy, route, sending)
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+async def _open_tunnel(stream: Stream, proxy: ProxyChoice, route: Route, sending: Sending) -> None:
+    place = route.authority
+    request = f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n{proxy.login_line}\r\n"
+    await stream.send(request.encode(), sending)
+    parser = ResponseParser(0, head_only=True)
+    while not parser.complete:
+        data = await stream.receive(sending)
+        if data:
+            parser.feed(data)
+        else:
+            parser.end()
+    status = parser.status or 0
+    if not _SUCCESS_FROM <= status < _SUCCESS_TO:
+        raise ProxyRejectedError(status)

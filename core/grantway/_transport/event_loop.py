@@ -1,0 +1,99 @@
+"""Sockets of an asyncio event loop.
+
+The sockets belong to the transport, not to asyncio's transports, so that they can be closed from
+any thread and after their loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any, Self
+
+from .network import ProxyChoice
+from .sending import Sending
+from .socks import connect_through_socks
+from .stream import READ_SIZE, SocketStream, share
+
+
+class LoopStream(SocketStream):
+    """A connection that suspends the task. It holds no reference to the loop."""
+
+    __slots__ = ()
+
+    @classmethod
+    async def connect(cls, host: str, port: int, sending: Sending) -> Self:
+        """Connect to the first address of a host that accepts."""
+        addresses = await _addresses(host, port, sending)
+        failure: OSError | None = None
+        for index, (family, kind, protocol, _, address) in enumerate(addresses):
+            timeout = share(sending.timeout(), len(addresses) - index)
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.setblocking(False)
+                async with asyncio.timeout(timeout):
+                    await asyncio.get_running_loop().sock_connect(sock, address)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except OSError as error:
+                sock.close()
+                failure = error
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return cls(sock)
+        raise failure or OSError("the host has no address")
+
+    @classmethod
+    async def connect_socks(
+        cls, proxy: ProxyChoice, host: str, port: int, sending: Sending
+    ) -> Self:
+        """Connect through a SOCKS proxy, in a thread, because PySocks blocks."""
+        connecting = asyncio.get_running_loop().run_in_executor(
+            None, connect_through_socks, proxy, host, port, sending.timeout()
+        )
+        try:
+            sock = await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            connecting.add_done_callback(_discard)
+            raise
+        sock.setblocking(False)
+        return cls(sock)
+
+    async def send(self, data: bytes, sending: Sending) -> None:
+        timeout = sending.timeout()
+        try:
+            count = self.sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            count = 0
+        sending.sent += count
+        if count < len(data):
+            sending.sent += len(data) - count  # the loop does not report how far it gets
+            async with asyncio.timeout(timeout):
+                await asyncio.get_running_loop().sock_sendall(self.sock, data[count:])
+
+    async def receive(self, sending: Sending) -> bytes:
+        async with asyncio.timeout(sending.timeout()):
+            return await asyncio.get_running_loop().sock_recv(self.sock, READ_SIZE)
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the running event loop.
+
+    Raises:
+        RuntimeError: the caller runs in no event loop.
+    """
+    return asyncio.get_running_loop()
+
+
+async def _addresses(host: str, port: int, sending: Sending) -> list[Any]:
+    try:  # an address needs no lookup, and therefore no thread
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        async with asyncio.timeout(sending.timeout()):
+            return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
+def _discard(connecting: asyncio.Future[socket.socket]) -> None:
+    if not connecting.cancelled() and connecting.exception() is None:
+        connecting.result().close()

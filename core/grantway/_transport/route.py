@@ -1,0 +1,73 @@
+"""The way to the server of a URL, determined once per URL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import quote, urlsplit
+
+from .network import Network, ProxyChoice
+
+#: Characters of a request target that are sent unchanged: reserved, and percent signs.
+_SAFE = "%/:=&?~#+!$,;'@()*[]"
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The way to a server.
+
+    Attributes:
+        host: The host without brackets, in ASCII.
+        port: The port.
+        tls: Whether the URL is https.
+        proxy: The proxy, or None.
+        line: The rest of the request line, after the method.
+        host_line: The ``Host`` header, and the login for a proxy that forwards plain http.
+        key: Connections with equal keys are interchangeable.
+    """
+
+    host: str
+    port: int
+    tls: bool
+    proxy: ProxyChoice | None
+    line: str = field(repr=False)
+    host_line: str = field(repr=False)
+    key: tuple[str, int, bool]
+
+    @property
+    def authority(self) -> str:
+        """The host and port, as in a CONNECT request."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def route_to(url: str, network: Network) -> Route:
+    """Return the way to the server of a URL.
+
+    Raises:
+        ConfigurationError: the proxy needs a library that is not installed.
+        ValueError: the URL is invalid.
+    """
+    parts = urlsplit(url)
+    tls = parts.scheme == "https"
+    host = _ascii(parts.hostname or "")
+    port = parts.port or _PORTS[parts.scheme]
+    proxy = network.proxy_for(url)
+    target = quote(parts.path or "/", _SAFE)
+    if parts.query:
+        target += f"?{quote(parts.query, _SAFE)}"
+    shown = f"[{host}]" if ":" in host else host
+    if port != _PORTS[parts.scheme]:
+        shown += f":{port}"
+    host_line = f"Host: {shown}\r\n"
+    if proxy is not None and not tls and not proxy.is_socks:
+        target = f"http://{shown}{target}"
+        host_line += proxy.login_line
+    return Route(host, port, tls, proxy, f" {target} HTTP/1.1\r\n", host_line, (host, port, tls))
+
+
+def _ascii(host: str) -> str:
+    if host.isascii():
+        return host
+    import idna  # noqa: PLC0415 - few hosts need it
+
+    return idna.encode(host, strict=True, std3_rules=True).decode()

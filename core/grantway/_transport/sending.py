@@ -1,0 +1,64 @@
+"""The state and the time limits of one request."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from .deadline import Deadline
+
+#: Minimum timeout of an operation in seconds; zero would not wait at all.
+_LEAST = 0.001
+
+
+@dataclass(slots=True)
+class Sending:
+    """The state of a request that is being sent.
+
+    Attributes:
+        deadline: The deadline of the call.
+        read_timeout: Seconds for each operation on an open connection.
+        connect_until: The time, on the monotonic clock, until which the connection must be open;
+            None once it is.
+        reaching_proxy: Whether a proxy has not yet opened the way to the server.
+        head: The size of the head of the request, once it is being sent.
+        sent: The number of bytes passed to the socket.
+        status: The HTTP status, once received.
+    """
+
+    deadline: Deadline
+    read_timeout: float
+    connect_until: float | None = None
+    reaching_proxy: bool = False
+    head: int = 0
+    sent: int = 0
+    status: int | None = None
+
+    def start(self, head: int) -> None:
+        """Start to count the bytes of a request with a head of this size."""
+        self.connect_until = None
+        self.head, self.sent = head, 0
+
+    @property
+    def body_sent(self) -> bool:
+        """Whether any of the body was passed to the socket.
+
+        A server cannot process a POST without its body, so a sent head does not count. With TLS,
+        the bytes are encrypted and therefore more, which can only make this true earlier.
+        """
+        return self.connect_until is None and self.sent > self.head > 0
+
+    def timeout(self) -> float:
+        """Return the seconds that the next operation may take.
+
+        Raises:
+            TimeoutError: the deadline has passed.
+        """
+        left = self.deadline.remaining()
+        if self.connect_until is None:
+            limit = self.read_timeout
+        else:
+            limit = self.connect_until - time.monotonic()
+        if left <= 0 or limit <= 0:
+            raise TimeoutError("the deadline of the call has passed")
+        return max(_LEAST, min(left, limit))
