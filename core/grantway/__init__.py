@@ -106,6 +106,7 @@ if TYPE_CHECKING:
     from ._requests.outgoing_request import OutgoingRequest as OutgoingRequest
     from ._requests.provider import Provider as Provider
     from ._requests.retry import RetryPolicy as RetryPolicy
+    from ._requests.steps import Wait as Wait
     from ._transport.deadline import Deadline as Deadline
     from ._transport.http import (
         HttpRequest as HttpRequest,
@@ -218,6 +219,7 @@ __getattr__, __dir__ = lazy(
         "._requests.exchange": "Exchange",
         "._requests.outgoing_request": "OutgoingRequest",
         "._requests.retry": "RetryPolicy",
+        "._requests.steps": "Wait",
         "._requests.provider": "Provider",
         "._transport.deadline": "Deadline",
         "._transport.http": "HttpRequest HttpResponse Transport",

@@ -101,15 +101,23 @@ def grantway_register_middleware() -> Iterable[Middleware]:
 
     ::
 
-        def audit(exchange, call_next):
-            return call_next(exchange)
+        def audit(exchange):
+            response = yield exchange
+            return response
 
         @grantway.hookimpl
         def grantway_register_middleware():
             return [audit]
 
-    Middleware may call ``call_next`` again only if repeating the request is safe: the provider did
-    not process it, or the grant's replay class allows it. Otherwise ``PluginError`` is raised.
+    A middleware is a generator function, so that the same code serves blocking and asynchronous
+    callers. ``yield exchange`` runs the rest of the chain; its value is the response, and it raises
+    the error that the caller would get. To wait, yield ``grantway.Wait(seconds)`` instead of
+    sleeping; its value is True if the caller cancelled the call.
+
+    Middleware may yield the exchange again only if repeating the request is safe: the provider did
+    not process it, or the grant's replay class allows it. Otherwise ``PluginError`` is raised. An
+    exception such as ``CancelledError`` or ``KeyboardInterrupt`` always propagates, even if
+    middleware catches it.
 
     If middleware raises after the provider issued a token, a credential stores the token first, and
     the error carries it as ``token``. A ``GrantwayError`` propagates, so that middleware can reject
@@ -117,7 +125,7 @@ def grantway_register_middleware() -> Iterable[Middleware]:
     credential returns a stored token without calling it.
 
     Returns:
-        Callables ``(exchange, call_next) -> response``; the first one runs outermost.
+        Generator functions of the exchange that return the response; the first one runs outermost.
     """
     raise NotImplementedError
 

@@ -154,10 +154,10 @@ def test_computes_a_value_for_a_send_that_client_authentication_repeats() -> Non
 
 
 def test_keeps_changes_that_middleware_made() -> None:
-    def tag(exchange: Any, call_next: Any) -> Any:
+    def tag(exchange: Any) -> Any:
         exchange.params["account"] = "tagged"
         exchange.params["trace"] = "t-1"
-        return call_next(exchange)
+        return (yield exchange)
 
     with FaultServer(BUSY, faults.respond()) as server:
         with client(server, middleware=[tag]) as asking:

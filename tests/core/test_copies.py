@@ -137,7 +137,7 @@ class MoreThanAClient(Client):
             "was given a registry",
         ),
         (
-            lambda: Client(PROVIDER, client_id="c", middleware=[lambda exchange, go: go(exchange)]),
+            lambda: Client(PROVIDER, client_id="c", middleware=[lambda exchange: (yield exchange)]),
             "its middleware cannot",
         ),
         (lambda: MoreThanAClient(PROVIDER, client_id="c"), "an instance of a subclass"),

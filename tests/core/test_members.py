@@ -180,9 +180,9 @@ def test_error_classes_and_middleware_can_read_members() -> None:
 
         @hookimpl
         def grantway_register_middleware(self) -> list[Any]:
-            def look(exchange: Any, call_next: Any) -> Any:
+            def look(exchange: Any) -> Any:
                 try:
-                    return call_next(exchange)
+                    return (yield exchange)
                 except TokenError as error:
                     seen.append(error.members)
                     raise

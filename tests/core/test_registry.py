@@ -85,8 +85,8 @@ def test_the_registry_contains_the_exports_of_a_plugin() -> None:
     class CouponSpentError(TokenError):
         code = wire = "coupon_spent"
 
-    def layer(exchange: Any, call_next: Any) -> Any:
-        return call_next(exchange)
+    def layer(exchange: Any) -> Any:
+        return (yield exchange)
 
     def factory(client_id: str, client_secret: str | None) -> Any:
         return SimpleNamespace(client_id=client_id)

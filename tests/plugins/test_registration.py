@@ -165,9 +165,9 @@ def test_the_client_has_the_given_scope_and_options(
 ) -> None:
     seen: list[str] = []
 
-    def middleware(exchange: Any, call_next: Any) -> Any:
+    def middleware(exchange: Any) -> Any:
         seen.append(exchange.step)
-        return call_next(exchange)
+        return (yield exchange)
 
     with registered_client(
         provider, client_name="program", store=MemoryStore(), scope="read", middleware=[middleware]

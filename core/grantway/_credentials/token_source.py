@@ -79,3 +79,16 @@ class TokenSource(Protocol):
     ) -> Token:
         """Request a token; see ``grantway.Client.create_token``."""
         ...
+
+    async def create_token_async(
+        self,
+        *,
+        grant_type: str,
+        extra: Mapping[str, str | list[str]] | None = None,
+        **params: Any,
+    ) -> Token:
+        """Request a token without blocking the event loop.
+
+        See ``grantway.Client.create_token_async``.
+        """
+        ...

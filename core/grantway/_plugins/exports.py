@@ -22,6 +22,7 @@ from grantway._exceptions import (
     RegistryError,
     TokenError,
 )
+from grantway._requests.middleware.contract import name_of, problem_of
 from grantway._types.callables import is_async, is_unfinished, kind_of
 from grantway._types.grant import Grant, IssuerGrant
 from grantway._types.plugin_status import PluginStatus
@@ -205,7 +206,9 @@ class PluginExports:
         _check_errors(self.errors)
         _check_callables(CLIENT_AUTH, self.client_auth.values())
         _check_callables(STORE, self.stores.values())
-        _check_callables("middleware", self.middleware)
+        for middleware in self.middleware:
+            if problem := problem_of(middleware):
+                raise RegistryError(f"the middleware {name_of(middleware)} {problem}")
 
     def names(self) -> Iterator[tuple[str, str, Any]]:
         """Yield the kind, name and value of everything whose name must be unique."""

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from grantway._exceptions import Attempt, TransportError
-from grantway._transport.http import HttpRequest, HttpResponse
 
 from .incoming_response import learn, process_response
 from .outgoing_request import prepare_request
 from .retry import Outcome, RetryRules
 
 if TYPE_CHECKING:
+    from grantway._transport.http import HttpResponse
     from grantway._wire.provider_response import ProviderResponse
 
     from .exchange import Exchange
     from .provider import Provider
+    from .steps import Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def attempt(
     provider: Provider,
     rules: RetryRules,
     lost: AttemptResult | None,
-) -> Generator[HttpRequest, Any, AttemptResult]:
+) -> Steps[AttemptResult]:
     """Send the request once and judge the outcome. Yields and receives as ``attempts`` does.
 
     Args:
@@ -120,7 +120,7 @@ def attempt(
     return finished
 
 
-def _send(exchange: Exchange, provider: Provider) -> Generator[HttpRequest, Any, ProviderResponse]:
+def _send(exchange: Exchange, provider: Provider) -> Steps[ProviderResponse]:
     """Send the request, and once more if the client authentication asks for it."""
     response, again = yield from _send_once(exchange, provider)
     if again:
@@ -128,9 +128,7 @@ def _send(exchange: Exchange, provider: Provider) -> Generator[HttpRequest, Any,
     return response
 
 
-def _send_once(
-    exchange: Exchange, provider: Provider
-) -> Generator[HttpRequest, Any, tuple[ProviderResponse, bool]]:
+def _send_once(exchange: Exchange, provider: Provider) -> Steps[tuple[ProviderResponse, bool]]:
     outgoing, request = prepare_request(exchange, provider)
     exchange.attempts += 1
     exchange.sent_at = time.time()

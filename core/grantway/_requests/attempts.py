@@ -1,21 +1,19 @@
 """The attempts of one exchange as a generator, without I/O.
 
-The generator yields the requests to send and the waits between them, and a driver performs both:
-``sender.Sender`` with a blocking transport. An asynchronous driver needs no other rules.
+The generator yields the requests to send and the waits between them. ``driver`` performs
+both in a thread, and ``async_driver`` in an event loop.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from grantway._exceptions import FlowCancelledError, TransportError
-from grantway._transport.http import HttpRequest
 
 from .attempt import AttemptResult, attempt
 from .retry import Outcome, RetryRules
+from .steps import Wait
 
 if TYPE_CHECKING:
     from grantway._wire.provider_response import ProviderResponse
@@ -23,27 +21,12 @@ if TYPE_CHECKING:
     from .error_mapping import ErrorMapping
     from .exchange import Exchange
     from .provider import Provider
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """A wait before the next attempt.
-
-    Attributes:
-        seconds: Its duration.
-    """
-
-    seconds: float
-
-
-#: Yields a request, to receive its ``HttpResponse`` or have its ``TransportError`` thrown in, or a
-#: ``Wait``, to receive whether the caller cancelled it. Returns the response.
-Steps = Generator[HttpRequest | Wait, Any, "ProviderResponse"]
+    from .steps import Steps
 
 
 def attempts(
     exchange: Exchange, provider: Provider, rules: RetryRules, errors: ErrorMapping
-) -> Steps:
+) -> Steps[ProviderResponse]:
     """Send the request, retry while the rules allow it, and return the successful response.
 
     Raises:
@@ -61,7 +44,9 @@ def attempts(
     return response
 
 
-def _with_retries(exchange: Exchange, provider: Provider, rules: RetryRules) -> Steps:
+def _with_retries(
+    exchange: Exchange, provider: Provider, rules: RetryRules
+) -> Steps[ProviderResponse]:
     if exchange.deadline.cancelled:
         raise _cancelled(exchange)
     began = time.monotonic()

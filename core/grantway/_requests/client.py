@@ -23,6 +23,7 @@ from grantway._wire.dialect import Dialect
 
 from .client_auth import ClientAuth, check_client_auth, client_auth
 from .dispatcher import Dispatcher
+from .middleware.contract import name_of, problem_of
 from .provider import Provider
 from .retry import RetryPolicy
 
@@ -114,11 +115,10 @@ class Client:
         self._grants = tuple(grants)
         self._middleware = tuple(middleware)
         for each in self._middleware:
-            if not callable(each) or is_async(each):
+            if problem := problem_of(each):
                 raise ConfigurationError(
-                    f"middleware: {each!r:.80} must be a synchronous callable "
-                    "(exchange, call_next) -> response.",
-                    errors={"middleware": ["must be a synchronous callable"]},
+                    f"middleware: {name_of(each)} {problem}.",
+                    errors={"middleware": ["must be a generator function of the exchange"]},
                 )
         self._follows = registry is None
         self._bound = self._bind(default_registry() if registry is None else registry)
@@ -234,21 +234,39 @@ class Client:
             OutcomeUnknownError: the request was sent and the response was lost.
             TransportError: there was no usable response for another reason.
         """
-        params = Params(params)  # hide the values from tools that print a traceback's locals
-        if isinstance(extra, Mapping):
-            extra = Params(extra)
-        if timeout is not None:
-            check_seconds("timeout", timeout)
-        if attempts is not None:
-            check_count("attempts", attempts)
-        dispatcher = self.dispatcher()
-        token, _ = dispatcher.token(
-            dispatcher.registry.grant(grant_type),
-            params,
-            self.auth,
-            Deadline(self._timeout if timeout is None else timeout, cancel),
-            extra,
-            attempts=attempts,
+        # Hide the values from tools that print a traceback's locals.
+        params, extra = Params(params), _hidden(extra)
+        dispatcher, deadline = self._begin(timeout, cancel, attempts)
+        grant = dispatcher.registry.grant(grant_type)
+        token, _ = dispatcher.token(grant, params, self.auth, deadline, extra, attempts=attempts)
+        return token
+
+    async def create_token_async(
+        self,
+        *,
+        grant_type: str,
+        extra: Mapping[str, str | list[str]] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - as create_token
+        attempts: int | None = None,
+        **params: Any,
+    ) -> Token:
+        """Request a token without blocking the event loop; see ``create_token``.
+
+        Cancelling the task during a send closes the connection: the request may have reached the
+        provider, and the response is lost.
+
+        Args:
+            grant_type: As for ``create_token``.
+            extra: As for ``create_token``.
+            timeout: As for ``create_token``.
+            attempts: As for ``create_token``.
+            **params: As for ``create_token``.
+        """
+        params, extra = Params(params), _hidden(extra)
+        dispatcher, deadline = self._begin(timeout, None, attempts)
+        grant = dispatcher.registry.grant(grant_type)
+        token, _ = await dispatcher.token_async(
+            grant, params, self.auth, deadline, extra, attempts=attempts
         )
         return token
 
@@ -276,10 +294,42 @@ class Client:
         """
         params = Params(params)
         params.update(extra or {})
+        dispatcher, deadline = self._begin(timeout, cancel)
+        return dispatcher.call(step, params, self.auth, deadline).payload
+
+    async def call_async(
+        self,
+        step: str,
+        *,
+        extra: Mapping[str, Any] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - as call
+        **params: Any,
+    ) -> dict[str, Any]:
+        """Call another endpoint without blocking the event loop; see ``call``.
+
+        Args:
+            step: As for ``call``.
+            extra: As for ``call``.
+            timeout: As for ``call``.
+            **params: As for ``call``.
+        """
+        params = Params(params)
+        params.update(extra or {})
+        dispatcher, deadline = self._begin(timeout)
+        return (await dispatcher.call_async(step, params, self.auth, deadline)).payload
+
+    def _begin(
+        self,
+        timeout: float | None,
+        cancel: threading.Event | None = None,
+        attempts: int | None = None,
+    ) -> tuple[Dispatcher, Deadline]:
+        """Check the arguments of a call. Return its dispatcher and its deadline."""
         if timeout is not None:
             check_seconds("timeout", timeout)
-        deadline = Deadline(self._timeout if timeout is None else timeout, cancel)
-        return self.dispatcher().call(step, params, self.auth, deadline).payload
+        if attempts is not None:
+            check_count("attempts", attempts)
+        return self.dispatcher(), Deadline(self._timeout if timeout is None else timeout, cancel)
 
     def credential(
         self,
@@ -421,3 +471,8 @@ class Client:
         # Also works if __init__ failed, because tools print the locals of a traceback.
         auth = getattr(self, "auth", None)
         return f"Client({self.provider.host!r}, client_id={auth and auth.client_id!r})"
+
+
+def _hidden(extra: Any) -> Any:
+    """Return a mapping whose repr hides its values; leave other objects to the schema."""
+    return Params(extra) if isinstance(extra, Mapping) else extra

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from grantway._exceptions import GrantwayError, PluginError
@@ -11,6 +12,8 @@ from grantway._types.callables import is_unfinished, kind_of
 from grantway._types.plugin_status import APPLICATION
 from grantway._types.token import Token
 
+from .attempts import attempts as attempts_of
+from .driver import run
 from .error_mapping import ErrorMapping
 from .exchange import Exchange
 from .middleware import compose
@@ -19,7 +22,6 @@ from .middleware.observe import Observe
 from .parameters import load, load_untyped
 from .provider import Provider, require_dialect
 from .retry import RetryPolicy, RetryRules
-from .sender import Sender
 
 if TYPE_CHECKING:
     from grantway._plugins.registry import Registry
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from .client_auth import ClientAuth
     from .middleware import Middleware
+    from .steps import Steps
 
 
 class Dispatcher:
@@ -59,18 +62,21 @@ class Dispatcher:
         self.provider = provider
         self.dialect = require_dialect(provider.dialect, registry.dialects)
         self.observe = Observe(registry.observers)
+        self._transport = transport
         self._host = provider.host
         self._token_endpoint = provider.token_endpoint
         rules = retry if isinstance(retry, RetryRules) else RetryRules(retry, registry.errors)
         plugins = zip(registry.middleware, registry.origins.middleware, strict=True)
-        self._run = compose(
+        self._chain = compose(
             [
-                self.observe,
                 *(Layer(each, plugin.named, rules.may_repeat) for each, plugin in plugins),
                 *(Layer(each, APPLICATION, rules.may_repeat) for each in middleware),
             ],
-            Sender(transport, provider, rules, ErrorMapping(registry.errors)),
+            partial(
+                attempts_of, provider=provider, rules=rules, errors=ErrorMapping(registry.errors)
+            ),
         )
+        self._observed_chain = compose([self.observe], self._chain)
 
     def token(
         self,
@@ -100,6 +106,58 @@ class Dispatcher:
             TransportError: there was no usable response.
             PluginError: a plugin's code broke its contract.
         """
+        steps = self._token(grant, params, client, deadline, extra, attempts=attempts)
+        return run(steps, self._transport, deadline)
+
+    async def token_async(
+        self,
+        grant: Grant,
+        params: Mapping[str, Any],
+        client: ClientAuth,
+        deadline: Deadline,
+        extra: Mapping[str, Any] | None = None,
+        *,
+        attempts: int | None = None,
+    ) -> tuple[Token, ProviderResponse]:
+        """Request a token without blocking the event loop; see ``token``."""
+        from .async_driver import run_async  # noqa: PLC0415 - only then asyncio is needed
+
+        steps = self._token(grant, params, client, deadline, extra, attempts=attempts)
+        return await run_async(steps, self._transport, deadline)
+
+    def call(
+        self, step: str, params: Mapping[str, Any], client: ClientAuth, deadline: Deadline
+    ) -> ProviderResponse:
+        """Call another endpoint of the provider, such as ``device_authorization``.
+
+        Args:
+            step: The endpoint's name without ``_endpoint``.
+            params: RFC names to values, or to functions that are called once for each send. None
+                is omitted.
+            client: The client authentication.
+            deadline: The deadline of the whole call.
+        """
+        return run(self._call(step, params, client, deadline), self._transport, deadline)
+
+    async def call_async(
+        self, step: str, params: Mapping[str, Any], client: ClientAuth, deadline: Deadline
+    ) -> ProviderResponse:
+        """Call another endpoint without blocking the event loop; see ``call``."""
+        from .async_driver import run_async  # noqa: PLC0415
+
+        steps = self._call(step, params, client, deadline)
+        return await run_async(steps, self._transport, deadline)
+
+    def _token(
+        self,
+        grant: Grant,
+        params: Mapping[str, Any],
+        client: ClientAuth,
+        deadline: Deadline,
+        extra: Mapping[str, Any] | None,
+        *,
+        attempts: int | None,
+    ) -> Steps[tuple[Token, ProviderResponse]]:
         loaded, computed = load(grant, params, extra or {})
         exchange = Exchange(
             "token",
@@ -114,7 +172,7 @@ class Dispatcher:
             computed=computed,
         )
         try:
-            response = self._run(exchange)
+            response = yield from self._run(exchange)
         except BaseException as error:
             received = exchange.received
             issued = None if received is None else self._rescued(grant, loaded, received)
@@ -129,6 +187,27 @@ class Dispatcher:
             # Middleware that builds a new token must not lose the refresh token.
             token = replace(token, refresh_token=received.refresh_token)
         return self._processed(grant, loaded, token), response
+
+    def _call(
+        self, step: str, params: Mapping[str, Any], client: ClientAuth, deadline: Deadline
+    ) -> Steps[ProviderResponse]:
+        loaded, computed = load_untyped(params)
+        exchange = Exchange(
+            step,
+            self.provider.endpoint(step),
+            self._host,
+            None,
+            loaded,
+            client,
+            self.dialect,
+            deadline,
+            computed=computed,
+        )
+        return (yield from self._run(exchange))
+
+    def _run(self, exchange: Exchange) -> Steps[ProviderResponse]:
+        """Return the steps of the middleware and the attempts inside it."""
+        return (self._observed_chain if self.observe.active else self._chain)(exchange)
 
     def _rescued(self, grant: Grant, params: Params, received: Token) -> Token:
         """Return the token of a failed call, processed by the grant if possible."""
@@ -163,29 +242,3 @@ class Dispatcher:
             plugin=plugin,
             token=token,
         )
-
-    def call(
-        self, step: str, params: Mapping[str, Any], client: ClientAuth, deadline: Deadline
-    ) -> ProviderResponse:
-        """Call another endpoint of the provider, such as ``device_authorization``.
-
-        Args:
-            step: The endpoint's name without ``_endpoint``.
-            params: RFC names to values, or to functions that are called once for each send. None
-                is omitted.
-            client: The client authentication.
-            deadline: The deadline of the whole call.
-        """
-        loaded, computed = load_untyped(params)
-        exchange = Exchange(
-            step,
-            self.provider.endpoint(step),
-            self._host,
-            None,
-            loaded,
-            client,
-            self.dialect,
-            deadline,
-            computed=computed,
-        )
-        return self._run(exchange)

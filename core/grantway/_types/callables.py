@@ -5,16 +5,21 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Mapping
+from types import MethodType
 from typing import Any
+
+
+def innermost(function: object) -> object:
+    """Return the function that a call runs, inside partial objects, methods and instances."""
+    while isinstance(function, (functools.partial, staticmethod, classmethod, MethodType)):
+        function = function.func if isinstance(function, functools.partial) else function.__func__
+    # Objects with a __call__ count too. Calling a class creates an instance.
+    return function if inspect.isroutine(function) else vars(type(function)).get("__call__")
 
 
 def is_async(function: object) -> bool:
     """Return whether a call would return a coroutine or asynchronous generator."""
-    while isinstance(function, (functools.partial, staticmethod, classmethod)):
-        function = function.func if isinstance(function, functools.partial) else function.__func__
-    # Objects with an asynchronous __call__ count too. Calling a class creates an instance.
-    if not inspect.isroutine(function):
-        function = vars(type(function)).get("__call__")
+    function = innermost(function)
     return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
 

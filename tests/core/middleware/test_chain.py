@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from grantway import Client, InvalidGrantException, Provider, build_registry, hookimpl
-from grantway._requests.middleware import compose
 from tests import faults
 from tests.faults import FaultServer
 
@@ -16,16 +15,19 @@ def test_the_first_middleware_is_outermost() -> None:
     seen: list[str] = []
 
     def layer(name: str) -> Any:
-        def run(exchange: Any, call_next: Any) -> Any:
+        def run(exchange: Any) -> Any:
             seen.append(f"{name} in")
-            response = call_next(exchange)
+            response = yield exchange
             seen.append(f"{name} out")
             return response
 
         return run
 
-    chain = compose([layer("a"), layer("b")], lambda exchange: f"answer to {exchange}")
-    assert chain("question") == "answer to question"  # type: ignore[arg-type, comparison-overlap]
+    with FaultServer(faults.respond()) as server:
+        provider = Provider(token_endpoint=server.token_endpoint)
+        layers = [layer("a"), layer("b")]
+        with Client(provider, client_id="c", middleware=layers) as client:
+            client.create_token(grant_type="refresh_token", refresh_token="rt-1")
     assert seen == ["a in", "b in", "b out", "a out"]
 
 
@@ -35,18 +37,18 @@ class RecordingPlugin:
     def __init__(self) -> None:
         self.seen: list[str] = []
 
-    def outer(self, exchange: Any, call_next: Any) -> Any:
+    def outer(self, exchange: Any) -> Any:
         try:
-            response = call_next(exchange)
+            response = yield exchange
         except InvalidGrantException:
             self.seen.append("outer: rejected")
             raise
         self.seen.append(f"outer: {response.token.access_token} after {response.attempts}")
         return response
 
-    def inner(self, exchange: Any, call_next: Any) -> Any:
+    def inner(self, exchange: Any) -> Any:
         self.seen.append(f"inner: {exchange.step} {exchange.grant_type}")
-        return call_next(exchange)
+        return (yield exchange)
 
     @hookimpl
     def grantway_register_middleware(self) -> list[Any]:
@@ -81,9 +83,9 @@ def test_middleware_of_plugins_runs_around_retries_and_error_mapping(
 def test_middleware_of_a_client_runs_inside_that_of_plugins() -> None:
     recording = RecordingPlugin()
 
-    def own(exchange: Any, call_next: Any) -> Any:
+    def own(exchange: Any) -> Any:
         recording.seen.append(f"own: {exchange.host}")
-        return call_next(exchange)
+        return (yield exchange)
 
     registry = build_registry({"recording": recording})
     with FaultServer(faults.respond()) as server:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -58,21 +59,25 @@ def ask(
         return client.create_token(grant_type="urn:example:coupon", coupon="SPRING")
 
 
-def twice(exchange: Any, call_next: Any) -> Any:
-    call_next(exchange)
-    return call_next(exchange)
+def passes(exchange: Any) -> Any:
+    return (yield exchange)
 
 
-def once_more_after_an_error(exchange: Any, call_next: Any) -> Any:
+def twice(exchange: Any) -> Any:
+    yield exchange
+    return (yield exchange)
+
+
+def once_more_after_an_error(exchange: Any) -> Any:
     try:
-        return call_next(exchange)
+        return (yield exchange)
     except grantway.GrantwayError:
-        return call_next(exchange)
+        return (yield exchange)
 
 
-def with_a_copy(exchange: Any, call_next: Any) -> Any:
-    call_next(exchange)
-    return call_next(dataclasses.replace(exchange))
+def with_a_copy(exchange: Any) -> Any:
+    yield exchange
+    return (yield dataclasses.replace(exchange))
 
 
 @pytest.mark.parametrize("middleware", [twice, with_a_copy])
@@ -80,7 +85,7 @@ def with_a_copy(exchange: Any, call_next: Any) -> Any:
 def test_a_token_request_is_not_sent_twice(middleware: Any, replay: Replay) -> None:
     with FaultServer(faults.respond(), faults.respond()) as server:
         with pytest.raises(
-            PluginError, match=r"audit of application\) called call_next again"
+            PluginError, match=r"audit of application\) yielded the exchange again"
         ) as raised:
             ask(server, middleware, replay)
         assert len(server.requests) == 1
@@ -126,8 +131,8 @@ def test_allows_a_safe_second_send(
 
 def test_the_contract_applies_to_middleware_of_the_client() -> None:
     with FaultServer(faults.respond(), faults.respond()) as server:
-        with pytest.raises(PluginError, match=r"twice \(application\) called"):
-            ask(server, lambda exchange, go: go(exchange), Replay.NEVER, middleware=[twice])
+        with pytest.raises(PluginError, match=r"twice \(application\) yielded the exchange again"):
+            ask(server, passes, Replay.NEVER, middleware=[twice])
         assert len(server.requests) == 1
 
 
@@ -147,30 +152,74 @@ def test_rejects_an_invalid_response_and_keeps_the_token(
         FaultServer(faults.respond()) as server,
         pytest.raises(PluginError, match=rf"audit of application\) {expected}") as raised,
     ):
-        ask(server, lambda exchange, go: returned(go(exchange)), Replay.NEVER)
+        ask(server, lambda exchange: returned((yield exchange)), Replay.NEVER)
     assert raised.value.token is not None
 
 
 def test_rejects_another_object_than_the_exchange() -> None:
     with FaultServer(faults.respond()) as server:
-        with pytest.raises(PluginError, match="gave call_next None, not the exchange"):
-            ask(server, lambda exchange, go: go(None), Replay.NEVER)
+        with pytest.raises(PluginError, match="yielded None, not the exchange"):
+            ask(server, lambda exchange: (yield None), Replay.NEVER)
         assert not server.requests
 
 
-def test_rejects_a_coroutine_that_a_plain_function_returns() -> None:
-    async def late(exchange: Any, call_next: Any) -> Any:
-        return call_next(exchange)
+async def late(exchange: Any) -> Any:
+    return exchange
 
-    def wrapped(exchange: Any, call_next: Any) -> Any:
-        return late(exchange, call_next)
+
+async def late_with_yield(exchange: Any) -> Any:
+    yield exchange
+
+
+def plain(exchange: Any) -> Any:
+    return exchange
+
+
+def nested(exchange: Any, call_next: Any) -> Any:
+    return call_next(exchange)
+
+
+def with_two_arguments(exchange: Any, call_next: Any) -> Any:
+    yield call_next(exchange)
+
+
+@pytest.mark.parametrize(
+    ("middleware", "expected"),
+    [
+        (nested, "is not a generator function"),
+        (plain, "is not a generator function"),
+        (functools.partial(nested, call_next=plain), "is not a generator function"),
+        (with_two_arguments, "does not take the exchange as its only argument"),
+        (late, r"is asynchronous \(async def\)"),
+        (late_with_yield, r"is asynchronous \(async def\)"),
+        (object(), "cannot be called"),
+    ],
+    ids=["call_next", "plain", "partial", "two arguments", "async", "async generator", "object"],
+)
+def test_rejects_other_functions_at_registration(middleware: Any, expected: str) -> None:
+    how = r"write it as: def \w+\(exchange\): response = yield exchange; return response"
+    with pytest.raises(grantway.PluginLoadError, match=rf"audit.*{expected}.*{how}"):
+        grantway.build_registry({"audit": Plugin(middleware)}, only=["grantway"], strict=True)
+    with pytest.raises(grantway.ConfigurationError, match=rf"^middleware: .*{expected}.*{how}"):
+        Client(Provider("https://example.com/token"), client_id="c", middleware=[middleware])
+
+
+@pytest.mark.parametrize(
+    ("middleware", "returned"),
+    [(late, "a coroutine"), (lambda exchange: {}, "a dict")],
+    ids=["coroutine", "dict"],
+)
+def test_rejects_a_decorated_function_that_returns_no_generator(
+    middleware: Any, returned: str
+) -> None:
+    @functools.wraps(passes)
+    def wrapped(exchange: Any) -> Any:
+        return middleware(exchange)
 
     with FaultServer(faults.respond()) as server:
-        with pytest.raises(PluginError, match="is asynchronous"):
+        with pytest.raises(PluginError, match=f"returned {returned} instead of a generator"):
             ask(server, wrapped, Replay.NEVER)
         assert not server.requests
-        with pytest.raises(grantway.ConfigurationError, match=r"middleware: .* synchronous"):
-            ask(server, lambda exchange, go: go(exchange), Replay.NEVER, middleware=[late])
 
 
 async def _process_late(self: Grant, params: Any, token: Token) -> Token:

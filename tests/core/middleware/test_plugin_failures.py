@@ -65,8 +65,8 @@ def audit(fail: Callable[[], Any]) -> Any:
     class Audit:
         @hookimpl
         def grantway_register_middleware(self) -> list[Any]:
-            def check(exchange: Any, call_next: Any) -> Any:
-                response = call_next(exchange)
+            def check(exchange: Any) -> Any:
+                response = yield exchange
                 return failures.pop()() if failures else response
 
             return [check]
@@ -151,8 +151,8 @@ def test_the_error_of_a_direct_call_contains_the_token() -> None:
 
 
 def test_names_the_middleware_of_a_client() -> None:
-    def metrics(exchange: Any, call_next: Any) -> Any:
-        call_next(exchange)
+    def metrics(exchange: Any) -> Any:
+        yield exchange
         raise KeyError("tenant")
 
     with FaultServer(issue()) as server:
@@ -162,7 +162,8 @@ def test_names_the_middleware_of_a_client() -> None:
 
 
 def test_an_error_before_the_token_propagates_unchanged() -> None:
-    def broken(exchange: Any, call_next: Any) -> Any:
+    def broken(exchange: Any) -> Any:
+        yield from ()
         raise KeyError("tenant")
 
     with FaultServer(issue()) as server:
@@ -175,15 +176,15 @@ def test_an_error_before_the_token_propagates_unchanged() -> None:
 def test_names_the_innermost_middleware_that_failed() -> None:
     seen: list[type[BaseException]] = []
 
-    def outer(exchange: Any, call_next: Any) -> Any:
+    def outer(exchange: Any) -> Any:
         try:
-            return call_next(exchange)
+            return (yield exchange)
         except BaseException as error:
             seen.append(type(error))
             raise
 
-    def inner(exchange: Any, call_next: Any) -> Any:
-        call_next(exchange)
+    def inner(exchange: Any) -> Any:
+        yield exchange
         raise Panic
 
     with FaultServer(issue()) as server:
@@ -214,8 +215,8 @@ def test_middleware_may_reject_a_token_without_losing_the_login(refusal: Grantwa
 
 
 def test_middleware_cannot_drop_a_new_refresh_token() -> None:
-    def narrow(exchange: Any, call_next: Any) -> Any:
-        response = call_next(exchange)
+    def narrow(exchange: Any) -> Any:
+        response = yield exchange
         response.token = Token(response.token.access_token)
         return response
 
@@ -253,8 +254,8 @@ def test_an_interrupt_propagates_after_the_token_is_stored(where: str) -> None:
     class Plugin:
         @hookimpl
         def grantway_register_middleware(self) -> list[Any]:
-            def check(exchange: Any, call_next: Any) -> Any:
-                response = call_next(exchange)
+            def check(exchange: Any) -> Any:
+                response = yield exchange
                 return interrupted() if where == "middleware" else response
 
             return [check]
@@ -362,8 +363,8 @@ def test_does_not_send_a_used_code_again() -> None:
     grant = Grant("urn:coupon", CouponSchema(), single_use=frozenset({"coupon"}))
     broken = [True]
 
-    def check(exchange: Any, call_next: Any) -> Any:
-        response = call_next(exchange)
+    def check(exchange: Any) -> Any:
+        response = yield exchange
         if broken.pop() if broken else False:
             raise KeyError("tenant")
         return response
@@ -394,9 +395,9 @@ def test_a_reused_error_does_not_contain_the_token_of_another_call() -> None:
     """Middleware may raise the same error repeatedly, as a circuit breaker does."""
     refused = GrantwayError("Refused by policy.")
 
-    def policy(exchange: Any, call_next: Any) -> ProviderResponse:
+    def policy(exchange: Any) -> ProviderResponse:
         if exchange.params["refresh_token"] == "rt-0":
-            call_next(exchange)
+            yield exchange
         raise refused
 
     store = MemoryStore()
@@ -438,8 +439,8 @@ def test_names_an_error_class_that_panics() -> None:
 
 
 def test_a_token_is_not_lost_in_a_copy_of_the_exchange() -> None:
-    def audit_copy(exchange: Any, call_next: Any) -> ProviderResponse:
-        call_next(replace(exchange))
+    def audit_copy(exchange: Any) -> ProviderResponse:
+        yield replace(exchange)
         raise KeyError("tenant")
 
     with FaultServer(rotating) as server:

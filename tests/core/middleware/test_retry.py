@@ -436,10 +436,10 @@ def test_middleware_may_lower_the_attempts_of_a_waiting_call() -> None:
     asked: list[float | None] = []
     waiting: list[Any] = []
 
-    def stop(exchange: Any, call_next: Any) -> Any:
+    def stop(exchange: Any) -> Any:
         exchange.on_refusal = asked.append
         waiting.append(exchange)
-        return call_next(exchange)
+        return (yield exchange)
 
     class Ears(Coupons):
         @hookimpl

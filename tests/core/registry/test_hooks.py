@@ -27,7 +27,7 @@ from grantway._wire.provider_response import ProviderResponse
 from grantway_plugins.issuer import Denial
 
 if TYPE_CHECKING:
-    from grantway._requests.middleware import Middleware, Next
+    from grantway._requests.middleware import Middleware
 
 TESTS = Path(__file__).parents[2]
 HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("grantway_"))
@@ -158,13 +158,13 @@ def client(plugin: object) -> grantway.Client:
 def test_middleware_runs_around_every_call() -> None:
     order: list[str] = []
 
-    def outer(exchange: Exchange, call_next: Next) -> ProviderResponse:
+    def outer(exchange: Exchange) -> ProviderResponse:
         order.append(f"outer {exchange.step}")
-        return call_next(exchange)
+        return (yield exchange)
 
-    def inner(exchange: Exchange, call_next: Next) -> ProviderResponse:
+    def inner(exchange: Exchange) -> ProviderResponse:
         order.append("inner")
-        response = call_next(exchange)
+        response = yield exchange
         order.append(f"answer {response.status}")
         return response
 

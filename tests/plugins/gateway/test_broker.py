@@ -243,7 +243,8 @@ def test_responds_with_500_if_a_middleware_raises(
     class Plugin:
         @grantway.hookimpl
         def grantway_register_middleware(self) -> list[Any]:
-            def middleware(exchange: Any, call_next: Any) -> Any:
+            def middleware(exchange: Any) -> Any:
+                yield from ()
                 raise raised.pop()
 
             return [middleware]
@@ -312,8 +313,8 @@ def test_the_timeout_includes_the_wait_for_a_thread(
     class Plugin:
         @grantway.hookimpl
         def grantway_register_middleware(self) -> list[Any]:
-            def middleware(exchange: Any, call_next: Any) -> Any:
-                response = call_next(exchange)
+            def middleware(exchange: Any) -> Any:
+                response = yield exchange
                 received.set()
                 assert goes_on.wait(PATIENCE)
                 return response

@@ -107,9 +107,9 @@ def test_rejects_a_waiting_call_at_its_deadline(clock: Clock) -> None:
 def test_waiting_counts_towards_the_deadline(clock: Clock) -> None:
     deadlines: list[tuple[float, float]] = []
 
-    def before(exchange: Exchange, call_next: Any) -> Any:
+    def before(exchange: Exchange) -> Any:
         deadlines.append((exchange.deadline.at, exchange.deadline.remaining()))
-        return call_next(exchange)
+        return (yield exchange)
 
     held, guard = HeldResponses(), protection(clock, at_once=1)
     with FaultServer(held) as server, make_client(server, before, guard, before) as client:
@@ -210,7 +210,8 @@ def test_oauth_errors_do_not_open_the_breaker(code: str, clock: Clock) -> None:
 
 
 def test_calls_that_were_never_sent_do_not_count(clock: Clock) -> None:
-    def failing(exchange: Exchange, call_next: Any) -> Any:
+    def failing(exchange: Exchange) -> Any:
+        yield from ()
         raise grantway.ConfigurationError("invalid middleware")
 
     guard = protection(clock, failures=1)
@@ -622,12 +623,12 @@ class ConcurrentCalls:
         self._lock = threading.Lock()
         self.in_progress = self.peak = 0
 
-    def __call__(self, exchange: Exchange, call_next: Any) -> Any:
+    def __call__(self, exchange: Exchange) -> Any:
         with self._lock:
             self.in_progress += 1
             self.peak = max(self.peak, self.in_progress)
         try:
-            return call_next(exchange)
+            return (yield exchange)
         finally:
             with self._lock:
                 self.in_progress -= 1

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from grantway._exceptions import GrantwayError, PluginError
 from grantway._requests.exchange import Exchange
+from grantway._requests.steps import Wait
 from grantway._types.callables import is_unfinished, kind_of
 from grantway._types.token import Token
 from grantway._wire.provider_response import ProviderResponse
 
+from .contract import how_to_write, name_of
+
 if TYPE_CHECKING:
+    from grantway._requests.steps import Steps
+
     from . import Middleware, Next
 
 
@@ -35,7 +40,7 @@ class Layer:
         self._plugin = plugin
         self.may_repeat = may_repeat
 
-    def __call__(self, exchange: Exchange, call_next: Next) -> ProviderResponse:
+    def __call__(self, exchange: Exchange, call_next: Next) -> Steps[ProviderResponse]:
         """Run the middleware around the rest of the chain.
 
         Raises:
@@ -44,8 +49,8 @@ class Layer:
         """
         inner = _Inner(call_next, self, exchange)
         try:
-            response: object = self._middleware(exchange, inner)
-        except KeyboardInterrupt:
+            response = yield from inner.run(self._middleware)
+        except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:
             if exchange.received is None or error is inner.raised:
@@ -56,30 +61,27 @@ class Layer:
                 error.add_note(failed.message)
                 raise
             raise failed from error
-        if is_unfinished(response):
-            raise self.error("is asynchronous; grantway calls middleware synchronously", inner)
         if not isinstance(response, ProviderResponse):
-            raise self.error(f"returned {kind_of(response)}; return what call_next returns", inner)
+            raise self.error(f"returned {kind_of(response)}; return what yield returns", inner)
         if exchange.grant is not None and not isinstance(response.token, Token):
             raise self.error(
                 "returned a ProviderResponse without a token; set its token to a "
-                "grantway.Token, or return what call_next returns",
+                "grantway.Token, or return what yield returns",
                 inner,
             )
         return response
 
     def error(self, broken: str, inner: _Inner) -> PluginError:
         """Return the error for a contract violation, with the token that was issued before."""
-        name = getattr(self._middleware, "__qualname__", type(self._middleware).__name__)
         return PluginError(
-            f"The middleware {name} ({self._plugin}) {broken}.",
+            f"The middleware {name_of(self._middleware)} ({self._plugin}) {broken}.",
             plugin=self._plugin,
             token=inner.token,
         )
 
 
 class _Inner:
-    """The ``call_next`` of one middleware for one call."""
+    """The rest of the chain below one middleware, for one call."""
 
     __slots__ = ("_call_next", "_given", "_layer", "_passed", "raised", "token")
 
@@ -92,11 +94,51 @@ class _Inner:
         #: The last exception of the rest of the chain, which is not the fault of the middleware.
         self.raised: BaseException | None = None
 
-    def __call__(self, exchange: Exchange) -> ProviderResponse:
+    def run(self, middleware: Middleware) -> Steps[object]:
+        """Do what a middleware yields, and return its result.
+
+        Middleware cannot swallow an exception such as ``CancelledError`` or ``KeyboardInterrupt``:
+        it may clean up, and the exception then propagates.
+        """
+        generator = self._started(middleware)
+        received: ProviderResponse | bool | None = None
+        failure: BaseException | None = None
+        while True:
+            try:
+                given = generator.send(received) if failure is None else generator.throw(failure)
+            except StopIteration as done:
+                returned: object = done.value
+                if failure is None or isinstance(failure, Exception):
+                    return returned
+                given = None
+            if failure is not None and not isinstance(failure, Exception):
+                generator.close()
+                raise failure
+            failure = None
+            try:
+                received = (
+                    (yield given) if isinstance(given, Wait) else (yield from self._next(given))
+                )
+            except BaseException as error:  # noqa: BLE001 - raised again in the middleware
+                self.raised = failure = error
+
+    def _started(self, middleware: Middleware) -> Generator[Any, Any, object]:
+        generator: object = middleware(self._given)
+        if isinstance(generator, Generator):
+            return generator
+        is_unfinished(generator)  # closes a coroutine
+        raise self._layer.error(
+            f"returned {kind_of(generator)} instead of a generator; {how_to_write(middleware)}",
+            self,
+        )
+
+    def _next(self, exchange: Exchange) -> Steps[ProviderResponse]:
         """Run the rest of the chain; repeat it only if a second send is safe."""
         given: Any = exchange
         if not isinstance(given, Exchange):
-            raise self._layer.error(f"gave call_next {kind_of(given)}, not the exchange", self)
+            raise self._layer.error(
+                f"yielded {kind_of(given)}, not the exchange or a grantway.Wait", self
+            )
         for before in self._passed:
             if (
                 before.effective_at is not None
@@ -104,18 +146,15 @@ class _Inner:
                 and not self._layer.may_repeat(exchange, time.monotonic() - before.effective_at)
             ):
                 raise self._layer.error(
-                    f"called call_next again after the request for {exchange.grant_type} had been "
-                    f"sent, and a second send is not safe "
-                    f"({exchange.grant and exchange.grant.replay}); call it once, and return its "
+                    f"yielded the exchange again after the request for {exchange.grant_type} had "
+                    f"been sent, and a second send is not safe "
+                    f"({exchange.grant and exchange.grant.replay}); yield it once, and return its "
                     "response",
                     self,
                 )
         self._passed.append(exchange)
         try:
-            response = self._call_next(exchange)
-        except BaseException as error:
-            self.raised = error
-            raise
+            response = yield from self._call_next(exchange)
         finally:
             # Middleware may pass a copy of the exchange, so copy its token back.
             self._given.received = exchange.received or self._given.received

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from grantway._requests.exchange import Exchange
+    from grantway._requests.steps import Steps
     from grantway._types.event import Event
     from grantway._wire.provider_response import ProviderResponse
 
@@ -37,12 +38,10 @@ class Observe:
         self._observers = tuple(observers)
         self.failures: Counter[str] = Counter()
 
-    def __call__(self, exchange: Exchange, call_next: Next) -> ProviderResponse:
+    def __call__(self, exchange: Exchange, call_next: Next) -> Steps[ProviderResponse]:
         """Emit the start event, run the call, and emit the end event."""
-        if not self.active:
-            return call_next(exchange)
         with Observation(exchange, self.emit) as observation:
-            response = call_next(exchange)
+            response = yield from call_next(exchange)
             observation.status = response.status
         return response
 

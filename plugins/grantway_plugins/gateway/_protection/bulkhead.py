@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -43,21 +43,14 @@ class WaitingCall:
 
     Attributes:
         exchange: The call.
-        decided: Set once ``outcome`` is.
-        outcome: A ticket if the call is admitted, or the reason why it is rejected.
+        outcome: A ticket once the call is admitted, or the reason why it is rejected.
     """
 
-    __slots__ = ("decided", "exchange", "outcome")
+    __slots__ = ("exchange", "outcome")
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
-        self.decided = threading.Event()
-        self.outcome: Ticket | Pause | None = None
-
-    def decide(self, outcome: Ticket | Pause) -> None:
-        """Admit or reject the call, and wake its thread."""
-        self.outcome = outcome
-        self.decided.set()
+        self.outcome: Future[Ticket | Pause] = Future()
 
 
 class Bulkhead:

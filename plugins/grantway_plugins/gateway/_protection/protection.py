@@ -7,9 +7,9 @@ import os
 import random
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from grantway._exceptions import (
     FlowCancelledError,
@@ -24,6 +24,7 @@ from grantway._exceptions import (
 )
 from grantway._processes.copies import OneProcess
 from grantway._processes.fork import fork_safe_lock
+from grantway._requests.steps import Wait
 from grantway._transport.http import SERVER_FAULT
 
 from .breaker import Breaker, BreakerRules, Pause, Ticket
@@ -32,7 +33,6 @@ from .state import Notice, ProtectionState, ShedReason
 
 if TYPE_CHECKING:
     from grantway._requests.exchange import Exchange
-    from grantway._requests.middleware import Next
     from grantway._wire.provider_response import ProviderResponse
 
 _log = logging.getLogger("grantway.gateway")
@@ -40,9 +40,6 @@ _log = logging.getLogger("grantway.gateway")
 #: Guards the state of every protection. Never held while waiting.
 _lock = fork_safe_lock()
 _all: weakref.WeakSet[Protection] = weakref.WeakSet()
-
-#: Seconds between checks whether a waiting call was cancelled.
-_CANCEL_CHECK = 0.1
 
 #: Reasons in the error message for a rejected call.
 _REASONS: dict[ShedReason, str] = {
@@ -101,14 +98,14 @@ class Protection(OneProcess):
         self._reported = "closed"
         _all.add(self)
 
-    def __call__(self, exchange: Exchange, call_next: Next) -> ProviderResponse:
+    def __call__(self, exchange: Exchange) -> Generator[Exchange | Wait, Any, ProviderResponse]:
         """Send the call once the bulkhead has room for it.
 
         Raises:
             ProviderPausedError: The call was rejected. Nothing was sent.
             FlowCancelledError: The caller cancelled the call while it waited. Nothing was sent.
         """
-        ticket = self._enter(exchange)
+        ticket = yield from self._enter(exchange)
         failed: bool | None = None
         code = ""
         try:
@@ -117,7 +114,7 @@ class Protection(OneProcess):
                 exchange.most_attempts = 1
                 self._report_breaker()
             exchange.on_refusal = self._apply_retry_after
-            response = call_next(exchange)
+            response: ProviderResponse = yield exchange
             failed = False
         except GrantwayError as error:
             failed, code = _provider_failed(error), error.code
@@ -151,7 +148,7 @@ class Protection(OneProcess):
 
     # --- Calls ------------------------------------------------------------------------------------
 
-    def _enter(self, exchange: Exchange) -> Ticket:
+    def _enter(self, exchange: Exchange) -> Generator[Wait, bool, Ticket]:
         with _lock:
             pause = self._breaker.pause()
             entered = "full" if pause is not None else self._bulkhead.enter(exchange)
@@ -159,22 +156,21 @@ class Protection(OneProcess):
         if pause is not None:
             raise self._rejection(exchange, pause.reason, pause.seconds)
         if isinstance(entered, WaitingCall):
-            return self._wait(entered)
+            return (yield from self._wait(entered))
         if ticket is None:
             raise self._rejection(exchange, "full", self._retry_after)
         return ticket
 
-    def _wait(self, call: WaitingCall) -> Ticket:
+    def _wait(self, call: WaitingCall) -> Generator[Wait, bool, Ticket]:
         """Wait in the queue, at most until the call's deadline."""
         deadline = call.exchange.deadline
         try:
-            while not call.decided.is_set() and not deadline.cancelled and deadline.remaining() > 0:
-                call.decided.wait(min(_CANCEL_CHECK, deadline.remaining()))
+            yield Wait(max(0.0, deadline.remaining()), until=call.outcome)
         except BaseException:
             # For example Ctrl-C: the call may have been admitted in the meantime.
             self._withdraw(call)
             raise
-        if not call.decided.is_set() or deadline.remaining() <= 0 or deadline.cancelled:
+        if not call.outcome.done() or deadline.remaining() <= 0 or deadline.cancelled:
             self._withdraw(call)
             if deadline.cancelled:
                 self._notify("load")
@@ -183,17 +179,17 @@ class Protection(OneProcess):
                     evidence=replace(call.exchange.evidence(), attempts=0),
                 )
             raise self._rejection(call.exchange, "deadline", self._retry_after)
-        if isinstance(call.outcome, Pause):
-            raise self._rejection(call.exchange, call.outcome.reason, call.outcome.seconds)
-        assert call.outcome is not None  # decide() sets it
-        return call.outcome
+        outcome = call.outcome.result()
+        if isinstance(outcome, Pause):
+            raise self._rejection(call.exchange, outcome.reason, outcome.seconds)
+        return outcome
 
     def _withdraw(self, call: WaitingCall) -> None:
         with _lock:
-            if isinstance(call.outcome, Ticket):
-                self._release(call.exchange, call.outcome, None, "")
-            elif call.outcome is None and call in self._bulkhead.queue:
+            if call in self._bulkhead.queue:
                 self._bulkhead.queue.remove(call)
+            elif call.outcome.done() and isinstance(ticket := call.outcome.result(), Ticket):
+                self._release(call.exchange, ticket, None, "")
 
     def _leave(self, exchange: Exchange, ticket: Ticket, failed: bool | None, code: str) -> None:
         exchange.on_refusal = None
@@ -220,10 +216,10 @@ class Protection(OneProcess):
                 return
             call = bulkhead.queue.popleft()
             if pause is not None:
-                call.decide(pause)
+                call.outcome.set_result(pause)
             else:
                 bulkhead.running.add(call.exchange)
-                call.decide(self._breaker.admit())
+                call.outcome.set_result(self._breaker.admit())
 
     def _apply_retry_after(self, seconds: float | None) -> None:
         """Apply the ``Retry-After`` of one response to all calls."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from grantway._exceptions import ConfigurationError, GrantwayError, ProviderPausedError
@@ -22,7 +22,6 @@ from .upstream_health import UpstreamHealth
 
 if TYPE_CHECKING:
     from grantway._requests.exchange import Exchange
-    from grantway._requests.middleware import Next
     from grantway._wire.provider_response import ProviderResponse
 
 _TIMEOUT = 30.0
@@ -181,7 +180,10 @@ class GatewayProvider:
 
         return RotatingSecret(self._components.path(table["client_secret_file"]), read, make)
 
-    def _reject(self, exchange: Exchange, _call_next: Next) -> ProviderResponse:
+    def _reject(
+        self, exchange: Exchange
+    ) -> Generator[Exchange, ProviderResponse, ProviderResponse]:
+        yield from ()  # middleware is a generator function
         code = self.problem.code if self.problem is not None else "unknown"
         raise ProviderPausedError(
             f"{self.name} could not be discovered yet ({code}); discovery is repeated.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,6 @@ from grantway_plugins._config.file_signature import file_signature
 
 if TYPE_CHECKING:
     from grantway._requests.exchange import Exchange
-    from grantway._requests.middleware import Next
     from grantway._requests.outgoing_request import OutgoingRequest
     from grantway._wire.provider_response import ProviderResponse
 
@@ -86,19 +85,21 @@ class RotatingSecret:
         return f"RotatingSecret({str(self._path)!r})"
 
 
-def retry_with_new_secret(exchange: Exchange, call_next: Next) -> ProviderResponse:
+def retry_with_new_secret(
+    exchange: Exchange,
+) -> Generator[Exchange, ProviderResponse, ProviderResponse]:
     """Retry once if the provider rejects the secret and the file has a new one (a middleware).
 
     A request with a rejected secret has no effect, so this is safe for every grant.
     """
     auth = exchange.client
     if not isinstance(auth, RotatingSecret):
-        return call_next(exchange)
+        return (yield exchange)
     before = auth.rotations
     try:
-        return call_next(exchange)
+        return (yield exchange)
     except InvalidClientException:
         auth.look()
         if auth.rotations == before:
             raise
-    return call_next(exchange)
+    return (yield exchange)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,6 @@ from grantway._exceptions import (
 
 if TYPE_CHECKING:
     from grantway._requests.exchange import Exchange
-    from grantway._requests.middleware import Next
     from grantway._wire.provider_response import ProviderResponse
 
 #: Seconds between two log lines about the same error code.
@@ -81,10 +80,12 @@ class UpstreamHealth:
         """The current health of the provider."""
         return self._health
 
-    def __call__(self, exchange: Exchange, call_next: Next) -> ProviderResponse:
+    def __call__(
+        self, exchange: Exchange
+    ) -> Generator[Exchange, ProviderResponse, ProviderResponse]:
         """Forward a request and record its outcome."""
         try:
-            response = call_next(exchange)
+            response = yield exchange
         except GrantwayError as error:
             self.failed(error)
             raise

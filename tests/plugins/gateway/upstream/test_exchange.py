@@ -39,9 +39,9 @@ class CountingClient:
     def __init__(self, issuer: LiveIssuer) -> None:
         self.calls = 0
 
-        def count(exchange: Any, call_next: Any) -> Any:
+        def count(exchange: Any) -> Any:
             self.calls += 1
-            return call_next(exchange)
+            return (yield exchange)
 
         self.client = issuer.client(scope=["read", "write"], middleware=[count])
 
