@@ -34,12 +34,13 @@ def default_registry() -> Registry:
         return _current if _current is not None else _assemble(_installed, _application)
 
 
-def register(grant: Grant, *, issuer: IssuerGrant | None = None) -> None:
+def register(grant: Grant, *, issuer: IssuerGrant | str | None = None) -> None:
     """Register a grant for this process. Clients that use the default registry find it.
 
     Args:
         grant: The grant.
-        issuer: The issuer's part of the grant, if the embedded issuer should support it.
+        issuer: The issuer's part of the grant, or a reference to it like ``module:attribute``, if
+            the embedded issuer should support the grant.
 
     Raises:
         GrantInvalidError: the grant is invalid. Nothing was changed.

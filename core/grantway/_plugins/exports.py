@@ -14,20 +14,24 @@ import pluggy
 
 from grantway import hookspecs
 from grantway._exceptions import (
-    TOKEN_ERRORS,
-    Evidence,
-    GrantInvalidError,
     PluginIncompatibleError,
     PluginLoadError,
     RegistryError,
     TokenError,
 )
 from grantway._requests.middleware.contract import name_of, problem_of
-from grantway._types.callables import is_async, is_unfinished, kind_of
+from grantway._types.callables import is_unfinished, kind_of
 from grantway._types.grant import Grant, IssuerGrant
 from grantway._types.plugin_status import PluginStatus
 from grantway._wire.dialect import Dialect
 
+from .export_rules import (
+    check_callables,
+    check_errors,
+    check_issuer_grant,
+    check_once,
+    reject_async,
+)
 from .grant_rules import check_grant
 
 if TYPE_CHECKING:
@@ -62,7 +66,7 @@ class PluginExports:
     Attributes:
         status: The status of the plugin.
         grants: Its grants.
-        issuer_grants: grant_type -> the issuer's part of the grant.
+        issuer_grants: grant_type -> the issuer's part of the grant, or a reference to it.
         dialects: Its dialects.
         client_auth: Method -> factory.
         errors: Error code -> class.
@@ -73,7 +77,7 @@ class PluginExports:
 
     status: PluginStatus
     grants: Sequence[Grant] = ()
-    issuer_grants: Mapping[str, IssuerGrant] = field(default_factory=dict)
+    issuer_grants: Mapping[str, IssuerGrant | str] = field(default_factory=dict)
     dialects: Sequence[Dialect] = ()
     client_auth: Mapping[str, ClientAuthFactory] = field(default_factory=dict)
     errors: Mapping[str, type[TokenError]] = field(default_factory=dict)
@@ -170,7 +174,7 @@ class PluginExports:
         cls,
         status: PluginStatus,
         grants: Iterable[Grant],
-        issuer_grants: Mapping[str, IssuerGrant] = _NONE,
+        issuer_grants: Mapping[str, IssuerGrant | str] = _NONE,
     ) -> PluginExports:
         """Return exports for grants that the application registers without a plugin.
 
@@ -189,23 +193,18 @@ class PluginExports:
         """
         for grant in self.grants:
             check_grant(grant)
-        _check_once(GRANT, [grant.grant_type for grant in self.grants])
+        check_once(GRANT, [grant.grant_type for grant in self.grants])
         for grant_type, side in self.issuer_grants.items():
-            decide = getattr(side, "decide", None)
-            if not callable(decide):
-                raise GrantInvalidError(
-                    f"the issuer grant {grant_type} has no decide(request, transaction)"
-                )
-            reject_async(f"decide of the issuer grant {grant_type}", decide)
+            check_issuer_grant(grant_type, side)
         for dialect in self.dialects:
             if not isinstance(dialect, Dialect):
                 raise RegistryError(
                     f"grantway_register_dialects returned {kind_of(dialect)}, not a Dialect"
                 )
-        _check_once(DIALECT, [dialect.name for dialect in self.dialects])
-        _check_errors(self.errors)
-        _check_callables(CLIENT_AUTH, self.client_auth.values())
-        _check_callables(STORE, self.stores.values())
+        check_once(DIALECT, [dialect.name for dialect in self.dialects])
+        check_errors(self.errors)
+        check_callables(CLIENT_AUTH, self.client_auth.values())
+        check_callables(STORE, self.stores.values())
         for middleware in self.middleware:
             if problem := problem_of(middleware):
                 raise RegistryError(f"the middleware {name_of(middleware)} {problem}")
@@ -272,19 +271,6 @@ def _observer(hook: Any) -> Callable[[Event], None] | None:
     return function
 
 
-def reject_async(what: str, function: object) -> None:
-    """Reject an asynchronous function.
-
-    Raises:
-        RegistryError: the function is asynchronous.
-    """
-    if is_async(function):
-        raise RegistryError(
-            f"{what} is asynchronous (async def), and grantway calls it synchronously; "
-            "make it a plain function"
-        )
-
-
 def _check_hook(implementation: Any) -> None:
     name = implementation.function.__name__
     reject_async(name, implementation.function)
@@ -337,50 +323,3 @@ def _bounded(hook: str, returned: Iterable[Any]) -> tuple[Any, ...]:
             "generator that ends"
         )
     return found
-
-
-def _check_errors(errors: Mapping[str, object]) -> None:
-    for code, kind in errors.items():
-        if not (inspect.isclass(kind) and issubclass(kind, TokenError)):
-            raise RegistryError(f"the class for the error code {code!r} is not a TokenError")
-        _check_error_class(code, kind)
-        if any(code == standard.wire for standard in TOKEN_ERRORS):
-            raise RegistryError(f"the error code {code!r} has a class already")
-
-
-def _check_error_class(code: str, kind: type[TokenError]) -> None:
-    """Create an instance as the error mapping does, so that this cannot fail during a call."""
-    keywords: dict[str, Any] = {
-        each.name: None
-        for each in inspect.signature(TokenError.__init__).parameters.values()
-        if each.kind is each.KEYWORD_ONLY
-    }
-    try:
-        instance: object = kind("message", **{**keywords, "error": code, "evidence": Evidence()})
-    except Exception as error:
-        raise RegistryError(
-            f"the class {kind.__name__} for the error code {code!r} cannot be created with "
-            f"the arguments of TokenError ({type(error).__name__}: {error}); keep its __init__, "
-            "and read members with .get() or in a property, because they may be missing"
-        ) from error
-    if not isinstance(instance, kind):
-        raise RegistryError(
-            f"the class {kind.__name__} for the error code {code!r} creates {kind_of(instance)}"
-        )
-
-
-def _check_once(kind: str, names: Sequence[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise RegistryError(f"the {kind} {name!r} is registered twice; register it once")
-
-
-def _check_callables(kind: str, returned: Iterable[object]) -> None:
-    for one in returned:
-        if not callable(one):
-            raise RegistryError(
-                f"the {kind} {type(one).__name__} cannot be called; return a function or an object "
-                "with __call__"
-            )
-        name = getattr(one, "__qualname__", type(one).__name__)
-        reject_async(f"the {kind} {name}", one)

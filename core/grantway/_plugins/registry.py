@@ -37,6 +37,7 @@ from .exports import (
     hook_manager,
 )
 from .failures import not_loaded, reason_of, report_failures
+from .issuer_grants import IssuerGrants
 from .selection import Selection, names_of
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Registry(OneProcess):
 
     Attributes:
         grants: grant_type -> grant.
-        issuer_grants: grant_type -> the issuer's part of the grant.
+        issuer_grants: grant_type -> the issuer's part of the grant. Looking one up imports it.
         dialects: Name -> dialect, including ``rfc6749``.
         client_auth: Method -> factory of client authentication, without the standard methods.
         errors: Error code -> exception class, without the standard codes.
@@ -330,7 +331,10 @@ def assemble(
         tables[kind][name] = value
     return Registry(
         grants=MappingProxyType(tables[GRANT]),
-        issuer_grants=MappingProxyType(tables[ISSUER_GRANT]),
+        issuer_grants=IssuerGrants(
+            tables[ISSUER_GRANT],
+            {name: owned.owners[ISSUER_GRANT, name].status for name in tables[ISSUER_GRANT]},
+        ),
         dialects=MappingProxyType(tables[DIALECT]),
         client_auth=MappingProxyType(tables[CLIENT_AUTH]),
         errors=MappingProxyType(tables[ERROR_CODE]),

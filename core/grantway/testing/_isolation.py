@@ -21,14 +21,14 @@ class Register:
     """
 
     def __call__(
-        self, plugin: object, *, issuer: IssuerGrant | None = None, name: str | None = None
+        self, plugin: object, *, issuer: IssuerGrant | str | None = None, name: str | None = None
     ) -> Registry:
         """Register a plugin.
 
         Args:
             plugin: A grant, or a module or object whose functions are marked with
                 ``grantway.hookimpl``.
-            issuer: The issuer grant, if ``plugin`` is a grant.
+            issuer: The issuer grant, or a reference to it, if ``plugin`` is a grant.
             name: Name of the plugin in errors; by default that of the module or class.
 
         Returns:

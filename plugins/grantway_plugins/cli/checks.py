@@ -95,6 +95,12 @@ def plugins() -> Iterator[Finding]:
             level: Literal["note", "problem"] = "note" if each.state == "blocked" else "problem"
             found = f"{each.state}: {each.reason}"
             yield Finding(level, f"plugin {each.path} ({each.owner})", found, remedy)
+    for grant_type in registry.issuer_grants:
+        try:
+            registry.issuer_grants[grant_type]
+        except RegistryError as error:
+            remedy = "Fix or uninstall the plugin. Issuers do not offer the grant until then."
+            yield Finding("problem", f"issuer grant {grant_type}", str(error), remedy)
     loaded = sum(each.state == "loaded" for each in registry.plugins)
     yield Finding(
         "ok" if registry.grants else "problem",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from grantway._types.fields import GrantSchema, Scope
-from grantway._types.grant import Grant, IssuerGrant, Replay
+from grantway._types.grant import Grant, Replay
 from grantway.hookspecs import hookimpl
 from grantway_grants._resource import Resource
 
@@ -36,10 +36,7 @@ def grantway_register_grants() -> list[Grant]:
 
 
 @hookimpl
-def grantway_register_issuer_grants() -> Mapping[str, IssuerGrant]:
-    """Register the issuer's decision for the client credentials grant."""
-    from grantway_plugins.issuer._decisions.grants.client_credentials import (  # noqa: PLC0415
-        ClientCredentialsIssuer,
-    )
-
-    return {GRANT_TYPE: ClientCredentialsIssuer()}
+def grantway_register_issuer_grants() -> Mapping[str, str]:
+    """Register the issuer's decision, which only an issuer imports."""
+    module = "grantway_plugins.issuer._decisions.grants.client_credentials"
+    return {GRANT_TYPE: f"{module}:CLIENT_CREDENTIALS"}

@@ -8,7 +8,7 @@ from typing import Any
 from marshmallow import ValidationError, validates_schema
 
 from grantway._types.fields import GrantSchema, Scope, Text
-from grantway._types.grant import Grant, IssuerGrant, Replay
+from grantway._types.grant import Grant, Replay
 from grantway.hookspecs import hookimpl
 from grantway_grants._resource import Resource, Several, Uri
 
@@ -71,10 +71,7 @@ def grantway_register_grants() -> list[Grant]:
 
 
 @hookimpl
-def grantway_register_issuer_grants() -> Mapping[str, IssuerGrant]:
-    """Register the issuer's decision for token exchange."""
-    from grantway_plugins.issuer._decisions.grants.token_exchange import (  # noqa: PLC0415
-        TokenExchangeIssuer,
-    )
-
-    return {GRANT_TYPE: TokenExchangeIssuer()}
+def grantway_register_issuer_grants() -> Mapping[str, str]:
+    """Register the issuer's decision, which only an issuer imports."""
+    module = "grantway_plugins.issuer._decisions.grants.token_exchange"
+    return {GRANT_TYPE: f"{module}:TOKEN_EXCHANGE"}

@@ -130,6 +130,18 @@ def test_reports_a_failed_plugin_and_the_fix(site: Site) -> None:
     assert "-> Fix or uninstall acme-coupons" in run("doctor").stdout
 
 
+def test_reports_an_issuer_grant_that_cannot_be_imported(site: Site) -> None:
+    hook = "@hookimpl\ndef grantway_register_issuer_grants(): return {'urn:example:x': 'no.such:X'}"
+    site.install("acme-coupons", f"{coupon('urn:example:x')}\n{hook}")
+    found = finding("issuer grant urn:example:x")
+    assert found["level"] == "problem"
+    assert found["found"] == (
+        "The plugin coupon of acme-coupons 1.0 could not be loaded: "
+        "ModuleNotFoundError: No module named 'no'"
+    )
+    assert found["remedy"].startswith("Fix or uninstall the plugin.")
+
+
 def test_the_fix_for_a_failed_plugin_works(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.install("acme-coupons", "import no_such_library")
     monkeypatch.setenv("GRANTWAY_PLUGINS", "-acme-coupons/coupon")

@@ -119,6 +119,18 @@ def test_an_issuer_grant_without_a_grant_is_not_offered_and_logged(
     assert f"whose grant no plugin registers: {TYPE}" in caplog.text
 
 
+def test_an_issuer_grant_that_cannot_be_imported_is_not_offered_and_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        offered = offered_grants(registry("no_such_module:COUPONS"))
+    assert TYPE not in offered
+    assert "refresh_token" in offered
+    assert f"Not offering the grant {TYPE}: The plugin mine of application could not be" in (
+        caplog.text
+    )
+
+
 def test_an_issuer_without_grants_is_an_error() -> None:
     with pytest.raises(grantway.ConfigurationError, match="The issuer has no grant to offer"):
         IssuerServer(registry=grantway.build_registry(entry_points=False))

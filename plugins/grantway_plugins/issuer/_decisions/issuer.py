@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from grantway._exceptions import ConfigurationError
+from grantway._exceptions import ConfigurationError, PluginLoadError
 from grantway._plugins.default_registry import default_registry
 from grantway._plugins.registry import Registry
 from grantway._types.grant import Grant, IssuerGrant
@@ -57,6 +57,8 @@ class Issuer:
 def offered_grants(registry: Registry | None = None) -> Mapping[str, OfferedGrant]:
     """Return the grants that plugins registered for both the client and the issuer.
 
+    Issuer grants that cannot be imported are skipped, and the log says why.
+
     Args:
         registry: Registered plugins; by default all installed ones.
 
@@ -71,11 +73,13 @@ def offered_grants(registry: Registry | None = None) -> Mapping[str, OfferedGran
             "Not offering issuer grants whose grant no plugin registers: %s",
             ", ".join(incomplete),
         )
-    offered = {
-        name: OfferedGrant(registry.grants[name], issuer_grant)
-        for name, issuer_grant in issuer_grants.items()
-        if name in registry.grants
-    }
+    offered: dict[str, OfferedGrant] = {}
+    for name in issuer_grants:
+        if name in registry.grants:
+            try:
+                offered[name] = OfferedGrant(registry.grants[name], issuer_grants[name])
+            except PluginLoadError as error:
+                _log.warning("Not offering the grant %s: %s", name, error, exc_info=True)
     if not offered:
         raise ConfigurationError(
             "The issuer has no grant to offer: no plugin registers both a grant and its issuer "

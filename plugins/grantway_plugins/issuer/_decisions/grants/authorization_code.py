@@ -45,6 +45,9 @@ class AuthorizationCodeIssuer:
         return _replayed(request, transaction, transaction.authorization_code(key) or code)
 
 
+AUTHORIZATION_CODE = AuthorizationCodeIssuer()
+
+
 def _replayed(
     request: GrantRequest, transaction: Transaction, code: AuthorizationCodeRecord
 ) -> Denial:

@@ -28,3 +28,6 @@ class ClientCredentialsIssuer:
             refresh_token=False,
             audience=request.params.get("resource", ()),
         )
+
+
+CLIENT_CREDENTIALS = ClientCredentialsIssuer()

@@ -43,6 +43,9 @@ class DeviceCodeIssuer:
         return _redeemed(code, request, transaction)
 
 
+DEVICE_CODE = DeviceCodeIssuer()
+
+
 def _ended(code: DeviceCodeRecord, now: float) -> Denial | None:
     if code.status is DeviceStatus.DENIED:
         return Denial("access_denied", "The user denied the request")

@@ -54,6 +54,9 @@ class RefreshTokenIssuer:
         return _denied("has already been used, so all tokens of the login were revoked", replay)
 
 
+REFRESH_TOKEN = RefreshTokenIssuer()
+
+
 def _narrowed(request: GrantRequest, token: RefreshTokenRecord) -> tuple[str, ...] | None:
     """Return the scopes to issue, or None if the request exceeds the granted scopes."""
     requested = request.params.get("scope")

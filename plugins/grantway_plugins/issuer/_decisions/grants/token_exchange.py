@@ -52,6 +52,9 @@ class TokenExchangeIssuer:
         )
 
 
+TOKEN_EXCHANGE = TokenExchangeIssuer()
+
+
 def _unsupported(request: GrantRequest) -> str | None:
     params = request.params
     if "actor_token" in params:

@@ -12,10 +12,10 @@ from grantway._exceptions import ConfigurationError
 from grantway._types.fields import Scope, Text
 from grantway_grants.authorization_code import GRANT_TYPE as AUTHORIZATION_CODE
 from grantway_plugins.issuer._decisions.authentication import METHODS
-from grantway_plugins.issuer._decisions.grants import STANDARD
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.randomness import digest, new_id, new_secret
 from grantway_plugins.issuer._decisions.registration_policy import Terms
+from grantway_plugins.issuer._plugin import STANDARD
 from grantway_plugins.issuer._storage.records import Authentication, RegisteredClient
 from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.issuer._storage.unit_of_work import UnitOfWork

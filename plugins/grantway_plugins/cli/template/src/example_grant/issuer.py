@@ -39,3 +39,7 @@ class Vouchers:
         if not transaction.spend(digest(f"{GRANT_TYPE} {voucher}"), request.now + REMEMBERED):
             return Denial("invalid_grant", "The voucher was used before")
         return decision
+
+
+#: Replace the empty mapping with your vouchers.
+VOUCHERS = Vouchers({})

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from grantway import Grant, hookimpl
 
 from .grant import GRANT_TYPE, VOUCHER
-from .issuer import Vouchers
 
 
 @hookimpl
@@ -15,6 +14,6 @@ def grantway_register_grants() -> Iterable[Grant]:
 
 
 @hookimpl
-def grantway_register_issuer_grants() -> Mapping[str, Vouchers]:
-    """Register the issuer side. Replace the empty mapping with your vouchers."""
-    return {GRANT_TYPE: Vouchers({})}
+def grantway_register_issuer_grants() -> Mapping[str, str]:
+    """Register the issuer side, which only an issuer imports."""
+    return {GRANT_TYPE: "example_grant.issuer:VOUCHERS"}
