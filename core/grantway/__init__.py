@@ -113,6 +113,7 @@ if TYPE_CHECKING:
         HttpResponse as HttpResponse,
         Transport as Transport,
     )
+    from ._transport.requests_transport import RequestsTransport as RequestsTransport
     from ._transport.transport import HttpTransport as HttpTransport
     from ._types.event import Event as Event
     from ._types.fields import GrantSchema as GrantSchema, Scope as Scope, Text as Text
@@ -223,6 +224,7 @@ __getattr__, __dir__ = lazy(
         "._requests.provider": "Provider",
         "._transport.deadline": "Deadline",
         "._transport.http": "HttpRequest HttpResponse Transport",
+        "._transport.requests_transport": "RequestsTransport",
         "._transport.transport": "HttpTransport",
         "._types.event": "Event",
         "._types.freshness": "Freshness",

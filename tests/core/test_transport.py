@@ -22,7 +22,8 @@ from grantway._exceptions import (
 )
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest, HttpResponse
-from grantway._transport.transport import MAX_RESPONSE, HttpTransport
+from grantway._transport.limits import MAX_RESPONSE
+from grantway._transport.transport import HttpTransport
 from tests import faults
 from tests.faults import Act, FaultServer
 from tests.waiting import PATIENCE

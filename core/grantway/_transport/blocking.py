@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Coroutine
 from typing import Any, Self, TypeVar
@@ -33,7 +34,7 @@ class BlockingStream(SocketStream):
     @classmethod
     async def connect(cls, host: str, port: int, sending: Sending) -> Self:
         """Connect to the first address of a host that accepts."""
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(host.encode(), port, type=socket.SOCK_STREAM)
         failure: OSError | None = None
         for index, (family, kind, protocol, _, address) in enumerate(addresses):
             timeout = share(sending.timeout(), len(addresses) - index)
@@ -50,7 +51,7 @@ class BlockingStream(SocketStream):
                 raise
             else:
                 return cls(sock)
-        raise failure or OSError("the host has no address")
+        raise failure or OSError(errno.EADDRNOTAVAIL, "the host has no address")
 
     @classmethod
     async def connect_socks(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import httptools
 
@@ -28,6 +29,11 @@ _IDENTITY = "Accept-Encoding: identity\r\n"
 
 class InvalidResponseError(Exception):
     """The response is truncated, or is not HTTP. The text completes "the response was lost: "."""
+
+
+def is_redirect(status: int) -> bool:
+    """Return whether a status means a redirect (3xx)."""
+    return _REDIRECT_FROM <= status < _REDIRECT_TO
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,7 @@ class ResponseParser:
 
     __slots__ = (
         "_body", "_head_only", "_head_received", "_headers", "_max_body", "_names", "_parser",
-        "_received", "_size", "complete", "reusable", "status", "too_large",
+        "_problem", "_received", "_size", "complete", "reusable", "status", "too_large",
     )  # fmt: skip
 
     def __init__(self, max_body: int, *, head_only: bool = False) -> None:
@@ -115,6 +121,7 @@ class ResponseParser:
         self._max_body = max_body
         self._size = self._received = self._names = 0
         self._head_only, self._head_received = head_only, False
+        self._problem = ""
         self._parser = httptools.HttpResponseParser(self)
         # Browsers and http.client accept these deviations too. None makes it unclear where a
         # response ends, and a response after which it is unclear closes the connection.
@@ -142,7 +149,7 @@ class ResponseParser:
     @property
     def is_redirect(self) -> bool:
         """Whether the headers of a redirect (3xx) were received."""
-        return self._head_received and _REDIRECT_FROM <= (self.status or 0) < _REDIRECT_TO
+        return self._head_received and is_redirect(self.status or 0)
 
     def feed(self, data: bytes) -> None:
         """Parse received bytes, which must not be empty.
@@ -157,12 +164,12 @@ class ResponseParser:
             if self.complete or self.too_large:
                 self.reusable = False  # the bytes after the response are not HTTP
                 return
-            problem = f"it is not valid HTTP ({error})"
+            problem = self._problem or f"the response is not valid HTTP ({error})"
         else:
             framing = self._received - self._size - 2 * MAX_HEAD
             if self.complete or self.too_large or framing <= _FRAMING * self._size:
                 return
-            problem = "its headers or chunk sizes are too long"
+            problem = "the headers or chunk sizes of the response are too long"
         raise InvalidResponseError(problem)
 
     def end(self) -> None:
@@ -193,14 +200,16 @@ class ResponseParser:
         self._headers.append((name, value))
         self._names += len(name) + len(value)
         if len(self._headers) > MAX_HEADERS or self._names > MAX_HEAD:
-            raise httptools.HttpParserError("too many headers")
+            self._fail(
+                f"the response has more than {MAX_HEADERS} headers or {MAX_HEAD} bytes of them"
+            )
 
     def on_headers_complete(self) -> None:
         if self._head_received:
             return
         self.status = status = self._parser.get_status_code()
         if status == _SWITCHING_PROTOCOLS:
-            raise httptools.HttpParserError("switched to another protocol")
+            self._fail("the server switched to another protocol")
         if status >= _FIRST_FINAL:
             self._head_received = True
             self.complete = self._head_only
@@ -221,6 +230,10 @@ class ResponseParser:
         if self._head_received and not self.complete:
             self.complete = True
             self.reusable = self._parser.should_keep_alive() and not self._both_lengths()
+
+    def _fail(self, problem: str) -> NoReturn:
+        self._problem = problem
+        raise httptools.HttpParserError(problem)  # httptools replaces the text
 
     def _both_lengths(self) -> bool:
         """Return whether the response has two contradicting lengths (RFC 9112 section 6.3)."""

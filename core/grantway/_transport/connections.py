@@ -93,12 +93,12 @@ class Connections:
         self._start()
 
     def _start(self) -> None:
-        self._process = os.getpid()
         self._lock = threading.Lock()
         self._of_threads = IdleConnections(self._most)
         self._of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, IdleConnections] = (
             WeakKeyDictionary()
         )
+        self._process = os.getpid()  # last, so that no thread uses connections from before a fork
 
     def _notice_fork(self) -> None:
         if self._process != os.getpid():

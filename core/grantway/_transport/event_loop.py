@@ -7,6 +7,7 @@ any thread and after their loop.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from typing import Any, Self
 
@@ -42,7 +43,7 @@ class LoopStream(SocketStream):
                 raise
             else:
                 return cls(sock)
-        raise failure or OSError("the host has no address")
+        raise failure or OSError(errno.EADDRNOTAVAIL, "the host has no address")
 
     @classmethod
     async def connect_socks(
@@ -87,11 +88,12 @@ def running_loop() -> asyncio.AbstractEventLoop:
 
 
 async def _addresses(host: str, port: int, sending: Sending) -> list[Any]:
+    lookup, kind = host.encode(), socket.SOCK_STREAM
     try:  # an address needs no lookup, and therefore no thread
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        return socket.getaddrinfo(lookup, port, type=kind, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
         async with asyncio.timeout(sending.timeout()):
-            return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            return await asyncio.get_running_loop().getaddrinfo(lookup, port, type=kind)
 
 
 def _discard(connecting: asyncio.Future[socket.socket]) -> None:

@@ -11,12 +11,14 @@ from grantway._exceptions import (
     Evidence,
     OutcomeUnknownError,
     RedirectRefusedError,
+    ResponseTooLargeError,
     TransportError,
 )
 from grantway._secrets.redaction import visible
 
 from .codec import InvalidResponseError
 from .connecting import ProxyRejectedError
+from .deadline import Deadline
 from .http import HttpRequest
 from .network import Network, ProxyChoice
 from .sending import Sending
@@ -25,6 +27,23 @@ from .sending import Sending
 PROXY_LOGIN = 407
 #: Maximum characters of a URL in an error.
 _SHOWN = 200
+
+
+def deadline_error(deadline: Deadline) -> ConnectionFailedError:
+    """Return the error for a deadline that passed before the request was sent."""
+    return ConnectionFailedError(
+        f"The deadline of {deadline.seconds:g} s passed before the request was sent. Try again, or "
+        "use a longer timeout.",
+        failed="timeout",
+    )
+
+
+def too_large_error(status: int, headers: Mapping[str, str], limit: int) -> ResponseTooLargeError:
+    """Return the error for a response that exceeds the limit."""
+    return ResponseTooLargeError(
+        f"The response is larger than {limit} bytes; the rest was not read.",
+        evidence=Evidence(status=status, headers=headers),
+    )
 
 
 def redirect_error(status: int, headers: Mapping[str, str]) -> RedirectRefusedError:
@@ -58,7 +77,7 @@ def failure_error(
     host = urlsplit(request.url).netloc
     if isinstance(error, ProxyRejectedError) and proxy is not None:
         return proxy_error(proxy, error.status, request)
-    failed, what = _describe(error)
+    failed, what = describe(error)
     if not sending.body_sent:
         if sending.reaching_proxy and proxy is not None:
             return ConnectionFailedError(
@@ -74,12 +93,19 @@ def failure_error(
             f"Could not reach {host}{way}: {what}. {_advice(what, network)}{again} again is safe.",
             failed=failed,
         )
+    return lost_error(request, failed, what, sending.status)
+
+
+def lost_error(
+    request: HttpRequest, failed: str, what: str, status: int | None
+) -> OutcomeUnknownError:
+    """Return the error for a request that was sent, and whose response was lost."""
     return OutcomeUnknownError(
-        f"The request was sent to {host} but the response was lost: {what}. The provider may "
-        "have processed it. You may try your refresh token once more; a single-use code may be "
-        "used up, so log in again if it is rejected.",
+        f"The request was sent to {urlsplit(request.url).netloc} but the response was lost: "
+        f"{what}. The provider may have processed it. You may try your refresh token once more; a "
+        "single-use code may be used up, so log in again if it is rejected.",
         failed=failed,
-        evidence=Evidence(status=sending.status),
+        evidence=Evidence(status=status),
     )
 
 
@@ -120,7 +146,7 @@ def _advice(what: str, network: Network) -> str:
     )
 
 
-def _describe(error: Exception) -> tuple[str, str]:
+def describe(error: BaseException) -> tuple[str, str]:
     """Return what failed (see ``TransportError.failed``) and a description."""
     if isinstance(error, TimeoutError):
         return "timeout", "timed out"
@@ -129,8 +155,7 @@ def _describe(error: Exception) -> tuple[str, str]:
         return "tls", f"TLS failed ({why})"
     if isinstance(error, InvalidResponseError):
         return "connection", str(error)
-    cause = getattr(error, "socket_err", error)  # PySocks wraps the error of the socket
-    if isinstance(cause, OSError) and cause.strerror:
-        file = f" ({cause.filename})" if cause.filename else ""
-        return "connection", f"{cause.strerror.lower()}{file}"
-    return "connection", str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        file = f" ({error.filename})" if error.filename else ""
+        return "connection", f"{error.strerror.lower()}{file}"
+    return "connection", type(error).__name__

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
+
+from grantway._exceptions import ConfigurationError
 
 from .network import Network, ProxyChoice
 
@@ -44,13 +46,21 @@ def route_to(url: str, network: Network) -> Route:
     """Return the way to the server of a URL.
 
     Raises:
-        ConfigurationError: the proxy needs a library that is not installed.
-        ValueError: the URL is invalid.
+        ConfigurationError: the URL is not http or https, or the proxy needs a library that is not
+            installed.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        host, port = _ascii(parts.hostname or ""), parts.port or _PORTS[parts.scheme]
+    except (ValueError, KeyError):
+        parts, host, port = SplitResult("", "", "", "", ""), "", 0
+    if not host:
+        raise ConfigurationError(
+            "The URL of a request must be an absolute http or https address, like "
+            '"https://example.com/token". Nothing was sent.',
+            errors={"url": ["must be an absolute http or https address"]},
+        )
     tls = parts.scheme == "https"
-    host = _ascii(parts.hostname or "")
-    port = parts.port or _PORTS[parts.scheme]
     proxy = network.proxy_for(url)
     target = quote(parts.path or "/", _SAFE)
     if parts.query:

@@ -41,9 +41,11 @@ class TlsStream:
         await self._flush(sending)
 
     async def send(self, data: bytes, sending: Sending) -> None:
-        written = self._object.write(data)
-        while written < len(data):
-            written += self._object.write(data[written:])
+        while data:
+            try:
+                data = data[self._object.write(data) :]
+            except ssl.SSLWantReadError:  # the server wants to negotiate again
+                await self._exchange(sending)
         await self._flush(sending)
 
     async def receive(self, sending: Sending) -> bytes:

@@ -14,12 +14,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Self
 
-from grantway._exceptions import (
-    ConnectionFailedError,
-    Evidence,
-    ResponseTooLargeError,
-    TransportError,
-)
+from grantway._exceptions import TransportError
 from grantway._processes.copies import OneProcess
 from grantway._secrets.hidden_arguments import hides_arguments
 from grantway._types.quantity import MOST_CONNECTIONS, check_count, check_seconds
@@ -30,16 +25,21 @@ from .connecting import Connector, ProxyRejectedError, connect
 from .connections import Connections, IdleConnections
 from .content_coding import decompressed
 from .deadline import Deadline
-from .failures import PROXY_LOGIN, failure_error, proxy_error, redirect_error
+from .failures import (
+    PROXY_LOGIN,
+    deadline_error,
+    failure_error,
+    proxy_error,
+    redirect_error,
+    too_large_error,
+)
 from .http import HttpRequest, HttpResponse
+from .limits import CONNECT_TIMEOUT, MAX_RESPONSE, READ_TIMEOUT, USER_AGENT
 from .network import Network
 from .route import Route, route_to
 from .sending import Sending
 
-#: Maximum size of a response in bytes.
-MAX_RESPONSE = 1024 * 1024
-#: Timeouts in seconds for connecting and for each read.
-CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 20.0
+_USER_AGENT_LINE = f"User-Agent: {USER_AGENT}\r\n"
 #: Maximum number of URLs whose routes are kept.
 _MOST_ROUTES = 64
 
@@ -148,13 +148,8 @@ class HttpTransport(OneProcess):
     async def _send(
         self, request: HttpRequest, deadline: Deadline, idle: IdleConnections, connector: Connector
     ) -> HttpResponse:
-        remaining = deadline.remaining()
-        if remaining <= 0:
-            raise ConnectionFailedError(
-                f"The deadline of {deadline.seconds:g} s passed before the request was sent. "
-                "Try again, or use a longer timeout.",
-                failed="timeout",
-            )
+        if deadline.remaining() <= 0:
+            raise deadline_error(deadline)
         route = self._routes.get(request.url) or self._route(request.url)
         until = time.monotonic() + self._connect_timeout
         sending = Sending(deadline, self._read_timeout, until)
@@ -167,11 +162,7 @@ class HttpTransport(OneProcess):
             elif status == PROXY_LOGIN and route.proxy is not None:
                 failure = proxy_error(route.proxy, status, request)
             elif response.too_large:
-                failure = ResponseTooLargeError(
-                    f"The response is larger than {self._max_response} bytes; the rest was not "
-                    "read.",
-                    evidence=Evidence(status=status, headers=headers),
-                )
+                failure = too_large_error(status, headers, self._max_response)
             else:
                 return decompressed(status, headers, response.body, self._max_response)
         except (OSError, InvalidResponseError, ProxyRejectedError) as error:
@@ -222,15 +213,3 @@ class HttpTransport(OneProcess):
     def close(self) -> None:
         """Close idle connections, of threads and of event loops."""
         self._connections.close()
-
-
-def _user_agent() -> str:
-    from grantway import (  # noqa: PLC0415 - the package is lazy, and this module is part of it
-        __version__,
-    )
-
-    return f"grantway/{__version__}"
-
-
-USER_AGENT = _user_agent()
-_USER_AGENT_LINE = f"User-Agent: {USER_AGENT}\r\n"

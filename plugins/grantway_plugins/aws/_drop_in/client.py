@@ -17,7 +17,8 @@ from grantway._requests.retry import RetryPolicy
 from grantway._secrets.masked import Masked
 from grantway._secrets.params import Params
 from grantway._transport.deadline import Deadline
-from grantway._transport.transport import USER_AGENT, HttpTransport
+from grantway._transport.limits import USER_AGENT
+from grantway._transport.transport import HttpTransport
 from grantway._types.grant import Grant
 from grantway_plugins.aws._config.endpoint import provider_at
 from grantway_plugins.aws._dialect import AWS_SSO_OIDC, RESPONSE_NAMES
