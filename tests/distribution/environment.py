@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,21 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from uv import find_uv_bin
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
 
-def pip(*arguments: str | Path) -> None:
-    """Run pip, and fail with its output if it fails."""
-    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
+def uv(*arguments: str | Path) -> None:
+    """Run uv, which installs in a tenth of pip's time, and fail with its output if it fails."""
+    command = [find_uv_bin(), "--quiet", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def build(source: Path, folder: Path) -> Path:
     """Build a wheel from a source tree."""
-    folder.mkdir()
-    pip("wheel", "--no-deps", "--wheel-dir", folder, source)
+    uv("build", "--wheel", "--out-dir", folder, source)
     return next(folder.glob("*.whl"))
 
 
@@ -69,14 +69,13 @@ class Environment:
         return self.folder / "bin" / "python"
 
     def install(self, *wheels: str | Path) -> None:
-        # Modules are compiled when they are imported, which most never are.
-        pip("--python", self.python, "install", "--no-compile", *wheels)
+        uv("pip", "install", "--python", self.python, *wheels)
 
     @contextmanager
     def unpacked(self, made: Path) -> Iterator[None]:
         """Install a wheel by unpacking it, and remove its files at the end of the block.
 
-        This avoids pip, which takes seconds for a wheel of one module.
+        This is quicker than an installer.
         """
         (site,) = self.folder.glob("lib/python*/site-packages")
         with zipfile.ZipFile(made) as archive:

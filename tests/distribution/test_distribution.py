@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.distribution.environment import HERE, ROOT, Environment, build, wheel
+from tests.distribution.environment import HERE, ROOT, Environment, build, uv, wheel
 
 TYPE = "urn:acme:coupon"
 GRANT = f"""
@@ -33,7 +32,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     folder = tmp_path_factory.mktemp("distribution")
     ours, theirs = build(ROOT, folder / "a"), build(HERE / "acme-coupons", folder / "b")
     made = Environment(folder / "environment")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", made.folder], check=True)
+    uv("venv", "--python", sys.executable, made.folder)
     made.install(f"{ours}[cli,issuer]", theirs)
     return made
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import shutil
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.interop import node_packages
@@ -28,12 +28,14 @@ _OPTIONS = (
     "--disable-sync",
     "--no-first-run",
 )
+#: Replaced, like the package, if the lock file changes.
+_UNPACKED = node_packages.FOLDER / "node_modules" / ".chromium"
 _FONTS = """\
 <?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 <fontconfig>
-  <dir>{folder}</dir>
-  <cachedir>{folder}/cache</cachedir>
+  <dir>{fonts}</dir>
+  <cachedir>{cache}</cachedir>
 </fontconfig>
 """
 
@@ -69,22 +71,29 @@ def _find(folder: Path) -> tuple[str, dict[str, str]]:
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         pytest.skip("no chromium on PATH, and npm's is for Linux on x86-64 only")
     node_packages.install()
-    unpacked = subprocess.run(
-        [node_packages.NODE, node_packages.FOLDER / "unpack_chromium.mjs"],
-        env={
-            **{name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"},
-            "TMPDIR": str(folder),
-            "AWS_EXECUTION_ENV": "AWS_Lambda_nodejs22.x",
-        },
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=2 * PATIENCE,
-    )
-    found = json.loads(unpacked.stdout)
-    executable: str = found["executable"]
-    environment: dict[str, str] = found["environment"]
-    # Those of the package are in /var/task, /opt or /tmp; without any font, pages crash.
-    fonts = Path(environment["FONTCONFIG_PATH"])
-    (fonts / "fonts.conf").write_text(_FONTS.format(folder=fonts))
-    return executable, environment
+    with FileLock(node_packages.FOLDER / ".chromium.lock", timeout=4 * PATIENCE):
+        if not _UNPACKED.exists():
+            _unpack()
+    # The configuration of the package names other folders, and without any font, pages crash.
+    fonts = folder / "fonts.conf"
+    fonts.write_text(_FONTS.format(fonts=_UNPACKED / "fonts", cache=folder))
+    return str(_UNPACKED / "chromium"), {
+        "LD_LIBRARY_PATH": str(_UNPACKED / "al2023" / "lib"),
+        "FONTCONFIG_FILE": str(fonts),
+    }
+
+
+def _unpack() -> None:
+    """Unpack the npm package's browser, which takes seconds, for this and later runs."""
+    with tempfile.TemporaryDirectory(dir=_UNPACKED.parent) as folder:
+        subprocess.run(
+            [node_packages.NODE, node_packages.FOLDER / "unpack_chromium.mjs"],
+            env={
+                **{name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"},
+                "TMPDIR": folder,
+                "AWS_EXECUTION_ENV": "AWS_Lambda_nodejs22.x",
+            },
+            check=True,
+            timeout=2 * PATIENCE,
+        )
+        Path(folder).rename(_UNPACKED)
