@@ -1,0 +1,275 @@
+"""Ways to a server: directly and through proxies, in a thread and in an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grantway import ConnectionFailedError, HttpTransport
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import HttpRequest, HttpResponse
+from tests import faults
+from tests.certificates import Identity, issue
+from tests.faults import FaultServer
+from tests.proxy import Proxy, proxy
+from tests.socks_proxy import socks_proxy
+from tests.waiting import PATIENCE
+
+MARK = "hunter2"
+Sends = Callable[..., list[HttpResponse]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("authority")
+
+
+@pytest.fixture(scope="module")
+def authority(folder: Path) -> Identity:
+    return issue(folder, "authority")
+
+
+@pytest.fixture(scope="module")
+def identity(folder: Path, authority: Identity) -> Identity:
+    return issue(folder, "server", authority)
+
+
+def context(identity: Identity) -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(*identity.paths)
+    return made
+
+
+@pytest.fixture(params=[False, True], ids=["http", "https"])
+def server(identity: Identity, request: pytest.FixtureRequest) -> Iterator[FaultServer]:
+    tls = context(identity) if request.param else None
+    with FaultServer(faults.respond(), tls=tls) as server:
+        yield server
+
+
+@pytest.fixture(params=["blocking", "asyncio"])
+def sends(request: pytest.FixtureRequest, authority: Identity) -> Sends:
+    """Send two requests, one after the other, with a new transport."""
+
+    def send(url: str, *, times: int = 2, **options: Any) -> list[HttpResponse]:
+        options = {"trust_env": False, "ca_bundle": authority.certificate, **options}
+        transport = HttpTransport(connect_timeout=5, read_timeout=5, **options)
+
+        async def in_loop() -> list[HttpResponse]:
+            return [await transport.send_async(asked, Deadline(PATIENCE)) for _ in range(times)]
+
+        asked = HttpRequest("POST", f"{url}/token", {}, b"a=b")
+        try:
+            if request.param == "asyncio":
+                return asyncio.run(in_loop())
+            return [transport.send(asked, Deadline(PATIENCE)) for _ in range(times)]
+        finally:
+            transport.close()
+
+    return send
+
+
+def test_keeps_a_direct_connection(sends: Sends, server: FaultServer) -> None:
+    assert [response.status for response in sends(server.url)] == [200, 200]
+    assert server.connections == 1
+
+
+def secured(between: Proxy, identity: Identity) -> str:
+    """Let a proxy speak TLS, and return its URL."""
+    between.socket = context(identity).wrap_socket(between.socket, server_side=True)
+    return f"https://me:{MARK}@{between.address}"
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http proxy", "https proxy"])
+def test_goes_through_a_proxy(
+    sends: Sends, server: FaultServer, identity: Identity, tls: bool
+) -> None:
+    with proxy(login=f"me:{MARK}") as between:
+        url = secured(between, identity) if tls else f"http://me:{MARK}@{between.address}"
+        assert [response.status for response in sends(server.url, proxies=url)] == [200, 200]
+    forwards = server.url.startswith("http:")
+    target = f"{server.url}/token" if forwards else f"127.0.0.1:{server.port}"
+    assert set(between.asked) == {target}
+    assert MARK not in repr(server.requests)
+
+
+@pytest.mark.parametrize("scheme", ["socks4", "socks4a", "socks5", "socks5h"])
+def test_goes_through_a_socks_proxy(sends: Sends, server: FaultServer, scheme: str) -> None:
+    with socks_proxy(login=f"me:{MARK}" if "5" in scheme else None) as between:
+        proxies = f"{scheme}://me:{MARK}@{between.address}"
+        assert [response.status for response in sends(server.url, proxies=proxies)] == [200, 200]
+        assert set(between.asked) == {("127.0.0.1", server.port)}
+
+
+@pytest.mark.parametrize("scheme", ["socks4a", "socks5h"])
+def test_some_socks_proxies_look_up_names(sends: Sends, scheme: str) -> None:
+    with FaultServer(faults.respond()) as server, socks_proxy() as between:
+        sends(f"http://localhost:{server.port}", proxies=f"{scheme}://{between.address}")
+        assert set(between.asked) == {("localhost", server.port)}
+
+
+def test_a_socks_proxy_that_rejects_the_target_sends_nothing(
+    sends: Sends, server: FaultServer
+) -> None:
+    for scheme, login in (("socks4", None), ("socks5", None), ("socks5", "me:right")):
+        with socks_proxy(login, rejects=True) as between:
+            address = f"{scheme}://me:{MARK}@{between.address}"
+            with pytest.raises(
+                ConnectionFailedError, match=r"through the proxy .* \(proxies\)"
+            ) as e:
+                sends(server.url, proxies=address)
+        assert MARK not in str(e.value)
+        assert e.value.__context__ is None
+    assert server.connections == 0
+
+
+def test_an_unreachable_socks_proxy_sends_nothing(sends: Sends) -> None:
+    address = f"socks5://127.0.0.1:{faults.free_port()}"
+    with pytest.raises(ConnectionFailedError, match="connection refused"):
+        sends("http://127.0.0.1:9", proxies=address)
+
+
+@pytest.mark.parametrize("status", [403, 407])
+def test_a_proxy_that_rejects_the_target_sends_nothing(
+    sends: Sends, identity: Identity, status: int
+) -> None:
+    with (
+        FaultServer(faults.respond(), tls=context(identity)) as server,
+        proxy(status=status) as between,
+        pytest.raises(ConnectionFailedError, match=rf"\(status {status}\)"),
+    ):
+        sends(server.url, proxies=between.url)
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        faults.close_after_request,
+        faults.raw(b"SSH-2.0-OpenSSH_9.9\r\n"),
+        faults.raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000),
+        faults.raw(b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    ],
+    ids=["closes", "is no proxy", "endless head", "responds itself"],
+)
+def test_a_proxy_that_misbehaves_sends_nothing(sends: Sends, act: faults.Act) -> None:
+    with FaultServer(act) as between, pytest.raises(ConnectionFailedError, match="the proxy"):
+        sends("https://127.0.0.1:9", proxies=between.url)
+    assert len(between.requests) == 1
+
+
+def test_an_untrusted_https_proxy_sends_nothing(
+    sends: Sends, server: FaultServer, folder: Path, authority: Identity
+) -> None:
+    with proxy() as between:
+        url = secured(between, issue(folder, "untrusted"))
+        between.handle_error = lambda *_: None  # type: ignore[method-assign]
+        with pytest.raises(ConnectionFailedError, match=r"the proxy .* TLS failed"):
+            sends(server.url, proxies=url)
+    assert (between.asked, server.connections) == ([], 0)
+
+
+def test_tries_every_address_of_a_host(
+    sends: Sends, server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first address rejects the connection."""
+    tried: list[object] = []
+    real = socket.getaddrinfo
+
+    def lookup(host: Any, port: int, *_: object, **options: Any) -> Any:
+        if options.get("flags"):
+            raise socket.gaierror
+        tried.append(host)
+        closed = real("127.0.0.1", faults.free_port(), type=socket.SOCK_STREAM)
+        return closed + real("127.0.0.1", port, type=socket.SOCK_STREAM)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    assert len(sends(server.url)) == 2
+    assert tried == [b"127.0.0.1"]
+
+
+def test_a_host_name_that_cannot_exist_sends_nothing(sends: Sends) -> None:
+    for host in ("a" * 70 + ".invalid", "a..invalid"):
+        with pytest.raises(ConnectionFailedError):
+            sends(f"https://{host}")
+
+
+def test_new_connections_use_a_rotated_certificate(
+    sends: Sends, folder: Path, authority: Identity, identity: Identity
+) -> None:
+    """Neither the client certificate nor the trusted certificates are kept from start-up."""
+    tls = context(identity)
+    tls.load_verify_locations(authority.certificate)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    seen: list[str] = []
+
+    def names_client(stage: faults.Stage) -> bool:
+        assert isinstance(stage.sock, ssl.SSLSocket)
+        stage.read_request()
+        certificate: Any = stage.sock.getpeercert()
+        seen.append(dict(pair for part in certificate["subject"] for pair in part)["commonName"])
+        replace("second")
+        stage.send(faults.message(200, b"{}"))
+        return False  # the next request needs a new connection
+
+    def replace(name: str) -> None:
+        mine = issue(folder, name, authority)
+        for new, path in zip(mine.paths, certificate, strict=True):
+            Path(new).replace(path)
+
+    certificate = (str(folder / "client.pem"), str(folder / "client.key"))
+    replace("first")
+    with FaultServer(names_client, tls=tls) as server:
+        sends(server.url, client_certificate=certificate)
+    assert seen == ["first", "second"]
+
+
+def test_trusts_a_rotated_bundle(
+    sends: Sends, tmp_path: Path, authority: Identity, identity: Identity
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(Path(issue(tmp_path, "other").certificate).read_bytes())
+    transport = HttpTransport(ca_bundle=str(bundle), trust_env=False)
+    with FaultServer(faults.respond(), tls=context(identity)) as server:
+        request = HttpRequest("POST", server.token_endpoint, {}, b"a=b")
+        with pytest.raises(ConnectionFailedError, match="TLS failed"):
+            transport.send(request, Deadline(PATIENCE))
+        bundle.write_bytes(Path(authority.certificate).read_bytes())
+        assert transport.send(request, Deadline(PATIENCE)).status == 200
+        transport.close()
+        bundle.unlink()
+        with pytest.raises(ConnectionFailedError, match=r"no such file .*bundle\.pem"):
+            transport.send(request, Deadline(PATIENCE))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_opens_its_own_connections() -> None:
+    transport = HttpTransport()
+    with FaultServer(faults.respond()) as server:
+        request = HttpRequest("POST", server.token_endpoint, {}, b"a=b")
+
+        def both() -> None:
+            transport.send(request, Deadline(PATIENCE))
+            asyncio.run(transport.send_async(request, Deadline(PATIENCE)))  # type: ignore[arg-type]
+
+        both()
+        process = os.fork()
+        if process == 0:  # pragma: no cover - the child
+            try:
+                both()
+                transport.close()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+        assert server.connections == 4
+        transport.send(request, Deadline(PATIENCE))
+        assert server.connections == 4  # the child left the connections of its parent open
+    transport.close()
