@@ -16,7 +16,6 @@ from grantway._processes.copies import check_parts, reject_pickling
 from grantway._secrets.hidden_arguments import hides_arguments
 from grantway._secrets.params import Params
 from grantway._transport.deadline import Deadline
-from grantway._types.callables import is_async
 from grantway._types.grant import Grant
 from grantway._types.quantity import check_count, check_seconds
 from grantway._wire.dialect import Dialect
@@ -26,6 +25,7 @@ from .dispatcher import Dispatcher
 from .middleware.contract import name_of, problem_of
 from .provider import Provider
 from .retry import RetryPolicy
+from .transport_check import check_transport
 
 if TYPE_CHECKING:
     from typing import Self
@@ -44,7 +44,10 @@ _MAKE_ONE = "Make one in the process that uses it"
 
 
 class Client:
-    """A client of one provider. Create it once and reuse it: it pools connections. Thread-safe.
+    """A client of one provider. Create it once and reuse it: it pools connections.
+
+    Safe for threads and event loops: one client may serve both, and several loops. Each loop has
+    its own connections. After a fork, the child opens new connections.
 
     Args:
         provider: The provider.
@@ -95,19 +98,8 @@ class Client:
             )
 
             transport = HttpTransport.within(timeout)
-        elif (least := getattr(transport, "attempt_seconds", 0.0)) > timeout:
-            raise ConfigurationError(
-                f"timeout: {timeout:g} s for a call is less than the {least:g} s for one attempt "
-                "(the transport's connect_timeout plus read_timeout). Increase timeout or decrease "
-                "the transport's.",
-                errors={"timeout": [f"must be at least {least:g}"]},
-            )
-        if is_async(getattr(transport, "send", None)):
-            raise ConfigurationError(
-                "transport: send is asynchronous (async def), but grantway calls it synchronously. "
-                "Use a transport with a plain send method.",
-                errors={"transport": ["must be synchronous"]},
-            )
+        else:
+            check_transport(transport, timeout)
         self.provider = provider
         self._transport = transport
         self._timeout = timeout
@@ -120,6 +112,7 @@ class Client:
                     f"middleware: {name_of(each)} {problem}.",
                     errors={"middleware": ["must be a generator function of the exchange"]},
                 )
+        self._closed = False
         self._follows = registry is None
         self._bound = self._bind(default_registry() if registry is None else registry)
         shape = self._bound[1].dialect.request
@@ -215,6 +208,8 @@ class Client:
     ) -> Token:
         """Request a token (RFC 6749 section 4 and its extensions).
 
+        In an event loop, this blocks every task; use ``create_token_async`` there.
+
         Args:
             grant_type: The grant type, as registered.
             extra: Provider-specific parameters, sent unchanged.
@@ -252,8 +247,10 @@ class Client:
     ) -> Token:
         """Request a token without blocking the event loop; see ``create_token``.
 
-        Cancelling the task during a send closes the connection: the request may have reached the
-        provider, and the response is lost.
+        To interrupt the call, cancel its task. During a send, that closes the connection: the
+        request may have reached the provider, and its response is lost. An asynchronous client
+        calls middleware, client authentication and functions among the parameters in the event
+        loop, so they must not block. A transport without ``send_async`` sends in a thread.
 
         Args:
             grant_type: As for ``create_token``.
@@ -280,6 +277,8 @@ class Client:
         **params: Any,
     ) -> dict[str, Any]:
         """Call another endpoint, authenticated as this client.
+
+        In an event loop, this blocks every task; use ``call_async`` there.
 
         Args:
             step: ``device_authorization``, ``revocation``, ...: the endpoint's metadata name
@@ -324,7 +323,16 @@ class Client:
         cancel: threading.Event | None = None,
         attempts: int | None = None,
     ) -> tuple[Dispatcher, Deadline]:
-        """Check the arguments of a call. Return its dispatcher and its deadline."""
+        """Check the arguments of a call. Return its dispatcher and its deadline.
+
+        Raises:
+            ConfigurationError: An argument is invalid, or the client is closed.
+        """
+        if self._closed:
+            raise ConfigurationError(
+                "The client is closed, by close(), aclose() or the end of its with block; nothing "
+                "was sent. Create a new client, or close this one after its last call."
+            )
         if timeout is not None:
             check_seconds("timeout", timeout)
         if attempts is not None:
@@ -453,8 +461,21 @@ class Client:
         return self._timeout
 
     def close(self) -> None:
-        """Close idle connections."""
+        """Close the client and its idle connections, including those of event loops.
+
+        Calls in progress continue. Later ones raise ``ConfigurationError``.
+        """
+        self._closed = True
         self._transport.close()
+
+    async def aclose(self) -> None:
+        """Close the client in an event loop; see ``close``."""
+        self._closed = True
+        aclose = getattr(self._transport, "aclose", None)
+        if aclose is None:
+            self._transport.close()
+        else:
+            await aclose()
 
     def __enter__(self) -> Self:
         return self
@@ -466,6 +487,17 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
 
     def __repr__(self) -> str:
         # Also works if __init__ failed, because tools print the locals of a traceback.
