@@ -6,6 +6,8 @@ import asyncio
 import os
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -249,27 +251,35 @@ def test_trusts_a_rotated_bundle(
             transport.send(request, Deadline(PATIENCE))
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_process_opens_its_own_connections() -> None:
-    transport = HttpTransport()
-    with FaultServer(faults.respond()) as server:
-        request = HttpRequest("POST", server.token_endpoint, {}, b"a=b")
+FORKS = """
+import asyncio, os, sys
+from grantway import Deadline, HttpRequest, HttpTransport
 
-        def both() -> None:
-            transport.send(request, Deadline(PATIENCE))
-            asyncio.run(transport.send_async(request, Deadline(PATIENCE)))  # type: ignore[arg-type]
+transport = HttpTransport()
+request = HttpRequest("POST", sys.argv[1], {}, b"a=b")
 
-        both()
-        process = os.fork()
-        if process == 0:  # pragma: no cover - the child
-            try:
-                both()
-                transport.close()
-                os._exit(0)
-            finally:
-                os._exit(1)
-        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
-        assert server.connections == 4
-        transport.send(request, Deadline(PATIENCE))
-        assert server.connections == 4  # the child left the connections of its parent open
+def both():
+    transport.send(request, Deadline(60))
+    loop.run_until_complete(transport.send_async(request, Deadline(60)))
+
+loop = asyncio.new_event_loop()
+both()
+child = os.fork()
+if not child:
+    loop = asyncio.new_event_loop()
+    both()
     transport.close()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+both()
+transport.close()
+loop.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_neither_uses_nor_closes_connections_of_its_parent() -> None:
+    with FaultServer(faults.respond()) as server:
+        program = [sys.executable, "-W", "error", "-c", FORKS, server.token_endpoint]
+        subprocess.run(program, check=True, timeout=PATIENCE)
+        assert (len(server.requests), server.connections) == (6, 4)
