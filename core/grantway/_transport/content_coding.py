@@ -41,6 +41,8 @@ def decompressed(status: int, headers: dict[str, str], body: bytes, limit: int) 
         InvalidResponseError: the compressed data is truncated.
     """
     coding = headers.pop("content-encoding", "")
+    if not coding and not body.startswith(_GZIP_MAGIC):
+        return HttpResponse(status, headers, body)
     try:
         body, coding = _decompress(body, coding, limit)
     except _TooLargeError:

