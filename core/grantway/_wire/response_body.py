@@ -110,8 +110,9 @@ def _unwrapped(found: Any) -> Object | None:
 
 
 def _strict(text: bytes | str) -> Any:
-    # NaN and Infinity are not JSON (RFC 8259 section 6).
-    return json.loads(text, parse_constant=_refuse_constant)
+    if not isinstance(text, str):
+        text = text.decode(json.detect_encoding(text), "surrogatepass")  # as json.loads does
+    return _DECODER.decode(text)
 
 
 def _texts(body: bytes, kind: str) -> Iterator[tuple[str, str]]:
@@ -184,6 +185,10 @@ def _int_or_none(digits: str) -> int | None:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+#: Refuses NaN and Infinity, which are not JSON (RFC 8259 section 6).
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _json_kind(value: Any) -> str:
