@@ -52,7 +52,7 @@ from grantway._wire.provider_response import ProviderResponse, WireError
 from grantway.testing import Fault, NonconformingGrantError, Received, Register
 from grantway_grants.authorization_code import AuthorizationRequest
 from grantway_grants.device_code import DeviceAuthorization
-from grantway_plugins.auth import Bearer, HttpxAuth, RequestsAuth
+from grantway_plugins.auth import Answer, Bearer, StepUpChallenge, TokenAuth
 from grantway_plugins.aws import AwsIam, client as sso_oidc_client
 from grantway_plugins.aws._cache.store import AwsCliStore
 from grantway_plugins.aws._config.settings import Settings
@@ -204,8 +204,9 @@ def samples() -> dict[type, Any]:
         AuthorizationRequest("https://as.example", "http://127.0.0.1", "s", SECRET),
         DeviceAuthorization(SECRET, "AB-CD", "https://as.example", None, 60, 5, 0),
         Bearer(origins=["https://api.example"]),
-        HttpxAuth(credential),
-        RequestsAuth(credential),
+        TokenAuth(credential),
+        Answer(401, SECRET, SECRET, "GET", "https://api.example"),
+        StepUpChallenge("insufficient_scope", scope=("write",)),
         ClientSecretJwt("c", SECRET),
         PrivateKeyJwt("c", KEY),
         AwsIam("c", "eu-west-1", credentials=lambda: SECRET),

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from grantway import Client, Provider
 from grantway._exceptions import ConfigurationError
-from grantway_plugins.auth import HttpxAuth, RequestsAuth
+from grantway_plugins.auth import TokenAuth
 from grantway_plugins.aws import BotocoreTokenProvider, client as aws_client
 from grantway_plugins.client_auth import ClientSecretJwt
 from grantway_plugins.gateway import Broker, TokenEndpoint
@@ -98,8 +98,7 @@ DURATIONS: list[tuple[Callable[..., object], str]] = [
     (sql, "keep_for"),
 ]
 WAITS: list[Callable[..., object]] = [
-    lambda **options: RequestsAuth(credential(), **options),
-    lambda **options: HttpxAuth(credential(), **options),
+    lambda **options: TokenAuth(credential(), **options),
     lambda **options: BotocoreTokenProvider(credential(), **options),
     lambda **options: RequestsUpstreamAuth(UPSTREAM, **options),
     lambda **options: HttpxUpstreamAuth(UPSTREAM, **options),

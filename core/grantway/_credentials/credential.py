@@ -70,6 +70,11 @@ class Credential:
         return self._key
 
     @property
+    def client_auth(self) -> object:
+        """The authentication of its client, which may bind the tokens to a key (RFC 9449)."""
+        return self._config.source.auth
+
+    @property
     def fresh(self) -> bool:
         """Whether ``token()`` returns at once, without starting a refresh."""
         return self._state.fresh

@@ -1,30 +1,40 @@
-"""Adapters that authenticate the requests of HTTP libraries with a credential.
+"""The token of a credential in the requests of HTTP libraries.
 
 ::
 
-    from grantway_plugins.auth import RequestsAuth
+    from grantway_plugins.auth import TokenAuth
 
-    requests.get("https://api.example.com/things", auth=RequestsAuth(credential))
+    requests.get("https://api.example.com/things", auth=TokenAuth(credential))
 
-``HttpxAuth`` requires the extra ``httpx``. Both adapters use ``Bearer``, which sends nothing itself
-and works with any other HTTP library. Importing the package does not import the libraries.
+``TokenAuth`` works with requests, httpx, httpx2 and aiohttp. It imports a library only when that
+library uses it.
 """
 
 from grantway._lazy import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._bearer import Bearer as Bearer, Presentation as Presentation, TokenSource as TokenSource
+    from ._bearer import Bearer as Bearer, TokenSource as TokenSource
     from ._body import Body as Body
-    from ._httpx_auth import HttpxAuth as HttpxAuth
-    from ._requests_auth import RequestsAuth as RequestsAuth
+    from ._presentation import (
+        Answer as Answer,
+        Presentation as Presentation,
+        Prover as Prover,
+        Retry as Retry,
+    )
+    from ._step_up import (
+        StepUpChallenge as StepUpChallenge,
+        StepUpRequiredError as StepUpRequiredError,
+    )
+    from ._token_auth import TokenAuth as TokenAuth
 
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        "._bearer": "Bearer Presentation TokenSource",
+        "._bearer": "Bearer TokenSource",
         "._body": "Body",
-        "._httpx_auth": "HttpxAuth",
-        "._requests_auth": "RequestsAuth",
+        "._presentation": "Answer Presentation Prover Retry",
+        "._step_up": "StepUpChallenge StepUpRequiredError",
+        "._token_auth": "TokenAuth",
     },
 )

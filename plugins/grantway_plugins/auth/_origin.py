@@ -41,8 +41,12 @@ def origin_of(url: str, name: str) -> Origin:
             return _origin(parts.scheme, parts.netloc.rpartition("@")[2])
     except ValueError:
         pass
-    message = 'must be an absolute https URL, such as "https://api.example.com".'
-    raise ConfigurationError(f"{name}: {message}", errors={name: [message]})
+    raise invalid(name, 'must be an absolute https URL, such as "https://api.example.com".')
+
+
+def invalid(name: str, message: str) -> ConfigurationError:
+    """Return the error for an invalid argument or value."""
+    return ConfigurationError(f"{name}: {message}", errors={name: [message]})
 
 
 @lru_cache(1024)

@@ -13,8 +13,13 @@ from botocore.tokens import FrozenAuthToken
 from grantway._processes.copies import OneProcess
 from grantway._types.quantity import check_wait
 from grantway._types.token import Token
-from grantway_plugins.auth._bearer import Bearer, Presentation, TokenSource
+from grantway_plugins.auth._bearer import Bearer, TokenSource
 from grantway_plugins.auth._body import Body
+from grantway_plugins.auth._exchange import Exchange
+from grantway_plugins.auth._origin import invalid
+from grantway_plugins.auth._presentation import Answer
+from grantway_plugins.auth._step_up import OnStepUp
+from grantway_plugins.auth._step_up_tokens import step_up_tokens
 
 if TYPE_CHECKING:
     import botocore.session
@@ -27,12 +32,14 @@ class BotocoreTokenProvider(OneProcess):
 
     botocore asks for the token with every request, so the credential decides when to refresh it. If
     a service rejects a token with 401, the token is invalidated, and the request is retried once
-    with the next token if its body can be sent again.
+    with the next token if its body can be sent again. AWS services accept no DPoP tokens.
 
     Args:
         credential: Credential that provides the tokens; for a pool, ``pool.credential(name)``.
         services: Signing names of the services that the token is for, like ``codecatalyst``; by
             default every service that accepts a bearer token.
+        on_step_up: As for ``TokenAuth``, but not async. ``StepUpRequiredError.response`` is the
+            parsed response, as in botocore's ``ClientError``.
         origins: As for ``Bearer``; by default every endpoint of those services.
         timeout: Longest wait for a token in seconds; ``math.inf`` for no limit. By default the
             timeout of the grantway client.
@@ -51,13 +58,16 @@ class BotocoreTokenProvider(OneProcess):
         credential: TokenSource,
         *,
         services: Collection[str] = (),
+        on_step_up: OnStepUp | None = None,
         origins: Collection[str] = (),
         timeout: float | None = None,
     ) -> None:
         self._services = frozenset(services)
         self._bearer = Bearer(origins=origins)
         self._credential = credential
-        self._auth_token = CredentialAuthToken(credential, self._bearer, check_wait(timeout))
+        self._timeout = check_wait(timeout)
+        self._step_up = step_up_tokens(credential, on_step_up, self._timeout)
+        self._auth_token = CredentialAuthToken(credential, self._bearer, self._timeout)
 
     def install(self, session: botocore.session.Session) -> None:
         """Make this the first token provider of a session, for clients created afterwards.
@@ -90,11 +100,11 @@ class BotocoreTokenProvider(OneProcess):
         if token is None or request.headers.get("Authorization") != self._bearer.value(token):
             return
         sent: _Sent | None = request.context.get(_SENT)
-        sending = self._bearer.present(request.url) if sent is None else sent.sending
-        sending.header(token)
+        exchange = self._exchange(request) if sent is None else sent.exchange
+        exchange.sent.token = token
         # A mapping is a form, or means that there is no body.
         body = Body(None if isinstance(request.data, Mapping) else request.data)
-        request.context[_SENT] = _Sent(sending, body)
+        request.context[_SENT] = _Sent(exchange, body, request.method, request.url)
 
     def _needs_retry(
         self, response: Any, request_dict: dict[str, Any], **_more: Any
@@ -103,20 +113,38 @@ class BotocoreTokenProvider(OneProcess):
         sent: _Sent | None = request_dict["context"].get(_SENT)
         if sent is None or response is None:
             return None
-        status, headers = response[0].status_code, response[0].headers
-        if not sent.sending.rejected(status, headers.get("WWW-Authenticate", "")):
+        received, parsed = response
+        challenges = received.headers.get("WWW-Authenticate", "")
+        answer = Answer(received.status_code, challenges, "", sent.method, sent.url)
+        if sent.exchange.next(answer, parsed, sent.rewind) is None:
             return None
-        self._credential.invalidate(sent.sending.token)
-        # botocore rewinds to 0, even if the body started elsewhere.
-        return 0.0 if sent.body.start == 0 and sent.body.rewind() else None
+        self._auth_token.use(sent.exchange.sent.token)
+        return 0.0
+
+    def _exchange(self, request: Any) -> Exchange:
+        return Exchange(
+            request.method,
+            request.url,
+            source=self._credential,
+            bearer=self._bearer,
+            step_up=self._step_up,
+            timeout=self._timeout,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
     """A request's token and body, kept in its botocore context."""
 
-    sending: Presentation
+    exchange: Exchange
     body: Body
+    method: str
+    url: str
+
+    def rewind(self) -> bool:
+        """Rewind the body, and return whether botocore can send it again."""
+        # botocore rewinds to 0, even if the body started elsewhere.
+        return self.body.start == 0 and self.body.rewind()
 
 
 class CredentialAuthToken(OneProcess):
@@ -140,13 +168,24 @@ class CredentialAuthToken(OneProcess):
 
     def get_frozen_token(self) -> FrozenAuthToken:
         """Return the token with which botocore signs a request."""
-        token = self._credential.token(self._timeout)
+        token: Token = self._taken.__dict__.pop("next", None) or self._credential.token(
+            self._timeout
+        )
+        if token.token_type.lower() == "dpop":
+            raise invalid(
+                "token_type",
+                "AWS services accept Bearer tokens, not DPoP; use a client without DPoP.",
+            )
         self._bearer.value(token)
         self._taken.token = token
         end = token.expires_at
         return _Frozen(
             token.access_token, None if end is None else dt.datetime.fromtimestamp(end, dt.UTC)
         )
+
+    def use(self, token: Token) -> None:
+        """Sign the next request of this thread, a retry, with a token."""
+        self._taken.next = token
 
     def taken(self) -> Token | None:
         """Return the token that signed this thread's last request, and forget it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 from grantway._requests.client_auth import ClientAuth
 from grantway._secrets.hidden_arguments import hides_construction
 from grantway._types.token import Token
+from grantway._wire.challenges import parse_challenges
 
 from ._keys import KeySource, SigningKey, signing_key
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 USE_NONCE = "use_dpop_nonce"
 #: The endpoints that bind a token or code to the key (RFC 9449 sections 5 and 10.1).
 _STEPS = frozenset({"token", "pushed_authorization_request"})
-_CHALLENGE = re.compile(rf'\bDPoP\b.*\berror="?{USE_NONCE}\b', re.IGNORECASE)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 #: Maximum number of servers whose nonces are kept. Forgetting a nonce costs a round trip.
 _MOST_SERVERS = 1000
@@ -41,8 +40,10 @@ class DPoP:
 
         dpop = DPoP(NoAuth("my-client"), key)
         client = grantway.Client(provider, client_id="my-client", auth=dpop)
-        token = client.create_token(...)
-        response = session.get(url, headers=dpop.headers("GET", url, token))
+        response = requests.get(url, auth=TokenAuth(client.credential(...)))
+
+    ``grantway_plugins.auth.TokenAuth`` adds a proof to each request to a resource. For other HTTP
+    libraries, use ``headers`` and ``heard``.
 
     If the server requires a nonce, the token request is sent once more with the nonce, and later
     proofs contain the newest nonce of the server. Keep the key as long as the tokens: the refresh
@@ -147,8 +148,14 @@ class DPoP:
         """
         lower = {name.lower(): value for name, value in headers.items()}
         fresh = self._remember(url, lower.get("dpop-nonce"))
-        challenged = bool(_CHALLENGE.search(lower.get("www-authenticate", "")))
-        return status == _UNAUTHORIZED and challenged and fresh is not None
+        return (
+            status == _UNAUTHORIZED
+            and fresh is not None
+            and any(
+                each.scheme == "dpop" and each.parameters.get("error") == USE_NONCE
+                for each in parse_challenges(lower.get("www-authenticate", ""))
+            )
+        )
 
     def _prove(
         self, method: str, url: str, nonce: str | None, access_token: str | None = None

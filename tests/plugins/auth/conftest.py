@@ -6,13 +6,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from grantway_plugins.testing import LiveIssuer
+from grantway_plugins.issuer import IssuerServer, IssuerSettings
 from tests.plugins.auth.resource import Application, Resource
 
 
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[str]:
+    with IssuerServer(IssuerSettings(registration="unrestricted")) as server:
+        yield server.url
+
+
 @pytest.fixture
-def application(grantway_issuer: LiveIssuer) -> Iterator[Application]:
-    with Application(grantway_issuer.url) as application:
+def application(issuer: str) -> Iterator[Application]:
+    with Application(issuer) as application:
         yield application
 
 

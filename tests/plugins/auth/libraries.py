@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 import httpx
+import httpx2
 import requests
 
-from grantway_plugins.auth import HttpxAuth, RequestsAuth, TokenSource
+from grantway_plugins.auth import TokenAuth, TokenSource
+
+#: Options of httpx clients; creating a TLS context for each client would take longer than a test.
+OPTIONS: dict[str, Any] = {
+    "follow_redirects": True,
+    "timeout": 30,
+    "trust_env": False,
+    "verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+}
+
+
+#: A source of tokens, or an object that uses one.
+Source = TokenSource | TokenAuth
 
 
 @dataclass(frozen=True)
@@ -23,33 +38,107 @@ class Response:
 
 
 def by_requests(
-    source: TokenSource, url: str, body: Any = None, *, method: str = "POST", **options: Any
+    source: Source,
+    url: str,
+    body: Any = None,
+    *,
+    method: str = "POST",
+    **options: Any,
 ) -> Response:
     with requests.Session() as session:
         session.trust_env = False
-        auth = RequestsAuth(source, **options)
+        auth = auth_of(source, options)
         got = session.request(method, url, data=body, auth=auth, timeout=30)
         return Response(got.status_code, got.text, got.headers.get("WWW-Authenticate", ""))
 
 
 def by_httpx(
-    source: TokenSource, url: str, body: Any = None, *, method: str = "POST", **options: Any
+    source: Source,
+    url: str,
+    body: Any = None,
+    *,
+    method: str = "POST",
+    **options: Any,
 ) -> Response:
-    with httpx.Client(follow_redirects=True, trust_env=False, timeout=30) as client:
-        auth = HttpxAuth(source, **options)
+    with httpx.Client(**OPTIONS) as client:
+        auth = auth_of(source, options)
+        return answer(client.request(method, url, content=body, auth=auth))
+
+
+def by_httpx2(
+    source: Source,
+    url: str,
+    body: Any = None,
+    *,
+    method: str = "POST",
+    **options: Any,
+) -> Response:
+    with httpx2.Client(**OPTIONS) as client:
+        auth = auth_of(source, options)
         return answer(client.request(method, url, content=body, auth=auth))
 
 
 def by_async_httpx(
-    source: TokenSource, url: str, body: Any = None, *, method: str = "POST", **options: Any
+    source: Source,
+    url: str,
+    body: Any = None,
+    *,
+    method: str = "POST",
+    **options: Any,
 ) -> Response:
     async def send() -> Response:
-        content = body if body is None or isinstance(body, (bytes, str)) else stream(body)
-        async with httpx.AsyncClient(follow_redirects=True, trust_env=False, timeout=30) as client:
-            auth = HttpxAuth(source, **options)
-            return answer(await client.request(method, url, content=content, auth=auth))
+        async with httpx.AsyncClient(**OPTIONS) as client:
+            auth = auth_of(source, options)
+            return answer(await client.request(method, url, content=streamed(body), auth=auth))
 
     return asyncio.run(send())
+
+
+def by_async_httpx2(
+    source: Source,
+    url: str,
+    body: Any = None,
+    *,
+    method: str = "POST",
+    **options: Any,
+) -> Response:
+    async def send() -> Response:
+        async with httpx2.AsyncClient(**OPTIONS) as client:
+            auth = auth_of(source, options)
+            return answer(await client.request(method, url, content=streamed(body), auth=auth))
+
+    return asyncio.run(send())
+
+
+def by_aiohttp(
+    source: Source,
+    url: str,
+    body: Any = None,
+    *,
+    method: str = "POST",
+    **options: Any,
+) -> Response:
+    """Send with aiohttp, which requires ``origins``: by default, the one of the URL."""
+
+    async def send() -> Response:
+        auth = auth_of(source, {"origins": [url], **options})
+        data = body if hasattr(body, "read") else streamed(body)
+        async with (
+            aiohttp.ClientSession(middlewares=[auth]) as session,
+            session.request(method, url, data=data) as got,
+        ):
+            challenge = got.headers.get("WWW-Authenticate", "")
+            return Response(got.status, await got.text(), challenge)
+
+    return asyncio.run(send())
+
+
+def auth_of(source: Source, options: Mapping[str, Any]) -> TokenAuth:
+    return source if isinstance(source, TokenAuth) else TokenAuth(source, **options)
+
+
+def streamed(body: Any) -> Any:
+    return body if body is None or isinstance(body, (bytes, str)) else stream(body)
 
 
 async def stream(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
@@ -57,13 +146,33 @@ async def stream(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
         yield part
 
 
-def answer(got: httpx.Response) -> Response:
+def answer(got: httpx.Response | httpx2.Response) -> Response:
     return Response(got.status_code, got.text, got.headers.get("WWW-Authenticate", ""))
+
+
+async def gather(library: str, auth: TokenAuth, url: str, tasks: int) -> list[int]:
+    """Send requests at once with one client, and return their statuses."""
+    if library == "aiohttp":
+        async with aiohttp.ClientSession(middlewares=[auth]) as session:
+
+            async def send() -> int:
+                async with session.post(url, data=b"x") as response:
+                    return response.status
+
+            return await asyncio.gather(*(send() for _ in range(tasks)))
+    module: Any = {"httpx": httpx, "httpx2": httpx2}[library]
+    limits = module.Limits(max_connections=64)
+    async with module.AsyncClient(auth=auth, limits=limits, **OPTIONS) as client:
+        posts = (client.post(url, content=b"x") for _ in range(tasks))
+        return [each.status_code for each in await asyncio.gather(*posts)]
 
 
 Library = Callable[..., Response]
 LIBRARIES: dict[str, Library] = {
     "requests": by_requests,
     "httpx": by_httpx,
+    "httpx2": by_httpx2,
     "async httpx": by_async_httpx,
+    "async httpx2": by_async_httpx2,
+    "aiohttp": by_aiohttp,
 }

@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -86,6 +87,18 @@ class Seen:
 Responses = dict[str, tuple[int, dict[str, str]]]
 
 
+class Server(ThreadingHTTPServer):
+    """A server for many threads that connect at once; closing it waits for all of them."""
+
+    request_queue_size = 256
+    daemon_threads = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Report errors, except that a client has closed its connection."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class Resource:
     """A server that responds to an active token with 200 and the body it received, else with 401.
 
@@ -130,7 +143,7 @@ class Resource:
                 )
                 outer.seen.append(seen)
                 status, headers = outer.respond_to(seen)
-                content = json.dumps({"sent": seen.body.decode("latin-1")}).encode()
+                content = json.dumps(outer.content(seen)).encode()
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
@@ -153,11 +166,6 @@ class Resource:
             def log_message(self, format: str, *_words: Any) -> None:  # noqa: A002 - the name in the base class
                 """Log nothing."""
 
-        class Server(ThreadingHTTPServer):
-            # Many threads connect at once, and closing the server waits for all of them.
-            request_queue_size = 256
-            daemon_threads = False
-
         self._server = Server(("127.0.0.1", 0), Handler)
         self._scheme = "http"
         if tls is not None:
@@ -177,6 +185,10 @@ class Resource:
         if token.startswith(prefix) and self._active(token.removeprefix(prefix)):
             return 200, {}
         return 401, {"WWW-Authenticate": REVOKED}
+
+    def content(self, seen: Seen) -> dict[str, Any]:
+        """Return the body of the response to a request, after ``respond_to``."""
+        return {"sent": seen.body.decode("latin-1")}
 
     @property
     def authorizations(self) -> list[str]:

@@ -21,6 +21,7 @@ from botocore.exceptions import ClientError
 from botocore.tokens import FrozenAuthToken
 
 import grantway
+from grantway_plugins.auth import StepUpChallenge, StepUpRequiredError
 from grantway_plugins.aws import BotocoreTokenProvider
 from tests.certificates import issue
 from tests.plugins.auth.resource import Application, Resource, Responses
@@ -136,7 +137,7 @@ def test_sends_a_file_again_only_if_botocore_rewinds_it_correctly(
 
 @pytest.mark.parametrize(
     ("received", "sent"),
-    [((401, 'Bearer error="insufficient_scope"'), 1), ((403, ""), 1), ((401, ""), 2)],
+    [((401, 'Bearer error="invalid_request"'), 1), ((403, ""), 1), ((401, ""), 2)],
 )
 def test_a_persistent_error_is_a_client_error(
     application: Application,
@@ -152,6 +153,39 @@ def test_a_persistent_error_is_a_client_error(
         client.verify_session()
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
     assert len(resource.seen) == len(application.tokens) == sent
+
+
+def test_raises_an_error_if_a_service_requires_more_scope(
+    application: Application, serve: Serve, connect: Callable[..., Any]
+) -> None:
+    challenge = {"WWW-Authenticate": 'Bearer error="insufficient_scope", scope="write"'}
+    resource = serve({"/session": (403, challenge)})
+    client = connect(BotocoreTokenProvider(application.credential()), resource.url)
+    with pytest.raises(StepUpRequiredError) as caught:
+        client.verify_session()
+    assert caught.value.challenge.scope == ("write",)
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+    assert len(resource.seen) == 1
+
+
+def test_retries_with_the_token_of_the_callback(
+    application: Application, serve: Serve, connect: Callable[..., Any]
+) -> None:
+    """The callback's token is used for one request, unless the credential gets it."""
+    challenge = {"WWW-Authenticate": 'Bearer error="insufficient_scope", scope="write"'}
+    resource = serve({"/session": (403, challenge)})
+    credential, stronger = application.credential(), application.credential()
+
+    def on_step_up(challenge: StepUpChallenge) -> grantway.Token:
+        resource._responses.clear()
+        return stronger.token()
+
+    provider = BotocoreTokenProvider(credential, on_step_up=on_step_up)
+    client = connect(provider, resource.url)
+    client.verify_session()
+    client.verify_session()
+    first, second = (f"Bearer {each.token().access_token}" for each in (credential, stronger))
+    assert resource.authorizations == [first, second, first]
 
 
 def test_threads_with_a_revoked_token_cause_one_refresh(
@@ -224,5 +258,5 @@ def test_botocore_gets_the_expiry_and_the_repr_hides_the_token(application: Appl
 def test_rejects_a_token_of_another_type(application: Application) -> None:
     credential = application.credential()
     credential.accept(replace(credential.token(), token_type="DPoP"))
-    with pytest.raises(grantway.ConfigurationError, match="DPoP"):
+    with pytest.raises(grantway.ConfigurationError, match="Bearer tokens, not DPoP"):
         BotocoreTokenProvider(credential).load_token().get_frozen_token()

@@ -7,14 +7,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import aiohttp
 import httpx
+import httpx2
 import pytest
-import requests
 
 import grantway
 from grantway.testing import FaultServer, faults
-from grantway_plugins.auth import HttpxAuth, RequestsAuth, TokenSource
-from tests.plugins.auth.libraries import LIBRARIES, Library, by_httpx, by_requests
+from grantway_plugins.auth import TokenAuth, TokenSource
+from tests.plugins.auth.libraries import (
+    LIBRARIES,
+    Library,
+    by_aiohttp,
+    by_httpx,
+    by_httpx2,
+    by_requests,
+)
 from tests.plugins.auth.resource import REVOKED, Application, Resource
 
 
@@ -89,7 +97,15 @@ def test_a_stream_is_not_sent_again_but_the_next_request_has_a_new_token(
 @pytest.mark.parametrize(
     ("send", "start"),
     # httpx cannot send part of a file: it announces the length of the whole file.
-    [(by_requests, 0), (by_requests, 6), (by_httpx, 0)],
+    [
+        (by_requests, 0),
+        (by_requests, 6),
+        (by_httpx, 0),
+        (by_httpx2, 0),
+        (by_httpx2, 6),
+        (by_aiohttp, 0),
+        (by_aiohttp, 6),
+    ],
 )
 def test_sends_a_file_again_from_its_start_position(
     send: Library, application: Application, resource: Resource, start: int, tmp_path: Path
@@ -107,9 +123,11 @@ def test_sends_a_file_again_from_its_start_position(
 @pytest.mark.parametrize(
     ("status", "challenge"),
     [
-        (401, 'Bearer error="insufficient_scope", scope="write"'),
-        (401, 'Basic realm="a, b", Bearer realm="c", error="insufficient_user_authentication"'),
-        (403, 'Bearer error="insufficient_scope"'),
+        (401, 'Bearer error="invalid_request"'),
+        (401, 'Basic realm="a, b", Bearer realm="c", error="invalid_request"'),
+        (403, ""),
+        (403, 'Basic error="insufficient_scope"'),
+        (400, 'Bearer error="insufficient_scope"'),
         (403, 'Bearer error="invalid_token"'),
         (400, ""),
         (500, 'Bearer error="invalid_token"'),
@@ -193,9 +211,13 @@ def test_a_redirect_drops_a_header_with_another_name(
         with Resource(application.active, moved, header=form) as resource:
             options = {"header": "X-Token", "scheme": "Token"}
             assert send(credential, resource.url, **options).status == 200
-            assert send(credential, f"{resource.url}/old", **options).status == 401
+            # aiohttp sends each redirect through the middleware, which adds the token again.
+            kept = send is by_aiohttp and host == "same"
+            redirected = send(credential, f"{resource.url}/old", **options)
             tokens = [seen.headers.get("x-token", "") for seen in [*resource.seen, *goal.seen]]
-    assert tokens == [f"Token {credential.token().access_token}"] * 2 + [""]
+    token = f"Token {credential.token().access_token}"
+    assert redirected.status == (200 if kept else 401)
+    assert tokens == [token, token, token if kept else ""]
 
 
 def test_the_header_and_the_scheme_can_be_chosen(send: Library, application: Application) -> None:
@@ -212,13 +234,19 @@ def test_sends_the_token_only_to_the_allowed_origins(
     send: Library, application: Application, resource: Resource
 ) -> None:
     credential = application.credential()
-    with pytest.raises(grantway.ConfigurationError, match=r"is for https://api\.example\.com,"):
-        send(credential, resource.url, origins=["https://api.example.com"])
+    elsewhere = ["https://api.example.com"]
+    if send is by_aiohttp:  # the request may be the redirect of another one
+        assert send(credential, resource.url, origins=elsewhere).status == 401
+        assert resource.authorizations == [""]
+    else:
+        with pytest.raises(grantway.ConfigurationError, match=r"is for https://api\.example\.com,"):
+            send(credential, resource.url, origins=elsewhere)
+        assert resource.seen == []
     with pytest.raises(
         grantway.InsecureEndpointError, match=r"http://api\.example\.com would send"
     ):
         send(credential, "http://api.example.com/things")
-    assert (resource.seen, application.tokens) == ([], [])
+    assert application.tokens == []
     assert send(credential, resource.url, origins=[resource.url]).status == 200
 
 
@@ -267,7 +295,9 @@ def test_a_connection_closed_after_the_401_raises_the_librarys_error(
     credential = application.credential()
     with (
         FaultServer(refused, faults.close_after_request) as broken,
-        pytest.raises((httpx.TransportError, requests.ConnectionError)),
+        pytest.raises(
+            (httpx.TransportError, httpx2.TransportError, OSError, aiohttp.ClientConnectionError)
+        ),
     ):
         send(credential, broken.url, b"x")
     assert len(application.tokens) == 2
@@ -276,4 +306,4 @@ def test_a_connection_closed_after_the_401_raises_the_librarys_error(
 def test_the_repr_hides_the_token(application: Application) -> None:
     credential = application.credential()
     token = credential.token().access_token
-    assert token not in f"{RequestsAuth(credential)!r} {HttpxAuth(credential)!r}"
+    assert token not in repr(TokenAuth(credential))

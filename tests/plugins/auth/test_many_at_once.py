@@ -6,11 +6,10 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import pytest
-import requests
 
-from grantway_plugins.auth import HttpxAuth, RequestsAuth
+from grantway_plugins.auth import TokenAuth
+from tests.plugins.auth.libraries import LIBRARIES, gather
 from tests.plugins.auth.resource import Application, Resource
 
 THREADS, TASKS = 64, 200
@@ -27,7 +26,7 @@ def resource(application: Application, revoked: set[str]) -> Resource:
     return Resource(lambda token: token in application.tokens and token not in revoked)
 
 
-@pytest.mark.parametrize("library", ["requests", "httpx"])
+@pytest.mark.parametrize("library", ["requests", "httpx", "httpx2"])
 def test_threads_share_one_refresh(
     application: Application, resource: Resource, revoked: set[str], library: str
 ) -> None:
@@ -35,18 +34,10 @@ def test_threads_share_one_refresh(
     revoked.add(credential.token().access_token)
     together = threading.Barrier(THREADS)
 
-    def by_requests() -> int:
-        with requests.Session() as session:
-            session.auth = RequestsAuth(credential)
-            together.wait(30)
-            return session.post(resource.url, data=b"x", timeout=30).status_code
+    def send() -> int:
+        together.wait(30)
+        return LIBRARIES[library](credential, resource.url, b"x").status
 
-    def by_httpx() -> int:
-        with httpx.Client(auth=HttpxAuth(credential), timeout=30) as client:
-            together.wait(30)
-            return client.post(resource.url, content=b"x").status_code
-
-    send = by_requests if library == "requests" else by_httpx
     with resource, ThreadPoolExecutor(THREADS) as pool:
         statuses = [each.result() for each in [pool.submit(send) for _ in range(THREADS)]]
     assert statuses == [200] * THREADS
@@ -56,27 +47,25 @@ def test_threads_share_one_refresh(
     assert resource.authorizations.count(second) == THREADS
 
 
+ASYNC = ["httpx", "httpx2", "aiohttp"]
+
+
+@pytest.mark.parametrize("library", ASYNC)
 def test_tasks_share_one_refresh(
-    application: Application, resource: Resource, revoked: set[str]
+    application: Application, resource: Resource, revoked: set[str], library: str
 ) -> None:
     credential = application.credential()
     revoked.add(credential.token().access_token)
-
-    async def send() -> list[int]:
-        limits = httpx.Limits(max_connections=64)
-        auth = HttpxAuth(credential)
-        async with httpx.AsyncClient(auth=auth, timeout=30, limits=limits) as client:
-            posts = (client.post(resource.url, content=b"x") for _ in range(TASKS))
-            return [each.status_code for each in await asyncio.gather(*posts)]
-
     with resource:
-        statuses = asyncio.run(send())
+        auth = TokenAuth(credential, origins=[resource.url])
+        statuses = asyncio.run(gather(library, auth, resource.url, TASKS))
     assert statuses == [200] * TASKS
     assert len(application.tokens) == 2
     assert resource.authorizations.count(f"Bearer {application.tokens[1]}") == TASKS
 
 
-def test_a_refresh_does_not_block_the_event_loop(application: Application) -> None:
+@pytest.mark.parametrize("library", ASYNC)
+def test_a_refresh_does_not_block_the_event_loop(application: Application, library: str) -> None:
     loop_went_on = threading.Event()
     waited: list[bool] = []
     credential = application.client.credential(
@@ -85,13 +74,13 @@ def test_a_refresh_does_not_block_the_event_loop(application: Application) -> No
         on_token=lambda token: waited.append(loop_went_on.wait(30)),
     )
 
-    async def send(url: str) -> int:
-        async with httpx.AsyncClient(auth=HttpxAuth(credential), timeout=30) as client:
-            got = asyncio.create_task(client.get(url))
-            await asyncio.sleep(0)  # the refresh has started and cannot end yet
-            loop_went_on.set()
-            return (await got).status_code
+    async def send(url: str) -> list[int]:
+        auth = TokenAuth(credential, origins=[url])
+        got = asyncio.create_task(gather(library, auth, url, 1))
+        await asyncio.sleep(0)  # the refresh has started and cannot end yet
+        loop_went_on.set()
+        return await got
 
     with Resource(application.active) as resource:
-        assert asyncio.run(send(resource.url)) == 200
+        assert asyncio.run(send(resource.url)) == [200]
     assert waited == [True]

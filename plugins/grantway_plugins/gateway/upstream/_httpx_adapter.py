@@ -1,4 +1,4 @@
-"""Adapter for gateways that forward with httpx."""
+"""Adapter for gateways that forward with httpx or httpx2."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
-import httpx
-
 from grantway._processes.copies import OneProcess
 from grantway._types.quantity import check_wait
-from grantway_plugins.auth._httpx_auth import HttpxAuth
+from grantway_plugins.auth._any_httpx import AnyHttpxAuth
+from grantway_plugins.auth._exchange import Exchange
+from grantway_plugins.auth._httpx_flow import async_flow, sync_flow
 
 from ._rejection import RequestRejectedError
 from ._request_context import RequestContext
@@ -18,12 +18,11 @@ from ._upstream_auth import UpstreamAuth
 from ._upstream_token import UpstreamToken
 
 
-class HttpxUpstreamAuth(OneProcess, httpx.Auth):
-    """Adds the tenant's token to each request that has a route; the ``auth`` of httpx.
+class HttpxUpstreamAuth(OneProcess, AnyHttpxAuth):  # type: ignore[misc] # as AnyHttpxAuth
+    """Adds the tenant's token to each request that has a route; the ``auth`` of httpx and httpx2.
 
-    Like ``grantway_plugins.auth.HttpxAuth``, it replaces a rejected token once if the body can be
-    sent again, and sends the token to no other origin. With ``httpx.AsyncClient`` it does not
-    block.
+    Like ``grantway_plugins.auth.TokenAuth``, it replaces a rejected token once if the body can be
+    sent again, and sends the token to no other origin. With ``AsyncClient`` it does not block.
 
     Args:
         upstream: The routes and their tokens. They are selected by host, path and headers of the
@@ -43,14 +42,14 @@ class HttpxUpstreamAuth(OneProcess, httpx.Auth):
         self._upstream, self._context = upstream, context
         self._timeout = check_wait(timeout)
 
-    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
-        """Add the token to a request; called by ``httpx.Client``."""
-        upstream_token, auth = self._begin(request)
-        if auth is None:
+    def sync_auth_flow(self, request: Any) -> Generator[Any, Any]:
+        """Add the token to a request; called by ``Client``."""
+        upstream_token = self._begin(request)
+        if upstream_token is None or upstream_token.kept:
             yield request
             return
-        flow = auth.sync_auth_flow(request)
         try:
+            flow = sync_flow(self._exchange(upstream_token, request), request)
             sent = next(flow)
         except Exception as error:  # noqa: BLE001 - raised again if the route is closed
             _raise_if_closed(upstream_token, error)
@@ -60,16 +59,14 @@ class HttpxUpstreamAuth(OneProcess, httpx.Auth):
             while True:
                 sent = flow.send((yield sent))
 
-    async def async_auth_flow(
-        self, request: httpx.Request
-    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Add the token to a request; called by ``httpx.AsyncClient``."""
-        upstream_token, auth = self._begin(request)
-        if auth is None:
+    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
+        """Add the token to a request; called by ``AsyncClient``."""
+        upstream_token = self._begin(request)
+        if upstream_token is None or upstream_token.kept:
             yield request
             return
-        flow = auth.async_auth_flow(request)
         try:
+            flow = async_flow(self._exchange(upstream_token, request), request)
             sent = await anext(flow)
         except Exception as error:  # noqa: BLE001 - raised again if the route is closed
             _raise_if_closed(upstream_token, error)
@@ -83,25 +80,30 @@ class HttpxUpstreamAuth(OneProcess, httpx.Auth):
     def __repr__(self) -> str:
         return f"HttpxUpstreamAuth({self._upstream!r})"
 
-    def _begin(self, request: httpx.Request) -> tuple[UpstreamToken | None, HttpxAuth | None]:
+    def _begin(self, request: Any) -> UpstreamToken | None:
         url, headers = request.url, request.headers
         host = url.raw_host.decode("ascii")
         path = url.raw_path.partition(b"?")[0].decode("ascii")
         host = f"[{host}]" if ":" in host else host
         context = RequestContext(host, path, headers.get_list, self._context)
         upstream_token = self._upstream.open(context)
-        if upstream_token is None or upstream_token.kept:
-            return upstream_token, None
-        for name in upstream_token.removed:
-            headers.pop(name, None)
-        route = upstream_token.route
-        return upstream_token, HttpxAuth(
-            upstream_token, header=route.header, scheme=route.scheme, timeout=self._timeout
+        if upstream_token is not None and not upstream_token.kept:
+            for name in upstream_token.removed:
+                headers.pop(name, None)
+        return upstream_token
+
+    def _exchange(self, upstream_token: UpstreamToken, request: Any) -> Exchange:
+        return Exchange(
+            request.method,
+            str(request.url),
+            source=upstream_token,
+            bearer=upstream_token.route.bearer,
+            step_up=False,
+            timeout=self._timeout,
         )
 
 
-def _raise_if_closed(upstream_token: UpstreamToken | None, error: Exception) -> None:
+def _raise_if_closed(upstream_token: UpstreamToken, error: Exception) -> None:
     """Raise the error, unless the route allows requests without a token."""
-    rejected = isinstance(error, RequestRejectedError)
-    if rejected or upstream_token is None or upstream_token.route.on_failure == "closed":
+    if isinstance(error, RequestRejectedError) or upstream_token.route.on_failure == "closed":
         raise error

@@ -10,7 +10,8 @@ from requests.auth import AuthBase
 
 from grantway._processes.copies import OneProcess
 from grantway._types.quantity import check_wait
-from grantway_plugins.auth._requests_auth import RequestsAuth
+from grantway_plugins.auth._exchange import Exchange
+from grantway_plugins.auth._requests_flow import RequestsFlow
 
 from ._rejection import RequestRejectedError
 from ._request_context import RequestContext
@@ -20,7 +21,7 @@ from ._upstream_auth import UpstreamAuth
 class RequestsUpstreamAuth(OneProcess, AuthBase):
     """Adds the tenant's token to each request that has a route; the ``auth`` of requests.
 
-    Like ``grantway_plugins.auth.RequestsAuth``, it replaces a rejected token once if the body can
+    Like ``grantway_plugins.auth.TokenAuth``, it replaces a rejected token once if the body can
     be sent again, and sends the token to no other origin.
 
     Args:
@@ -61,17 +62,22 @@ class RequestsUpstreamAuth(OneProcess, AuthBase):
         for name in upstream_token.removed:
             r.headers.pop(name, None)
         route = upstream_token.route
-        auth = RequestsAuth(
-            upstream_token, header=route.header, scheme=route.scheme, timeout=self._timeout
-        )
         try:
-            return auth(r)
+            exchange = Exchange(
+                r.method or "",
+                url,
+                source=upstream_token,
+                bearer=route.bearer,
+                step_up=False,
+                timeout=self._timeout,
+            )
+            RequestsFlow(exchange, r)
         except RequestRejectedError:
             raise
         except Exception:
             if route.on_failure == "closed":
                 raise
-            return r
+        return r
 
     def __repr__(self) -> str:
         return f"RequestsUpstreamAuth({self._upstream!r})"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from grantway._processes.copies import OneProcess
 from grantway._types.token import Token
-from grantway_plugins.auth._bearer import Presentation
+from grantway_plugins.auth._presentation import Presentation
 
 from ._rejection import RequestRejectedError
 
@@ -129,7 +129,7 @@ class UpstreamToken(OneProcess):
             return False
         if self._presentation is None:
             self._presentation = Presentation(self.route.bearer, self.route.origin)
-        self._presentation.header(self._token)
+        self._presentation.token = self._token
         if not self._presentation.rejected(status, www_authenticate):
             return False
         self.invalidate(self._token)

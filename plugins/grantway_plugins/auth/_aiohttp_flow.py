@@ -1,0 +1,61 @@
+"""The token in requests of aiohttp, as a client middleware."""
+
+from __future__ import annotations
+
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+from aiohttp.payload import BytesPayload
+
+from ._exchange import Exchange
+from ._presentation import Answer
+
+#: Maximum size in bytes of a response that is read so that its connection can be reused.
+_SHORT = 65_536
+
+
+async def send(
+    exchange: Exchange, request: ClientRequest, handler: ClientHandlerType
+) -> ClientResponse:
+    """Send a request with a token. aiohttp calls this for each redirect as well.
+
+    Args:
+        exchange: The exchange of this request.
+        request: The request.
+        handler: Sends the request.
+    """
+    request.headers.update(await exchange.first_async())
+    while True:
+        response = await handler(request)
+        answer = Answer(
+            response.status,
+            ", ".join(response.headers.getall("WWW-Authenticate", ())),
+            response.headers.get("DPoP-Nonce", ""),
+            request.method,
+            str(request.url),
+        )
+        try:
+            headers = await exchange.next_async(answer, response, lambda: _can_repeat(request))
+        except BaseException:
+            await _release(response)
+            raise
+        if headers is None:
+            return response
+        await _release(response)
+        # Wait for the body that is still being sent, if the response arrived before its end.
+        await request.close()
+        request.headers.update(headers)
+
+
+def _can_repeat(request: ClientRequest) -> bool:
+    """Return whether aiohttp can send the body again; it moves back to the start of a file."""
+    body = request.body
+    if isinstance(body, (bytes, bytearray, BytesPayload)):
+        return True
+    # Old versions close a file after sending it, and do not have this attribute.
+    return getattr(body, "consumed", True) is False
+
+
+async def _release(response: ClientResponse) -> None:
+    """Read a short response, so that its connection can be reused, and close a long one."""
+    if response.content_length is not None and response.content_length <= _SHORT:
+        await response.read()
+    response.close()
