@@ -34,14 +34,20 @@ def build(source: Path, folder: Path) -> Path:
 
 
 def wheel(
-    folder: Path, name: str, source: str, entry_points: str = "", group: str = "grantway.v1"
+    folder: Path,
+    name: str,
+    source: str,
+    entry_points: str = "",
+    *,
+    group: str = "grantway.v1",
+    version: str = "2.0",
 ) -> Path:
     """Create a wheel with one module."""
     module = name.replace("-", "_")
-    info = f"{module}-2.0.dist-info"
+    info = f"{module}-{version}.dist-info"
     files = {
         f"{module}.py": source,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 2.0\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\n"
         "Tag: py3-none-any\n",
         f"{info}/entry_points.txt": entry_points or f"[{group}]\nvariant = {module}\n",
@@ -50,7 +56,7 @@ def wheel(
     for path, text in files.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=")
         record += f"{path},sha256={digest.decode()},{len(text.encode())}\n"
-    made = folder / f"{module}-2.0-py3-none-any.whl"
+    made = folder / f"{module}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(made, "w") as archive:
         for path, text in files.items():
             archive.writestr(path, text)

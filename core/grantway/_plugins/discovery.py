@@ -6,11 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from importlib import metadata
-from typing import Any
 
 from grantway import hookspecs
-from grantway._types.plugin_status import PluginStatus, normal
+from grantway._types.plugin_status import PluginStatus
+
+from .entry_points import about, distributions, parse
 
 _GROUP = re.compile(r"grantway\.v\d+")
 
@@ -34,41 +34,22 @@ def installed() -> list[Found]:
     Unreadable metadata of one distribution does not affect the others.
     """
     found: list[Found] = []
-    seen: set[str] = set()
-    for distribution in metadata.distributions():
-        # As for imports, the first distribution on the path hides later ones.
-        if not _has_plugins(distribution):
-            continue
-        owner = _owner(distribution)
-        if owner.distribution and normal(owner.distribution) in seen:
-            continue
-        seen.add(normal(owner.distribution))
-        found += _of(distribution, owner)
+    for distribution in distributions():
+        try:
+            text = distribution.read_text("entry_points.txt")
+        except (OSError, UnicodeDecodeError):
+            continue  # not known to be a plugin
+        if text is not None and "[grantway.v" in text:
+            found += _of(PluginStatus("", *about(distribution)), text)
     found.sort(key=lambda each: (each.status.distribution, each.status.name, each.status.source))
     return _with_namesakes(found)
 
 
-def _has_plugins(distribution: metadata.Distribution) -> bool:
+def _of(owner: PluginStatus, text: str) -> Iterator[Found]:
     try:
-        text = distribution.read_text("entry_points.txt")
-    except (OSError, UnicodeDecodeError):
-        return False  # not known to be a plugin
-    return text is not None and "[grantway.v" in text
-
-
-def _owner(distribution: metadata.Distribution) -> PluginStatus:
-    try:
-        about: Any = distribution.metadata
-        return PluginStatus("", about.get("Name") or "", about.get("Version") or "")
-    except Exception:  # noqa: BLE001 - the other plugins must load
-        return PluginStatus("")
-
-
-def _of(distribution: metadata.Distribution, owner: PluginStatus) -> Iterator[Found]:
-    try:
-        points = [point for point in distribution.entry_points if _GROUP.fullmatch(point.group)]
-    except Exception as error:  # noqa: BLE001 - the same
-        reason = f"its entry_points.txt cannot be read: {type(error).__name__}: {error}"
+        points = [point for point in parse(text) if _GROUP.fullmatch(point.group)]
+    except ValueError as error:
+        reason = f"its entry_points.txt cannot be read: {error}"
         yield Found(replace(owner, name="?", state="failed", reason=reason), _nothing)
         return
     ours = [point for point in points if point.group == hookspecs.ENTRY_POINT_GROUP]

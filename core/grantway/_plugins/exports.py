@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -256,7 +255,9 @@ def _reject_unknown_hooks(manager: pluggy.PluginManager, plugin: object) -> None
             each.plugin is plugin and each.optionalhook for each in caller.get_hookimpls()
         )
         if not caller.has_spec() and not optional:
-            near = difflib.get_close_matches(caller.name, known, n=1)
+            from difflib import get_close_matches  # noqa: PLC0415 - only for this error
+
+            near = get_close_matches(caller.name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else f"; the hooks are {', '.join(known)}"
             raise PluginLoadError(f"it implements the unknown hook {caller.name}{hint}")
 

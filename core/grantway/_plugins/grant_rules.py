@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from functools import cache
+from functools import cache, lru_cache
 
 from marshmallow import RAISE, Schema
 
@@ -111,15 +111,25 @@ def _check_names(grant: Grant, path: str, schema: Schema) -> None:
 
 def _check_synchronous(grant: Grant, what: str, part: object) -> None:
     """Reject asynchronous functions, which marshmallow and grantway would not await."""
-    kind = type(part)
-    for name in dir(kind):
-        if not name.startswith("__") and is_async(inspect.getattr_static(kind, name)):
-            raise _invalid(
-                grant, f"{name} of {what} is asynchronous (async def); make it a plain function"
-            )
+    if name := _asynchronous_name(type(part)):
+        raise _invalid(
+            grant, f"{name} of {what} is asynchronous (async def); make it a plain function"
+        )
     for validator in getattr(part, "validators", ()):
         if is_async(validator):
             raise _invalid(grant, f"a validator of {what} is asynchronous; make it a function")
+
+
+@lru_cache(maxsize=128)  # grants share the classes of their fields
+def _asynchronous_name(kind: type) -> str | None:
+    """Return the name of an asynchronous function of a class, or None."""
+    members: dict[str, object] = {}
+    for base in reversed(kind.__mro__):
+        members.update(vars(base))
+    return next(
+        (name for name, one in members.items() if not name.startswith("__") and is_async(one)),
+        None,
+    )
 
 
 @cache

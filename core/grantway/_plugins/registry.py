@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -213,9 +212,11 @@ class Registry(OneProcess):
 
 def _nearest(asked: str, known: Sequence[str]) -> str | None:
     """Return the closest registered name; a URN also matches by its last part."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only for an error
+
     short = {name.rsplit(":", 1)[-1]: name for name in known}
     short.update({name: name for name in known})
-    close = difflib.get_close_matches(asked.rsplit(":", 1)[-1].lower(), short, n=1, cutoff=0.5)
+    close = get_close_matches(asked.rsplit(":", 1)[-1].lower(), short, n=1, cutoff=0.5)
     return short[close[0]] if close else None
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from http.client import responses
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from grantway._exceptions import (
@@ -199,6 +198,8 @@ def _unnamed(
     if response.status >= _SERVER_FAULT and (
         not response.body.strip() or response.body.strip().startswith(b"<html>")
     ):
+        from http.client import responses  # noqa: PLC0415 - takes long to import
+
         text = responses.get(response.status, "")
     return str(response.status), text
 

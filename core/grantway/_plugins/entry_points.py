@@ -1,0 +1,142 @@
+"""Read the entry points of installed distributions, directly from their files.
+
+``importlib.metadata`` reads the same files, but importing it takes longer than reading them, so it
+is used only for zip files, eggs and import hooks. Nothing is cached, so that every installation,
+upgrade and removal is noticed. The formats are those of the entry points specification and of the
+core metadata specification (https://packaging.python.org/specifications/).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import reduce
+from importlib import import_module
+from importlib.machinery import PathFinder
+from typing import Protocol
+
+from grantway._types.plugin_status import normal
+
+_VALUE = re.compile(r"([\w.]+)\s*(?::\s*([\w.]+)\s*)?(?:\[.*\]\s*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPoint:
+    """An entry point: ``name = value`` in the section ``group`` of ``entry_points.txt``."""
+
+    group: str
+    name: str
+    value: str
+
+    def load(self) -> object:
+        """Import the module or object that the value names.
+
+        Raises:
+            ValueError: the value has another format.
+        """
+        match = _VALUE.fullmatch(self.value)
+        if match is None:
+            raise ValueError(f"the entry point {self.value!r:.200} is not module or module:object")
+        module: object = import_module(match[1])
+        return reduce(getattr, match[2].split("."), module) if match[2] else module
+
+
+class Distribution(Protocol):
+    """The metadata of an installed distribution."""
+
+    def read_text(self, filename: str) -> str | None:
+        """Return the text of a metadata file, or None if there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A folder with the metadata of a distribution."""
+
+    path: str
+
+    def read_text(self, filename: str) -> str | None:
+        """Return the text of a file, or None if there is none."""
+        try:
+            # pathlib and buffering take longer than reading the files.
+            with open(f"{self.path}/{filename}", "rb", buffering=0) as file:  # noqa: PTH123
+                return file.read().decode()
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return None
+
+
+def distributions() -> Iterator[Distribution]:
+    """Yield the installed distributions; the first of a name hides later ones, as for imports."""
+    seen: set[str] = set()
+    for name, distribution in _all():
+        if name not in seen:
+            if name:
+                seen.add(name)
+            yield distribution
+
+
+def _all() -> Iterator[tuple[str, Distribution]]:
+    hooks = (each for each in sys.meta_path if each is not PathFinder)
+    if any(hasattr(each, "find_distributions") for each in hooks):
+        yield from _by_import_hooks(sys.path)
+        return
+    for folder in sys.path:
+        try:
+            children = os.listdir(folder or ".")  # noqa: PTH208 - as above
+        except NotADirectoryError:
+            yield from _by_import_hooks([folder])
+            continue
+        except OSError:
+            continue
+        if folder.lower().endswith(".egg"):
+            yield from _by_import_hooks([folder])
+            continue
+        for child in sorted(children):
+            stem, _, kind = child.rpartition(".")
+            if kind.lower() in {"dist-info", "egg-info"}:
+                yield normal(stem.partition("-")[0]), _Folder(f"{folder or '.'}/{child}")
+
+
+def _by_import_hooks(path: list[str]) -> Iterator[tuple[str, Distribution]]:
+    from importlib import metadata  # noqa: PLC0415 - only where it is needed
+
+    for distribution in metadata.distributions(path=path):
+        yield normal(about(distribution)[0]), distribution
+
+
+def about(distribution: Distribution) -> tuple[str, str]:
+    """Return the name and version of a distribution; empty if they cannot be read."""
+    try:
+        text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    except (OSError, UnicodeDecodeError):
+        return "", ""
+    fields: dict[str, str] = {}
+    for line in text.split("\n\n", 1)[0].splitlines():
+        name, _, value = line.partition(":")
+        fields.setdefault(name.lower(), value.strip())
+    return fields.get("name", ""), fields.get("version", "")
+
+
+def parse(text: str) -> list[EntryPoint]:
+    """Return the entry points in the text of an ``entry_points.txt``.
+
+    Raises:
+        ValueError: a line is neither a section nor ``name = value``.
+    """
+    found: list[EntryPoint] = []
+    group = ""
+    for each in text.splitlines():
+        line = each.strip()
+        if not line or line.startswith("#"):
+            continue
+        if line.startswith("[") and line.endswith("]"):
+            group = line[1:-1]
+            continue
+        name, equals, value = (part.strip() for part in line.partition("="))
+        if not equals:
+            raise ValueError(f"the line {line!r:.80} is not name = value")
+        found.append(EntryPoint(group, name, value))
+    return found
