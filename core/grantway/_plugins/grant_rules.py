@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from functools import cache, lru_cache
+from typing import Any
 
 from marshmallow import RAISE, Schema
 
@@ -109,9 +110,9 @@ def _check_names(grant: Grant, path: str, schema: Schema) -> None:
             )
 
 
-def _check_synchronous(grant: Grant, what: str, part: object) -> None:
+def _check_synchronous(grant: Grant, what: str, part: Any) -> None:
     """Reject asynchronous functions, which marshmallow and grantway would not await."""
-    if name := _asynchronous_name(type(part)):
+    if name := _asynchronous_name(part.__class__):
         raise _invalid(
             grant, f"{name} of {what} is asynchronous (async def); make it a plain function"
         )
