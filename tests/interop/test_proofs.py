@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import requests
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -18,6 +19,7 @@ import grantway
 from grantway._exceptions import GrantwayError, InvalidClientException, TokenError
 from grantway._requests.client_auth import ClientAuth, NoAuth
 from grantway_grants.authorization_code import login_by_paste
+from grantway_plugins.auth import TokenAuth
 from grantway_plugins.client_auth import (
     ClientSecretJwt,
     DPoP,
@@ -196,9 +198,28 @@ def test_logs_in_with_par_and_dpop(server: Server, name: str) -> None:
 
 
 def userinfo(dpop: DPoP, url: str, token: grantway.Token) -> tuple[int, str]:
+    """Send requests with two clients; the provider requires a nonce in each proof."""
+    source = Held(token)
     with requests.Session() as session:
         session.trust_env = False
-        response = session.get(url, headers=dpop.headers("GET", url, token), timeout=30)
-        if dpop.heard(url, response.status_code, response.headers):
-            response = session.get(url, headers=dpop.headers("GET", url, token), timeout=30)
+        response = session.get(url, auth=TokenAuth(source, dpop=dpop), timeout=30)
+    with httpx2.Client(trust_env=False, auth=TokenAuth(source, dpop=dpop)) as client:
+        again = client.post(url)
+    assert (response.status_code, response.json()) == (again.status_code, again.json())
     return response.status_code, response.json().get("sub", "")
+
+
+class Held:
+    """A source of one token."""
+
+    def __init__(self, token: grantway.Token) -> None:
+        self._token = token
+
+    def token(self, timeout: float | None = None) -> grantway.Token:
+        return self._token
+
+    async def token_async(self, timeout: float | None = None) -> grantway.Token:  # noqa: ASYNC109
+        return self._token
+
+    def invalidate(self, token: grantway.Token) -> None:
+        """Do nothing, because there is no other token."""

@@ -135,8 +135,8 @@ class Bearer:
             return f"DPoP {_text(token)}"
         if kind in _NEEDS_MORE:
             hint = (
-                "; give TokenAuth the key that it is bound to: dpop=DPoP(...), the auth of the "
-                "client that requested it"
+                "; TokenAuth sends it with the key that it is bound to: dpop=DPoP(...), the auth "
+                "of the client that requested it"
             )
             raise invalid(
                 "token_type",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncGenerator, Generator
 from functools import lru_cache
 from typing import Any
@@ -136,9 +137,10 @@ def _private(headers: Any) -> Any:
     secret = Params({"Authorization": "secret"})
     if "Authorization" in headers(Private({}, secret)):
         library = headers.__module__.partition(".")[0]
+        version = getattr(sys.modules.get(library), "__version__", "")
         raise ConfigurationError(
-            f"header: this version of {library} would send the token to another host on a "
-            "redirect; use another version, or a bearer token in Authorization.",
+            f"header: {library} {version} would send the token to another host on a redirect; use "
+            "another version of it, or a bearer token in Authorization.",
             errors={"header": ["must be Authorization"]},
         )
     return Private

@@ -122,7 +122,7 @@ def by_aiohttp(
 
     async def send() -> Response:
         auth = auth_of(source, {"origins": [url], **options})
-        data = body if hasattr(body, "read") else streamed(body)
+        data = body if hasattr(body, "read") or callable(body) else streamed(body)
         async with (
             aiohttp.ClientSession(middlewares=[auth]) as session,
             session.request(method, url, data=data) as got,

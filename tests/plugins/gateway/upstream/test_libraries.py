@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 import requests
 
@@ -126,6 +127,22 @@ def test_replaces_a_rejected_token_but_does_not_resend_a_stream(
         "rejected",
         "again",
     ]
+
+
+def test_a_request_for_more_scope_reaches_the_caller(
+    send: Send, upstream: Make, tenants: Tenants, orders: OrdersServer, target: str
+) -> None:
+    """A gateway cannot log in; the caller gets the response of the upstream."""
+    orders.rejected = {tenants.pool.token("acme").access_token}
+    orders.status, orders.challenge = 403, 'Bearer error="insufficient_scope", scope="write"'
+    assert send(upstream(), target, ACME, b"")[::2] == (403, orders.challenge)
+    assert len(orders.seen) == 1
+
+
+def test_httpx2_can_be_used(upstream: Make, target: str) -> None:
+    with httpx2.Client(trust_env=False, auth=HttpxUpstreamAuth(upstream())) as client:
+        response = client.post(target, headers=ACME, content=b"")
+        assert response.json()["tenant"] == ["acme"]
 
 
 def test_replaces_or_keeps_the_callers_credentials(
