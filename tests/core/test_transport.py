@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import os
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -353,3 +356,19 @@ def test_reaches_more_hosts_than_pools_and_works_after_close(transport: HttpTran
         transport.close()
         assert transport.send(post(servers[-1].url), Deadline(5)).status == 200
     assert [len(server.requests) for server in servers] == [2] * 17 + [3]
+
+
+@pytest.mark.parametrize("act", [faults.close_after_request, None], ids=["closed", "rejected"])
+def test_a_failed_request_leaves_no_references(act: Act | None) -> None:
+    """An error must not keep the request, which contains secrets, until garbage collection."""
+    sender = HttpTransport(connect_timeout=2, read_timeout=2)
+    with FaultServer(act or faults.respond()) as server, contextlib.suppress(TransportError):
+        url = server.url if act else f"http://127.0.0.1:{faults.free_port()}"
+        sender.send(post(url), Deadline(5))
+    gc.disable()
+    try:
+        kept = weakref.ref(sender)
+        del sender
+        assert kept() is None
+    finally:
+        gc.enable()

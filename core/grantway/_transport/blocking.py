@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections.abc import Coroutine
 from typing import Any, Self, TypeVar
@@ -10,7 +9,7 @@ from typing import Any, Self, TypeVar
 from .network import ProxyChoice
 from .sending import Sending
 from .socks import connect_through_socks
-from .stream import READ_SIZE, SocketStream, share
+from .stream import READ_SIZE, SocketStream, connect_to_first
 
 R = TypeVar("R")
 
@@ -35,23 +34,7 @@ class BlockingStream(SocketStream):
     async def connect(cls, host: str, port: int, sending: Sending) -> Self:
         """Connect to the first address of a host that accepts."""
         addresses = socket.getaddrinfo(host.encode(), port, type=socket.SOCK_STREAM)
-        failure: OSError | None = None
-        for index, (family, kind, protocol, _, address) in enumerate(addresses):
-            timeout = share(sending.timeout(), len(addresses) - index)
-            sock = socket.socket(family, kind, protocol)
-            try:
-                sock.settimeout(timeout)
-                sock.connect(address)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            except OSError as error:
-                sock.close()
-                failure = error
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return cls(sock)
-        raise failure or OSError(errno.EADDRNOTAVAIL, "the host has no address")
+        return cls(await connect_to_first(addresses, sending, _connect))
 
     @classmethod
     async def connect_socks(
@@ -73,3 +56,8 @@ class BlockingStream(SocketStream):
     async def receive(self, sending: Sending) -> bytes:
         self.sock.settimeout(sending.timeout())
         return self.sock.recv(READ_SIZE)
+
+
+async def _connect(sock: socket.socket, address: Any, seconds: float) -> None:
+    sock.settimeout(seconds)
+    sock.connect(address)

@@ -7,14 +7,13 @@ any thread and after their loop.
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 from typing import Any, Self
 
 from .network import ProxyChoice
 from .sending import Sending
 from .socks import connect_through_socks
-from .stream import READ_SIZE, SocketStream, share
+from .stream import READ_SIZE, SocketStream, connect_to_first
 
 
 class LoopStream(SocketStream):
@@ -26,24 +25,7 @@ class LoopStream(SocketStream):
     async def connect(cls, host: str, port: int, sending: Sending) -> Self:
         """Connect to the first address of a host that accepts."""
         addresses = await _addresses(host, port, sending)
-        failure: OSError | None = None
-        for index, (family, kind, protocol, _, address) in enumerate(addresses):
-            timeout = share(sending.timeout(), len(addresses) - index)
-            sock = socket.socket(family, kind, protocol)
-            try:
-                sock.setblocking(False)
-                async with asyncio.timeout(timeout):
-                    await asyncio.get_running_loop().sock_connect(sock, address)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            except OSError as error:
-                sock.close()
-                failure = error
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return cls(sock)
-        raise failure or OSError(errno.EADDRNOTAVAIL, "the host has no address")
+        return cls(await connect_to_first(addresses, sending, _connect))
 
     @classmethod
     async def connect_socks(
@@ -85,6 +67,12 @@ def running_loop() -> asyncio.AbstractEventLoop:
         RuntimeError: the caller runs in no event loop.
     """
     return asyncio.get_running_loop()
+
+
+async def _connect(sock: socket.socket, address: Any, seconds: float) -> None:
+    sock.setblocking(False)
+    async with asyncio.timeout(seconds):
+        await asyncio.get_running_loop().sock_connect(sock, address)
 
 
 async def _addresses(host: str, port: int, sending: Sending) -> list[Any]:

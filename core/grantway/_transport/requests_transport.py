@@ -128,7 +128,10 @@ class RequestsTransport(OneProcess):
         except (requests.RequestException, HTTPError, OSError, InvalidResponseError) as error:
             failure = _failure(error, request, status)
         # Raised outside the except block, because the exception of requests holds the request.
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # its traceback holds this frame
 
     def _body(self, response: requests.Response, deadline: Deadline) -> bytes:
         """Return the body, or its first part if it exceeds the limit."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import socket
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeAlias
 
 from .sending import Sending
+
+#: A result of ``getaddrinfo``.
+Address: TypeAlias = tuple[Any, Any, int, str, Any]
+Connect: TypeAlias = Callable[[socket.socket, Any, float], Awaitable[None]]
 
 #: Maximum bytes of one read.
 READ_SIZE = 64 * 1024
@@ -65,6 +71,34 @@ class SocketStream:
         self.sock.close()
 
 
-def share(seconds: float, addresses_left: int) -> float:
-    """Return the seconds for one address, so that an unreachable one leaves time for the rest."""
-    return seconds / addresses_left
+async def connect_to_first(
+    addresses: Sequence[Address], sending: Sending, connect: Connect
+) -> socket.socket:
+    """Return a socket that is connected to the first address that accepts, and does not block.
+
+    Each address gets a share of the time, so that an unreachable one leaves time for the rest.
+
+    Args:
+        addresses: The results of ``getaddrinfo``.
+        sending: The limits.
+        connect: Connects the socket within the seconds.
+    """
+    failure = OSError(errno.EADDRNOTAVAIL, "the host has no address")
+    for index, (family, kind, protocol, _, address) in enumerate(addresses):
+        seconds = sending.timeout() / (len(addresses) - index)
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await connect(sock, address, seconds)
+        except OSError as error:
+            sock.close()
+            failure = error.with_traceback(None)  # it would hold this frame
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    try:
+        raise failure
+    finally:
+        del failure

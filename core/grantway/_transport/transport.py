@@ -168,7 +168,10 @@ class HttpTransport(OneProcess):
         except (OSError, InvalidResponseError, ProxyRejectedError) as error:
             failure = failure_error(error, sending, request, route.proxy, self._network)
         # Raised outside the except block, because the context holds the request.
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # its traceback holds this frame
 
     async def _exchange(
         self,
