@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hmac
 import os
 import socket
 import threading
-import time
 from collections.abc import Sequence
+from concurrent.futures import Future, InvalidStateError
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qs, urlsplit
 
 from grantway._exceptions import ConfigurationError, FlowCancelledError, FlowTimeoutError
+from grantway._requests.steps import Wait
 from grantway._types.quantity import check_seconds
 
 from ._callback import Callback
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from ._flow import Flow
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -30,14 +34,14 @@ _PAGE = """<!doctype html>
 """
 #: Timeout of a connection in seconds.
 _TIMEOUT = 10
-#: Seconds between checks of ``cancel`` and of whether to stop listening.
+#: Seconds between checks whether to stop listening.
 _POLL_SECONDS = 0.02
 #: Errors of the system if the machine does not have the address.
 _NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
 class LoopbackListener:
-    """Waits for one redirect on this machine.
+    """Waits for one redirect on this machine, in threads.
 
     Args:
         redirect_uri: The registered redirect URI: http to ``127.0.0.1``, ``[::1]`` or
@@ -62,10 +66,10 @@ class LoopbackListener:
         ports: Sequence[int] | None = None,
     ) -> None:
         callback = Callback.of(redirect_uri, listen, ports)
-        self._ended = threading.Event()
+        #: Ends with the redirect, or with the error of ``fail``.
+        self.ended: Future[str] = Future()
         self._redirect = ""
         self._state = ""
-        self._failure: BaseException | None = None
         self._servers = _bind(self, callback)
         self.redirect_uri = callback.redirect_uri(self._servers[0].server_port)
         self.addresses = [
@@ -93,36 +97,28 @@ class LoopbackListener:
         self._state = state
 
     def fail(self, error: BaseException) -> None:
-        """Make ``wait`` raise an error."""
-        self._failure = error
-        self._ended.set()
+        """End the wait with an error, unless the redirect has arrived."""
+        if not self._redirect:
+            with contextlib.suppress(InvalidStateError):
+                self.ended.set_exception(error)
 
-    def wait(self, *, timeout: float, cancel: threading.Event | None = None) -> str:
-        """Wait for the redirect with the expected state.
+    def redirect(self, timeout: float) -> Flow[str]:
+        """Wait for the redirect with the expected state, and return its URL.
 
         Args:
             timeout: Seconds to wait.
-            cancel: Setting this event ends the wait.
-
-        Returns:
-            The URL to which the browser was redirected.
 
         Raises:
             FlowTimeoutError: no redirect arrived in time.
-            FlowCancelledError: ``cancel`` was set.
+            FlowCancelledError: the caller cancelled the login.
         """
         check_seconds("timeout", timeout)
-        end = time.monotonic() + timeout
-        while not self._ended.wait(min(_POLL_SECONDS, max(0.0, end - time.monotonic()))):
-            if cancel is not None and cancel.is_set():
-                raise FlowCancelledError("The login was cancelled while it waited for the browser.")
-            if time.monotonic() >= end:
-                raise FlowTimeoutError(
-                    f"The login was not finished within {timeout:g} s; start it again."
-                )
-        if self._redirect or self._failure is None:
-            return self._redirect
-        raise self._failure
+        cancelled = yield Wait(timeout, until=self.ended)
+        if self.ended.done():
+            return self.ended.result()
+        if cancelled:
+            raise FlowCancelledError("The login was cancelled while it waited for the browser.")
+        raise FlowTimeoutError(f"The login was not finished within {timeout:g} s; start it again.")
 
     def respond(self, target: str) -> tuple[int, str, str]:
         """Accept or reject a request; return the status, title and text of the response."""
@@ -148,7 +144,8 @@ class LoopbackListener:
     def finish(self) -> None:
         """End the wait if the redirect has arrived; called after its page was sent."""
         if self._redirect:
-            self._ended.set()
+            with contextlib.suppress(InvalidStateError):
+                self.ended.set_result(self._redirect)
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -156,6 +153,18 @@ class LoopbackListener:
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(self, *_exc: object) -> None:
+        import asyncio  # noqa: PLC0415 - blocking logins do not need it
+
+        await asyncio.to_thread(self.close)
+
+    def close(self) -> None:
+        """Stop listening. This waits for the threads of the listener."""
         for server, thread in zip(self._servers, self._threads, strict=True):
             server.shutdown()
             server.server_close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable
 
 from grantway._exceptions import (
@@ -22,10 +21,12 @@ from grantway._exceptions import (
     TokenError,
     UnknownTokenError,
 )
-from grantway._transport.deadline import Deadline
+from grantway._requests.steps import Wait
 from grantway._transport.http import retry_after
 from grantway._transport.transient import PORTAL_REDIRECTS, is_failed, is_refused
 from grantway._types.token import Token
+
+from ._flow import Callback, Flow, TokenCall
 
 #: Default interval between polls in seconds (RFC 8628 section 3.2).
 DEFAULT_INTERVAL = 5.0
@@ -39,33 +40,30 @@ _SUCCESS = range(200, 300)
 
 
 def poll(
-    request_token: Callable[[], Token],
+    request: TokenCall,
     *,
     interval: float,
     remaining: Callable[[], float],
     expired: Callable[[], FlowTimeoutError],
-    pause: Callable[[float], None] | None = None,
-    cancel: threading.Event | None = None,
-    on_poll: Callable[[str], None] | None = None,
-) -> Token:
+    pause: Callable[[float], object] | None = None,
+    on_poll: Callable[[str], object] | None = None,
+) -> Flow[Token]:
     """Poll until the user has decided, or until the codes expire.
 
     A transient failure does not end the polling (see ``is_transient``).
 
     Args:
-        request_token: Sends one token request.
+        request: The token request.
         interval: Minimum seconds between two polls.
         remaining: Returns the seconds until the codes expire.
         expired: Returns the error to raise when the codes have expired.
-        pause: Called with the seconds to wait between polls; by default, wait in real time until
-            ``cancel`` is set.
-        cancel: Setting this event ends the wait.
+        pause: Called with the seconds to wait between polls; by default, wait in real time.
         on_poll: Called after each poll without a token, with ``authorization_pending``,
             ``slow_down`` or the code of a failure.
 
     Raises:
         FlowTimeoutError: the codes expired; includes the failure of the last poll, if any.
-        FlowCancelledError: ``cancel`` was set.
+        FlowCancelledError: the caller cancelled the flow.
         TokenError: the user or the provider denied the request.
     """
     interval = polling_interval(interval)
@@ -74,11 +72,11 @@ def poll(
     latest: GrantwayError
     failure: GrantwayError | None = None
     while (left := remaining()) > 0:
-        _wait(min(wait, left), pause, cancel)
+        yield from _wait(min(wait, left), pause)
         if remaining() <= 0:
             break
         try:
-            return request_token()
+            token: Token = yield request
         except AuthorizationPendingException as pending:
             latest, failure = pending, None
             interval = max(interval, stated_interval(pending))
@@ -93,9 +91,11 @@ def poll(
             latest = failure = failed
             # RFC 8628 section 3.5: poll less often after a timeout; the code is still good.
             wait = max(interval, min(wait * 2, LONGEST_PAUSE))
+        else:
+            return token
         wait = max(wait, _retry_after(latest))
         if on_poll is not None:
-            on_poll(latest.code)
+            yield Callback("on_poll", on_poll, latest.code)
     late = expired()
     if failure is not None:
         text = f"{late} The last poll failed: {failure}"
@@ -144,14 +144,11 @@ def _retry_after(error: GrantwayError) -> float:
     return retry_after(error.evidence.headers) or 0.0
 
 
-def _wait(
-    wait: float, pause: Callable[[float], None] | None, cancel: threading.Event | None
-) -> None:
+def _wait(wait: float, pause: Callable[[float], object] | None) -> Flow[None]:
     if pause is not None:
-        pause(wait)
-    else:
-        Deadline(wait, cancel).wait(wait)
-    if cancel is not None and cancel.is_set():
+        yield Callback("pause", pause, wait)
+        wait = 0.0
+    if (yield Wait(wait)):
         raise FlowCancelledError("The login was cancelled while it waited for the user's approval.")
 
 

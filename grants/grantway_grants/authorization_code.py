@@ -2,50 +2,58 @@
 
 from __future__ import annotations
 
-import base64
 import contextvars
-import hashlib
-import hmac
 import re
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
 
 from grantway._exceptions import (
     BrowserUnavailableError,
     ConfigurationError,
-    Evidence,
-    FlowError,
     InvalidClientException,
-    RedirectMismatchError,
-    ResponseInvalidError,
     TokenError,
     TransportError,
     UnauthorizedClientException,
 )
-from grantway._processes.copies import OneProcess
 from grantway._requests.client import Client
-from grantway._requests.computed_parameters import compute
-from grantway._requests.error_codes import error_class
-from grantway._secrets.error_members import members_of
-from grantway._secrets.params import Params
-from grantway._secrets.redaction import printable
+from grantway._types.callables import is_async
 from grantway._types.fields import GrantSchema, Scope, Text
 from grantway._types.grant import Grant, Replay
 from grantway._types.quantity import check_seconds
 from grantway._types.token import Token
 from grantway.hookspecs import hookimpl
 
-from ._login_parameters import login_parameters
+from ._code_flow import (
+    GRANT_TYPE,
+    AuthorizationCodeFlow,
+    AuthorizationRequest,
+    code_challenge,
+)
+from ._flow import Callback, Flow, TokenCall, run, run_async
 
 if TYPE_CHECKING:
     from ._loopback import LoopbackListener
 
-GRANT_TYPE = "authorization_code"
+
+__all__ = [
+    "AUTHORIZATION_CODE",
+    "GRANT_TYPE",
+    "AuthorizationCodeFlow",
+    "AuthorizationCodeSchema",
+    "AuthorizationRequest",
+    "CodeVerifier",
+    "check_registration",
+    "check_registration_async",
+    "code_challenge",
+    "grantway_register_grants",
+    "login",
+    "login_async",
+    "login_by_paste",
+    "login_by_paste_async",
+]
 
 
 class CodeVerifier(Text):
@@ -79,230 +87,6 @@ AUTHORIZATION_CODE = Grant(
 def grantway_register_grants() -> list[Grant]:
     """Register the authorization code grant."""
     return [AUTHORIZATION_CODE]
-
-
-def code_challenge(code_verifier: str) -> str:
-    """Return the S256 challenge of a verifier (RFC 7636 section 4.2)."""
-    digest = hashlib.sha256(code_verifier.encode("ascii")).digest()
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
-
-
-@dataclass(frozen=True, slots=True)
-class AuthorizationRequest:
-    """An authorization request. Keep it until the redirect arrives.
-
-    Attributes:
-        url: The URL to open in the user's browser.
-        redirect_uri: The redirect URI.
-        state: Identifies the login in the redirect; a secret.
-        code_verifier: The PKCE verifier (RFC 7636); a secret.
-    """
-
-    url: str = field(repr=False)
-    redirect_uri: str
-    state: str = field(repr=False)
-    code_verifier: str = field(repr=False)
-
-
-class AuthorizationCodeFlow(OneProcess):
-    """A login in a browser: begin it, open its URL, and finish it with the redirect.
-
-    ::
-
-        flow = AuthorizationCodeFlow(client, scope=["read"])
-        request = flow.begin("http://127.0.0.1:8400/callback")
-        print(request.url)
-        token = flow.finish(request, input("Paste the URL that the browser shows: "))
-
-    Args:
-        client: The client; its provider must have an ``authorization_endpoint``.
-        scope: Scope names to request.
-        extra: Provider-specific parameters, sent with the authorization request and the token
-            request. Parameters of authorization requests alone, such as ``prompt``, are not sent
-            to the token endpoint.
-        resource: The APIs that the token is for (RFC 8707), sent with both requests.
-        par: Whether to push the request to the provider first, so that the browser carries only a
-            reference to it (RFC 9126). None follows the provider's metadata.
-    """
-
-    stays = (
-        "it holds a client; create one in the process that uses it, or send the "
-        "AuthorizationRequest"
-    )
-
-    def __init__(
-        self,
-        client: Client,
-        *,
-        scope: list[str] | tuple[str, ...] | str | None = None,
-        extra: Mapping[str, Any] | None = None,
-        resource: str | Sequence[str] | None = None,
-        par: bool | None = None,
-    ) -> None:
-        self._client = client
-        if par is None:
-            required = client.provider.metadata.get("require_pushed_authorization_requests")
-            par = required is True
-        self._par = par
-        self._scope = Scope().names(scope)
-        self._parameters = login_parameters(client, GRANT_TYPE, extra=extra, resource=resource)
-
-    def begin(
-        self, redirect_uri: str, *, cancel: threading.Event | None = None
-    ) -> AuthorizationRequest:
-        """Return an authorization request with a new state and verifier.
-
-        Args:
-            redirect_uri: The registered redirect URI.
-            cancel: Setting this event ends the wait between two attempts to push the request.
-
-        Raises:
-            ConfigurationError: the provider lacks the authorization endpoint, or the endpoint for
-                pushed requests.
-            TokenError: the provider rejected the pushed request.
-            TransportError: the request could not be pushed.
-        """
-        state = secrets.token_urlsafe(32)
-        code_verifier = secrets.token_urlsafe(32)
-        fields = {
-            "response_type": "code",
-            "client_id": self._client.client_id,
-            "redirect_uri": redirect_uri,
-            "scope": self._scope,
-            "state": state,
-            "code_challenge": code_challenge(code_verifier),
-            "code_challenge_method": "S256",
-        }
-        given = self._parameters.first
-        if taken := sorted(fields.keys() & given.keys()):
-            raise ConfigurationError(
-                f"extra: must not contain {', '.join(taken)}; the login sets it."
-            )
-        endpoint = self._client.provider.endpoint("authorization")
-        query: Mapping[str, Any] = Params({**fields, **given})
-        query = self._push(query, cancel) if self._par else compute(query)
-        url = self._client.dialect.encoder.authorization_url(endpoint, query)
-        return AuthorizationRequest(url, redirect_uri, state, code_verifier)
-
-    def _push(self, fields: Mapping[str, Any], cancel: threading.Event | None) -> Mapping[str, Any]:
-        """Push the request to the provider, and return the parameters that replace it."""
-        response = self._client.call("pushed_authorization_request", cancel=cancel, extra=fields)
-        reference = response.get("request_uri")
-        if not isinstance(reference, str) or not reference:
-            raise ResponseInvalidError(
-                f"{self._client.provider.host} accepted the pushed request without returning a "
-                "request_uri (RFC 9126 section 2.2). Check the endpoint, or set par=False.",
-                evidence=Evidence(
-                    provider=self._client.provider.host,
-                    grant_type=GRANT_TYPE,
-                    step="pushed_authorization_request",
-                ),
-            )
-        return {"client_id": self._client.client_id, "request_uri": reference}
-
-    def finish(
-        self,
-        request: AuthorizationRequest,
-        redirect: str,
-        *,
-        cancel: threading.Event | None = None,
-    ) -> Token:
-        """Request a token with the code in the redirect.
-
-        Args:
-            request: The result of ``begin``.
-            redirect: The URL to which the browser was redirected, or its query.
-            cancel: Setting this event ends the wait between two attempts.
-
-        Raises:
-            RedirectMismatchError: the redirect belongs to another login or provider.
-            TokenError: the user or the provider denied the request.
-        """
-        code = self.code(request, redirect)
-        return self._client.create_token(
-            grant_type=GRANT_TYPE,
-            code=code,
-            redirect_uri=request.redirect_uri,
-            code_verifier=request.code_verifier,
-            extra=self._parameters.token or None,
-            cancel=cancel,
-        )
-
-    def code(self, request: AuthorizationRequest, redirect: str) -> str:
-        """Return the code in a redirect after checking ``state`` and ``iss``.
-
-        Raises:
-            RedirectMismatchError: the redirect belongs to another login or provider.
-            TokenError: the redirect contains an error.
-        """
-        evidence = Evidence(
-            provider=self._client.provider.host, grant_type=GRANT_TYPE, step="authorization"
-        )
-        response = _query(redirect, evidence)
-        state = response.get("state", "")
-        # Some providers omit the state in an error. That is safe: there is no code to misuse.
-        stateless = "error" in response and "state" not in response
-        if not stateless and not hmac.compare_digest(state.encode(), request.state.encode()):
-            raise RedirectMismatchError(
-                "The redirect does not belong to this login: its state "
-                f"{'differs' if state else 'is missing'}. Start the login again and use the newest "
-                "URL.",
-                evidence=evidence,
-            )
-        self._check_issuer(response.get("iss"), evidence)
-        if error := response.get("error"):
-            described = response.get("error_description")
-            raise error_class(error, self._client.registry.errors)(
-                f"The provider rejected the login with {printable(error)}"
-                + (f": {printable(described)}" if described else ""),
-                error=error,
-                error_description=described,
-                error_uri=response.get("error_uri"),
-                evidence=replace(evidence, members=members_of(response, (state,))),
-            )
-        if not response.get("code"):
-            raise FlowError(
-                "The redirect contains neither a code nor an error. Start the login again.",
-                evidence=evidence,
-            )
-        return response["code"]
-
-    def _check_issuer(self, iss: str | None, evidence: Evidence) -> None:
-        """Reject a redirect from another provider (RFC 9207 section 2.4)."""
-        provider = self._client.provider
-        promised = provider.metadata.get("authorization_response_iss_parameter_supported") is True
-        if iss is None and not promised:
-            return
-        if provider.issuer is not None and iss != provider.issuer:
-            raise RedirectMismatchError(
-                f"The redirect names {'another issuer' if iss else 'no issuer'}, but the login was "
-                f"sent to {provider.issuer}. The code was not used; start the login again.",
-                evidence=evidence,
-            )
-
-
-def _query(redirect: str, evidence: Evidence) -> dict[str, str]:
-    # Pasted text may contain surrogates, which the checks below cannot encode.
-    text = redirect.strip().encode("utf-8", "replace").decode()
-    try:
-        query = urlsplit(text).query or (text.lstrip("?") if "://" not in text else "")
-    except ValueError:
-        query = ""
-    response: dict[str, str] = {}
-    for name, values in parse_qs(query, keep_blank_values=True).items():
-        if len(values) > 1:
-            raise RedirectMismatchError(
-                f"The redirect contains {printable(name)} more than once (RFC 6749 section 3.1).",
-                evidence=evidence,
-            )
-        response[name] = values[0]
-    if not response:
-        raise RedirectMismatchError(
-            "This is not the URL of a redirect. Copy the whole URL that the browser shows after "
-            "the login, including everything after the question mark.",
-            evidence=evidence,
-        )
-    return response
 
 
 def login(
@@ -355,20 +139,74 @@ def login(
 
     flow = AuthorizationCodeFlow(client, scope=scope, extra=extra, resource=resource, par=par)
     with LoopbackListener(redirect_uri, listen=listen, ports=ports) as listener:
-        request = flow.begin(listener.redirect_uri, cancel=cancel)
-        listener.expect(request.state)
-        if prompt is not None:
-            prompt(request.url)
-        # In a thread, because a browser in the foreground, such as w3m, blocks until it is closed.
-        opening = partial(_open, request.url, open_browser, listener, shown=prompt is not None)
-        threading.Thread(
-            target=contextvars.copy_context().run,
-            args=(opening,),
-            name="grantway-browser",
-            daemon=True,
-        ).start()
-        redirect = listener.wait(timeout=timeout, cancel=cancel)
+        steps = _to_redirect(flow, listener, prompt, open_browser, timeout)
+        request, redirect = run(steps, client, cancel)
     return flow.finish(request, redirect, cancel=cancel)
+
+
+async def login_async(
+    client: Client,
+    *,
+    scope: list[str] | tuple[str, ...] | str | None = None,
+    extra: Mapping[str, Any] | None = None,
+    resource: str | Sequence[str] | None = None,
+    par: bool | None = None,
+    redirect_uri: str = "http://127.0.0.1/callback",
+    listen: str | None = None,
+    ports: Sequence[int] | None = None,
+    prompt: Callable[[str], object] | None = None,
+    open_browser: Callable[[str], object] | None = None,
+    timeout: float = 300.0,  # noqa: ASYNC109 - as login
+) -> Token:
+    """Log in with a browser on this machine without blocking the event loop; see ``login``.
+
+    To stop waiting, cancel the task. The listener for the redirect runs in threads.
+
+    Args:
+        client: The client.
+        scope: As for ``login``.
+        extra: As for ``login``.
+        resource: As for ``login``.
+        par: As for ``login``.
+        redirect_uri: As for ``login``.
+        listen: As for ``login``.
+        ports: As for ``login``.
+        prompt: As for ``login``; may be asynchronous.
+        open_browser: As for ``login``; called in a thread, so it must not be asynchronous.
+        timeout: As for ``login``.
+    """
+    check_seconds("timeout", timeout)
+    from ._loopback import LoopbackListener  # noqa: PLC0415
+
+    flow = AuthorizationCodeFlow(client, scope=scope, extra=extra, resource=resource, par=par)
+    async with LoopbackListener(redirect_uri, listen=listen, ports=ports) as listener:
+        steps = _to_redirect(flow, listener, prompt, open_browser, timeout)
+        request, redirect = await run_async(steps, client)
+    return await flow.finish_async(request, redirect)
+
+
+def _to_redirect(
+    flow: AuthorizationCodeFlow,
+    listener: LoopbackListener,
+    prompt: Callable[[str], object] | None,
+    open_browser: Callable[[str], object] | None,
+    timeout: float,
+) -> Flow[tuple[AuthorizationRequest, str]]:
+    """Open the browser and wait for the redirect. Return the request and the redirect."""
+    if is_async(open_browser):
+        raise ConfigurationError(
+            "open_browser: must not be asynchronous (async def), because it runs in a thread."
+        )
+    request = yield from flow._begin(listener.redirect_uri)  # noqa: SLF001 - same package
+    listener.expect(request.state)
+    if prompt is not None:
+        yield Callback("prompt", prompt, request.url)
+    # In a thread, because a browser in the foreground, such as w3m, blocks until it is closed.
+    opening = partial(_open, request.url, open_browser, listener, shown=prompt is not None)
+    threading.Thread(
+        target=contextvars.copy_context().run, args=(opening,), name="grantway-browser", daemon=True
+    ).start()
+    return request, (yield from listener.redirect(timeout))
 
 
 def _open(
@@ -381,7 +219,7 @@ def _open(
     """Open a browser; if that fails, end the login."""
     try:
         opened = (open_browser or _system_browser)(url)
-    except BaseException as error:  # noqa: BLE001 - raised by ``wait``, in the caller's thread
+    except BaseException as error:  # noqa: BLE001 - raised where the login waits
         listener.fail(error)
         return
     if opened is False and not shown:
@@ -415,13 +253,27 @@ def check_registration(client: Client, *, cancel: threading.Event | None = None)
         InvalidClientException: the client is unknown, or its secret is wrong.
         UnauthorizedClientException: the client may not use the authorization code grant.
     """
+    run(_check_registration(), client, cancel)
+
+
+async def check_registration_async(client: Client) -> None:
+    """Check that the provider knows the client, in an event loop; see ``check_registration``.
+
+    Args:
+        client: The client to check.
+    """
+    await run_async(_check_registration(), client)
+
+
+def _check_registration() -> Flow[None]:
     try:
-        client.create_token(
-            grant_type=GRANT_TYPE,
-            code=f"check-{secrets.token_urlsafe(16)}",
-            redirect_uri="http://127.0.0.1/callback",
-            code_verifier=secrets.token_urlsafe(32),
-            cancel=cancel,
+        yield TokenCall(
+            {
+                "grant_type": GRANT_TYPE,
+                "code": f"check-{secrets.token_urlsafe(16)}",
+                "redirect_uri": "http://127.0.0.1/callback",
+                "code_verifier": secrets.token_urlsafe(32),
+            }
         )
     except (InvalidClientException, UnauthorizedClientException):
         raise
@@ -451,5 +303,37 @@ def login_by_paste(
         par: Whether to push the request first; see ``AuthorizationCodeFlow``.
     """
     flow = AuthorizationCodeFlow(client, scope=scope, extra=extra, resource=resource, par=par)
-    request = flow.begin(redirect_uri)
-    return flow.finish(request, ask(request.url))
+    return run(_by_paste(flow, redirect_uri, ask), client)
+
+
+async def login_by_paste_async(
+    client: Client,
+    ask: Callable[[str], object],
+    *,
+    redirect_uri: str,
+    scope: list[str] | tuple[str, ...] | str | None = None,
+    extra: Mapping[str, Any] | None = None,
+    resource: str | Sequence[str] | None = None,
+    par: bool | None = None,
+) -> Token:
+    """Log in with a browser on another machine, in an event loop; see ``login_by_paste``.
+
+    Args:
+        client: The client.
+        ask: As for ``login_by_paste``; may be asynchronous.
+        redirect_uri: As for ``login_by_paste``.
+        scope: As for ``login_by_paste``.
+        extra: As for ``login_by_paste``.
+        resource: As for ``login_by_paste``.
+        par: As for ``login_by_paste``.
+    """
+    flow = AuthorizationCodeFlow(client, scope=scope, extra=extra, resource=resource, par=par)
+    return await run_async(_by_paste(flow, redirect_uri, ask), client)
+
+
+def _by_paste(
+    flow: AuthorizationCodeFlow, redirect_uri: str, ask: Callable[[str], object]
+) -> Flow[Token]:
+    request = yield from flow._begin(redirect_uri)  # noqa: SLF001 - same package
+    redirect: str = yield Callback("ask", ask, request.url)
+    return (yield from flow._finish(request, redirect))  # noqa: SLF001

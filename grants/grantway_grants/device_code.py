@@ -11,6 +11,7 @@ from typing import Any
 from grantway._exceptions import Evidence, FlowTimeoutError, ResponseInvalidError
 from grantway._processes.copies import OneProcess
 from grantway._requests.client import Client
+from grantway._secrets.params import Params
 from grantway._secrets.redaction import visible
 from grantway._transport.http import is_web_address
 from grantway._types.fields import GrantSchema, Scope, Text
@@ -18,6 +19,7 @@ from grantway._types.grant import Grant, Replay
 from grantway._types.token import Token
 from grantway.hookspecs import hookimpl
 
+from ._flow import Callback, EndpointCall, Flow, TokenCall, run, run_async
 from ._login_parameters import login_parameters
 from ._polling import poll, polling_interval, seconds
 
@@ -86,6 +88,8 @@ class DeviceFlow(OneProcess):
         print(authorization.verification_uri, authorization.user_code)
         token = flow.wait(authorization)
 
+    In an event loop, await ``start_async`` and ``wait_async``.
+
     Args:
         client: The client; its provider must have a ``device_authorization_endpoint``.
         scope: Scope names to request.
@@ -94,7 +98,7 @@ class DeviceFlow(OneProcess):
             not sent to the token endpoint.
         resource: The APIs that the token is for (RFC 8707), sent with both requests.
         pause: Called with the seconds to wait between polls; by default, wait in real time until
-            ``cancel`` is set.
+            ``cancel`` is set. For ``wait_async``, it may be asynchronous.
     """
 
     stays = "it holds a client; create one in the process that uses it"
@@ -106,7 +110,7 @@ class DeviceFlow(OneProcess):
         scope: list[str] | tuple[str, ...] | str | None = None,
         extra: Mapping[str, Any] | None = None,
         resource: str | Sequence[str] | None = None,
-        pause: Callable[[float], None] | None = None,
+        pause: Callable[[float], object] | None = None,
     ) -> None:
         self._client = client
         self._scope = Scope().names(scope)
@@ -123,11 +127,15 @@ class DeviceFlow(OneProcess):
             TokenError: the provider rejected the request.
             ResponseInvalidError: the response lacks a code or URL, or a URL is not http or https.
         """
-        response = self._client.call(
-            "device_authorization",
-            cancel=cancel,
-            scope=self._scope,
-            extra=self._parameters.first,
+        return run(self._start(), self._client, cancel)
+
+    async def start_async(self) -> DeviceAuthorization:
+        """Request the codes without blocking the event loop; see ``start``."""
+        return await run_async(self._start(), self._client)
+
+    def _start(self) -> Flow[DeviceAuthorization]:
+        response: dict[str, Any] = yield EndpointCall(
+            "device_authorization", Params(scope=self._scope, extra=self._parameters.first)
         )
         # Early servers of Google and others use the name verification_url.
         for old, name in (
@@ -201,15 +209,35 @@ class DeviceFlow(OneProcess):
                 the last poll, if any.
             FlowCancelledError: ``cancel`` was set.
         """
+        return run(self._wait(authorization, on_poll), self._client, cancel)
 
-        def request_token() -> Token:
-            return self._client.create_token(
+    async def wait_async(
+        self,
+        authorization: DeviceAuthorization,
+        *,
+        on_poll: Callable[[str], object] | None = None,
+    ) -> Token:
+        """Poll until the user has decided, without blocking the event loop; see ``wait``.
+
+        To stop waiting, cancel the task.
+
+        Args:
+            authorization: The result of ``start`` or ``start_async``.
+            on_poll: As for ``wait``; may be asynchronous.
+        """
+        return await run_async(self._wait(authorization, on_poll), self._client)
+
+    def _wait(
+        self, authorization: DeviceAuthorization, on_poll: Callable[[str], object] | None
+    ) -> Flow[Token]:
+        request = TokenCall(
+            Params(
                 grant_type=GRANT_TYPE,
                 device_code=authorization.device_code,
                 extra=self._parameters.token or None,
-                cancel=cancel,
                 attempts=1,  # the flow repeats polls at the right interval
             )
+        )
 
         def expired() -> FlowTimeoutError:
             return FlowTimeoutError(
@@ -219,12 +247,11 @@ class DeviceFlow(OneProcess):
             )
 
         return poll(
-            request_token,
+            request,
             interval=authorization.interval,
             remaining=authorization.remaining,
             expired=expired,
             pause=self._pause,
-            cancel=cancel,
             on_poll=on_poll,
         )
 
@@ -252,6 +279,33 @@ def login(
         GrantwayError: as for ``DeviceFlow.start`` and ``DeviceFlow.wait``.
     """
     flow = DeviceFlow(client, scope=scope, extra=extra, resource=resource)
-    authorization = flow.start(cancel=cancel)
-    prompt(authorization)
-    return flow.wait(authorization, cancel=cancel)
+    return run(_login(flow, prompt), client, cancel)
+
+
+async def login_async(
+    client: Client,
+    prompt: Callable[[DeviceAuthorization], object],
+    *,
+    scope: list[str] | tuple[str, ...] | str | None = None,
+    extra: Mapping[str, Any] | None = None,
+    resource: str | Sequence[str] | None = None,
+) -> Token:
+    """Log in on another device without blocking the event loop; see ``login``.
+
+    To stop waiting, cancel the task.
+
+    Args:
+        client: The client.
+        prompt: As for ``login``; may be asynchronous.
+        scope: As for ``login``.
+        extra: As for ``login``.
+        resource: As for ``login``.
+    """
+    flow = DeviceFlow(client, scope=scope, extra=extra, resource=resource)
+    return await run_async(_login(flow, prompt), client)
+
+
+def _login(flow: DeviceFlow, prompt: Callable[[DeviceAuthorization], object]) -> Flow[Token]:
+    authorization = yield from flow._start()  # noqa: SLF001 - same module
+    yield Callback("prompt", prompt, authorization)
+    return (yield from flow._wait(authorization, None))  # noqa: SLF001

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,7 +40,8 @@ from grantway import (
 from grantway._exceptions import Evidence
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest, HttpResponse, retry_after
-from grantway_grants._polling import poll as keep_polling, polling_interval, seconds
+from grantway_grants._flow import TokenCall, run
+from grantway_grants._polling import poll as polling, polling_interval, seconds
 from grantway_grants.device_code import DeviceAuthorization, DeviceFlow, login
 from tests import faults
 from tests.faults import Act, FaultServer
@@ -347,6 +349,12 @@ def test_a_rejection_or_a_wrong_url_ends_the_login(act: Act) -> None:
             flow.wait(flow.start())
     assert not isinstance(ended.value, FlowTimeoutError)
     assert len(server.requests) == 2
+
+
+def keep_polling(ask: Callable[[], Token], **options: Any) -> Token:
+    """Poll with a function in place of a client."""
+    client: Any = SimpleNamespace(create_token=lambda **_arguments: ask())
+    return run(polling(TokenCall({}), **options), client)
 
 
 def test_a_failed_name_lookup_does_not_end_the_login() -> None:

@@ -17,6 +17,7 @@ import pytest
 from grantway import ConfigurationError, FlowCancelledError, FlowTimeoutError
 from grantway_grants import _loopback as loopback
 from grantway_grants._callback import redirect_uris
+from grantway_grants._flow import run
 from grantway_grants._loopback import LoopbackListener
 from tests.faults import free_port
 from tests.waiting import PATIENCE
@@ -27,6 +28,14 @@ def listener() -> Iterator[LoopbackListener]:
     with LoopbackListener("http://127.0.0.1/callback") as listening:
         listening.expect("the-state")
         yield listening
+
+
+def redirect(
+    listener: LoopbackListener, *, timeout: float, cancel: threading.Event | None = None
+) -> str:
+    """Wait for the redirect, as a login does."""
+    no_client: Any = None
+    return run(listener.redirect(timeout), no_client, cancel)
 
 
 def get(listener: LoopbackListener, target: str, method: str = "GET") -> tuple[int, str]:
@@ -48,7 +57,7 @@ def test_returns_the_whole_url(listener: LoopbackListener) -> None:
     assert "close this window" in page
     assert "secret-code" not in page
     assert (
-        listener.wait(timeout=PATIENCE)
+        redirect(listener, timeout=PATIENCE)
         == f"{listener.redirect_uri}?code=secret-code&state=the-state"
     )
 
@@ -57,7 +66,7 @@ def test_shows_that_the_login_failed(listener: LoopbackListener) -> None:
     status, page = get(listener, "/callback?error=access_denied&state=the-state")
     assert status == 200
     assert "The login failed" in page
-    assert "error=access_denied" in listener.wait(timeout=PATIENCE)
+    assert "error=access_denied" in redirect(listener, timeout=PATIENCE)
 
 
 def test_ignores_other_requests(listener: LoopbackListener) -> None:
@@ -71,10 +80,10 @@ def test_ignores_other_requests(listener: LoopbackListener) -> None:
     assert get(listener, "/callback?code=x&state=the-state", "POST")[0] == 501
     assert get(listener, "/callback?code=x&state=the-state", "HEAD")[0] == 501
     with pytest.raises(FlowTimeoutError):
-        listener.wait(timeout=0.05)
+        redirect(listener, timeout=0.05)
     get(listener, "/callback?code=mine&state=the-state")
     get(listener, "/callback?code=second&state=the-state")
-    assert "code=mine" in listener.wait(timeout=PATIENCE)
+    assert "code=mine" in redirect(listener, timeout=PATIENCE)
 
 
 def test_idle_connections_do_not_delay_the_redirect(listener: LoopbackListener) -> None:
@@ -86,7 +95,7 @@ def test_idle_connections_do_not_delay_the_redirect(listener: LoopbackListener) 
             if number % 2:
                 connection.sendall(b"GET /callback?code=x&state=the-state HTTP/1.1\r\nHost:")
         get(listener, "/callback?code=mine&state=the-state")
-        assert "code=mine" in listener.wait(timeout=5)
+        assert "code=mine" in redirect(listener, timeout=5)
 
 
 def test_accepts_no_redirect_before_a_state_is_expected() -> None:
@@ -100,7 +109,7 @@ def test_a_silent_connection_does_not_block_others(listener: LoopbackListener) -
     with socket.create_connection((parts.hostname or "", parts.port or 0)) as idle:
         idle.sendall(b"\x16\x03\x01garbage")
         assert get(listener, "/callback?code=x&state=the-state")[0] == 200
-    assert listener.wait(timeout=PATIENCE)
+    assert redirect(listener, timeout=PATIENCE)
 
 
 def test_listens_only_on_this_machine(listener: LoopbackListener) -> None:
@@ -170,7 +179,8 @@ def test_localhost_listens_on_both_loopback_addresses() -> None:
         assert listening.addresses == [("127.0.0.1", port), ("::1", port)]
         assert get(listening, "/cb?code=x&state=the-state")[0] == 200
         assert (
-            listening.wait(timeout=PATIENCE) == f"http://localhost:{port}/cb?code=x&state=the-state"
+            redirect(listening, timeout=PATIENCE)
+            == f"http://localhost:{port}/cb?code=x&state=the-state"
         )
 
 
@@ -228,7 +238,8 @@ def test_accepts_an_https_redirect_uri_behind_a_proxy() -> None:
         assert connection.getresponse().status == 200
         connection.close()
         assert (
-            listening.wait(timeout=PATIENCE) == "https://app.example.com/cb?code=x&state=the-state"
+            redirect(listening, timeout=PATIENCE)
+            == "https://app.example.com/cb?code=x&state=the-state"
         )
 
 
@@ -268,9 +279,9 @@ def test_an_error_without_a_state_ends_the_wait(listener: LoopbackListener) -> N
     assert get(listener, "/callback?error=access_denied&state=other")[0] == 400
     assert get(listener, "/callback?error=access_denied&state=")[0] == 400
     with pytest.raises(FlowTimeoutError):
-        listener.wait(timeout=0.05)
+        redirect(listener, timeout=0.05)
     assert get(listener, "/callback?error=access_denied")[0] == 200
-    assert "error=access_denied" in listener.wait(timeout=PATIENCE)
+    assert "error=access_denied" in redirect(listener, timeout=PATIENCE)
 
 
 def test_names_a_port_in_use(listener: LoopbackListener) -> None:
@@ -293,7 +304,7 @@ def test_cancelling_ends_the_wait_immediately(listener: LoopbackListener) -> Non
     threading.Timer(0.05, cancel.set).start()
     began = time.monotonic()
     with pytest.raises(FlowCancelledError):
-        listener.wait(timeout=300, cancel=cancel)
+        redirect(listener, timeout=300, cancel=cancel)
     assert time.monotonic() - began < PATIENCE
 
 

@@ -26,7 +26,7 @@ async def run_async(steps: Steps[Result], transport: Transport, deadline: Deadli
             received: HttpResponse | bool
             try:
                 if isinstance(step, Wait):
-                    received = await _wait(step, deadline)
+                    received = await wait(step, deadline)
                 else:
                     received = await _send(transport, step, deadline)
             except BaseException as error:  # noqa: BLE001 - raised again in the generator
@@ -49,7 +49,7 @@ async def _send(transport: Transport, request: HttpRequest, deadline: Deadline) 
     return response
 
 
-async def _wait(step: Wait, deadline: Deadline) -> bool:
+async def wait(step: Wait, deadline: Deadline) -> bool:
     """Wait. Return False, since asynchronous callers cancel their task instead."""
     pause = deadline.pause(step.seconds)
     if step.until is None:

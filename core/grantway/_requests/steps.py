@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -38,7 +39,7 @@ class Wait(OneProcess):
     until: Future[Any] | None = None
 
     def __post_init__(self) -> None:
-        check_seconds("Wait.seconds", self.seconds, least=0)
+        check_seconds("Wait.seconds", self.seconds, least=0, most=math.inf)
 
 
 #: Yields a request, to receive its ``HttpResponse`` or have its error thrown in, or a ``Wait``, to

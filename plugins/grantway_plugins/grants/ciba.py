@@ -26,6 +26,7 @@ from grantway._types.grant import Grant, Replay
 from grantway._types.quantity import check_count
 from grantway._types.token import Token
 from grantway.hookspecs import hookimpl
+from grantway_grants._flow import EndpointCall, Flow, TokenCall, run, run_async
 from grantway_grants._login_parameters import login_parameters
 from grantway_grants._polling import poll, polling_interval, seconds
 
@@ -89,11 +90,13 @@ class CibaFlow(OneProcess):
         pending = flow.start(login_hint="user@example.com", binding_message="W4SCT")
         token = flow.wait(pending)
 
+    In an event loop, await ``start_async`` and ``wait_async``.
+
     Args:
         client: The client. Its provider needs a ``backchannel_authentication_endpoint``.
         scope: Scope names to request.
         pause: Function that waits the given number of seconds between polls. By default it waits
-            in real time until ``cancel`` is set.
+            in real time until ``cancel`` is set. For ``wait_async``, it may be asynchronous.
     """
 
     stays = "it holds a client; create one in the process that uses it"
@@ -103,7 +106,7 @@ class CibaFlow(OneProcess):
         client: Client,
         *,
         scope: list[str] | tuple[str, ...] | str = ("openid",),
-        pause: Callable[[float], None] | None = None,
+        pause: Callable[[float], object] | None = None,
     ) -> None:
         self._client = client
         self._scope = Scope().names(scope)
@@ -143,16 +146,58 @@ class CibaFlow(OneProcess):
             TokenError: The provider rejected the request, for example with ``unknown_user_id``.
             ResponseInvalidError: The response lacks ``auth_req_id`` or ``expires_in``.
         """
-        if requested_expiry is not None:
-            check_count("requested_expiry", requested_expiry)
-        fields: dict[str, Any] = {
-            "login_hint": login_hint,
-            "login_hint_token": login_hint_token,
-            "id_token_hint": id_token_hint,
-            "binding_message": binding_message,
-            "user_code": user_code,
-            "requested_expiry": requested_expiry,
-        }
+        fields = Params(
+            login_hint=login_hint,
+            login_hint_token=login_hint_token,
+            id_token_hint=id_token_hint,
+            binding_message=binding_message,
+            user_code=user_code,
+            requested_expiry=requested_expiry,
+        )
+        return run(self._start(fields, extra, resource), self._client, cancel)
+
+    async def start_async(
+        self,
+        *,
+        login_hint: str | None = None,
+        login_hint_token: str | None = None,
+        id_token_hint: str | None = None,
+        binding_message: str | None = None,
+        user_code: str | None = None,
+        requested_expiry: int | None = None,
+        extra: Mapping[str, Any] | None = None,
+        resource: str | Sequence[str] | None = None,
+    ) -> BackchannelAuthentication:
+        """Send the authentication request without blocking the event loop; see ``start``.
+
+        Args:
+            login_hint: As for ``start``.
+            login_hint_token: As for ``start``.
+            id_token_hint: As for ``start``.
+            binding_message: As for ``start``.
+            user_code: As for ``start``.
+            requested_expiry: As for ``start``.
+            extra: As for ``start``.
+            resource: As for ``start``.
+        """
+        fields = Params(
+            login_hint=login_hint,
+            login_hint_token=login_hint_token,
+            id_token_hint=id_token_hint,
+            binding_message=binding_message,
+            user_code=user_code,
+            requested_expiry=requested_expiry,
+        )
+        return await run_async(self._start(fields, extra, resource), self._client)
+
+    def _start(
+        self,
+        fields: Params,
+        extra: Mapping[str, Any] | None,
+        resource: str | Sequence[str] | None,
+    ) -> Flow[BackchannelAuthentication]:
+        if fields["requested_expiry"] is not None:
+            check_count("requested_expiry", fields["requested_expiry"])
         _check_hints(fields)
         if taken := sorted({*fields, "scope"} & set(extra or ())):
             raise ConfigurationError(
@@ -160,8 +205,8 @@ class CibaFlow(OneProcess):
                 "CibaFlow and the others to start as arguments."
             )
         parameters = login_parameters(self._client, GRANT_TYPE, extra=extra, resource=resource)
-        response = self._client.call(
-            _STEP, cancel=cancel, scope=self._scope, extra=parameters.first, **fields
+        response: dict[str, Any] = yield EndpointCall(
+            _STEP, Params(scope=self._scope, extra=parameters.first, **fields)
         )
         auth_req_id = response.get("auth_req_id")
         lifetime = seconds(response.get("expires_in"))
@@ -201,15 +246,37 @@ class CibaFlow(OneProcess):
                 of the last poll, if there was one.
             FlowCancelledError: ``cancel`` was set.
         """
+        return run(self._wait(authentication, on_poll), self._client, cancel)
 
-        def request_token() -> Token:
-            return self._client.create_token(
+    async def wait_async(
+        self,
+        authentication: BackchannelAuthentication,
+        *,
+        on_poll: Callable[[str], object] | None = None,
+    ) -> Token:
+        """Poll until the user has decided, without blocking the event loop; see ``wait``.
+
+        To stop waiting, cancel the task.
+
+        Args:
+            authentication: Result of ``start`` or ``start_async``.
+            on_poll: As for ``wait``; may be asynchronous.
+        """
+        return await run_async(self._wait(authentication, on_poll), self._client)
+
+    def _wait(
+        self,
+        authentication: BackchannelAuthentication,
+        on_poll: Callable[[str], object] | None,
+    ) -> Flow[Token]:
+        request = TokenCall(
+            Params(
                 grant_type=GRANT_TYPE,
                 auth_req_id=authentication.auth_req_id,
                 extra=authentication.parameters or None,
-                cancel=cancel,
                 attempts=1,  # the flow repeats polls at the interval
             )
+        )
 
         def expired() -> FlowTimeoutError:
             return FlowTimeoutError(
@@ -218,12 +285,11 @@ class CibaFlow(OneProcess):
             )
 
         return poll(
-            request_token,
+            request,
             interval=authentication.interval,
             remaining=authentication.remaining,
             expired=expired,
             pause=self._pause,
-            cancel=cancel,
             on_poll=on_poll,
         )
 
