@@ -50,7 +50,7 @@ def _can_repeat(request: ClientRequest) -> bool:
     body = request.body
     if isinstance(body, (bytes, bytearray, BytesPayload)):
         return True
-    # Old versions close a file after sending it, and do not have this attribute.
+    # Versions before 3.12.7 close a file after sending it, and do not have this attribute.
     return getattr(body, "consumed", True) is False
 
 

@@ -59,11 +59,6 @@ async def async_flow(exchange: Exchange, request: Any) -> AsyncGenerator[Any, An
         sending.add(headers)
 
 
-def origin(request: Any) -> str:
-    """Return the origin of a request."""
-    return f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
-
-
 class _Request(OneProcess):
     """The request that is sent, or the last one of its redirects."""
 

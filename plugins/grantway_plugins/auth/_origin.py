@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from grantway._exceptions import ConfigurationError
 
 _PORTS = {"http": 80, "https": 443}
+#: A WebSocket is opened by an HTTP request (RFC 6455 section 4.1).
+_SCHEMES = {"ws": "http", "wss": "https"}
 
 
 class Origin(NamedTuple):
@@ -53,7 +55,7 @@ def invalid(name: str, message: str) -> ConfigurationError:
 def _origin(scheme: str, netloc: str) -> Origin:
     """Return the origin, or raise ValueError."""
     parts = urlsplit(f"//{netloc}")
-    host, port = parts.hostname, parts.port
+    host, port, scheme = parts.hostname, parts.port, _SCHEMES.get(scheme, scheme)
     if scheme not in _PORTS or not host:
         raise ValueError(scheme)
     # Encode the host as HTTP libraries do, so that "bücher.example" is the same host for both.

@@ -26,6 +26,8 @@ USE_NONCE = "use_dpop_nonce"
 #: The endpoints that bind a token or code to the key (RFC 9449 sections 5 and 10.1).
 _STEPS = frozenset({"token", "pushed_authorization_request"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+#: A WebSocket is opened by an HTTP request (RFC 6455 section 4.1).
+_SCHEMES = {"ws": "http", "wss": "https"}
 #: Maximum number of servers whose nonces are kept. Forgetting a nonce costs a round trip.
 _MOST_SERVERS = 1000
 _UNAUTHORIZED = 401
@@ -204,6 +206,7 @@ def target(url: str) -> str:
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     scheme, host = parts.scheme.lower(), parts.hostname or ""
+    scheme = _SCHEMES.get(scheme, scheme)
     host = f"[{host}]" if ":" in host else host
     port = parts.port
     shown = "" if port is None or port == _DEFAULT_PORTS.get(scheme) else f":{port}"

@@ -74,6 +74,7 @@ def test_rejects_plain_http_to_another_machine() -> None:
         ("https://[::1]:8443/a", "https://[::1]:8443/b"),
         ("https://bücher.example", "https://xn--bcher-kva.example"),
         ("https://user:secret@api.example.com", "https://api.example.com"),
+        ("https://api.example.com", "wss://api.example.com/socket"),
     ],
 )
 def test_equivalent_urls_have_the_same_origin(one: str, other: str) -> None:

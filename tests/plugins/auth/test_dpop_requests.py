@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import aiohttp
 import pytest
 from joserfc.jwk import ECKey
 
@@ -39,6 +41,20 @@ def test_each_request_has_its_own_proof(send: Library, server: DPoPServer) -> No
     assert {claims["htu"] for claims in server.claims} == {f"{server.url}/things"}
     assert len({claims["jti"] for claims in server.claims}) == 2
     assert len(server.keys) == 1
+
+
+def test_a_websocket_is_opened_with_a_proof(server: DPoPServer) -> None:
+    async def connect() -> None:
+        auth = TokenAuth(server.credential(), origins=[server.url])
+        url = f"{server.url.replace('http', 'ws')}/socket"
+        async with aiohttp.ClientSession(middlewares=[auth]) as session:
+            # The server accepts the proof, but opens no WebSocket.
+            with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+                await session.ws_connect(url)
+            assert caught.value.status == 200
+
+    asyncio.run(connect())
+    assert server.claims[0]["htu"] == f"{server.url}/socket"
 
 
 def test_the_key_can_be_given(send: Library, server: DPoPServer) -> None:

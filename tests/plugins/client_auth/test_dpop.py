@@ -142,6 +142,7 @@ def test_sends_no_proof_to_other_endpoints() -> None:
         ("HTTPS://API.example:443", "https://api.example/"),
         ("https://api.example:8443/A%20b?x", "https://api.example:8443/A%20b"),
         ("http://[::1]:80/x", "http://[::1]/x"),
+        ("wss://api.example:443/x", "https://api.example/x"),
     ],
 )
 def test_normalizes_htu(url: str, htu: str) -> None:
