@@ -21,6 +21,7 @@ from botocore.config import Config
 
 from grantway_plugins import aws as sso_oidc
 from grantway_plugins.issuer._browser_driver import BrowserDriver
+from tests.aws_sessions import boto3_session
 from tests.interop.aws_clients import Answer, AwsClient, BotoClient, JsClient, Rejection, rejection
 from tests.interop.aws_js import AwsJsClient
 from tests.interop.grantway_serve import grantway_serve
@@ -51,7 +52,7 @@ def _isolated_environment() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def boto() -> boto3.Session:
-    return boto3.Session(region_name="us-east-1")
+    return boto3_session(region_name="us-east-1")
 
 
 @pytest.fixture(params=["boto3", "javascript", "drop-in"])

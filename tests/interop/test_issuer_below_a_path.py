@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import boto3
 import pytest
 import requests
 from botocore.config import Config
@@ -19,6 +18,7 @@ from grantway_grants import authorization_code, device_code
 from grantway_plugins import aws
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
 from grantway_plugins.issuer._browser_driver import BrowserDriver
+from tests.aws_sessions import boto3_session
 from tests.faults import free_port
 from tests.interop.proxies import nginx
 
@@ -116,7 +116,7 @@ def test_pages_stay_below_the_path(url: str) -> None:
 
 def test_aws_clients_accept_the_url_as_endpoint(url: str) -> None:
     once = Config(retries={"total_max_attempts": 1})
-    session = boto3.Session(region_name="us-east-1")
+    session = boto3_session(region_name="us-east-1")
     with (
         closing(session.client("sso-oidc", endpoint_url=url, config=once)) as boto,
         aws.client(region_name="us-east-1", endpoint_url=url) as drop_in,

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import botocore.session
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -23,6 +22,7 @@ from botocore.tokens import FrozenAuthToken
 import grantway
 from grantway_plugins.auth import StepUpChallenge, StepUpRequiredError
 from grantway_plugins.aws import BotocoreTokenProvider
+from tests.aws_sessions import botocore_session
 from tests.certificates import issue
 from tests.plugins.auth.resource import Application, Resource, Responses
 
@@ -70,7 +70,7 @@ def connect(opened: ExitStack) -> Callable[..., Any]:
         service: str = "codecatalyst",
         **config: Any,
     ) -> Any:
-        core = botocore.session.get_session()
+        core = botocore_session()
         provider.install(core)
         session = boto3.Session(botocore_session=core, region_name="us-west-2")
         client = session.client(
@@ -215,7 +215,7 @@ def test_sends_the_token_only_to_the_allowed_origins(
 
 def test_provides_the_token_only_to_the_given_services(application: Application) -> None:
     provider = BotocoreTokenProvider(application.credential(), services=["codecatalyst"])
-    session = botocore.session.get_session()
+    session = botocore_session()
     provider.install(session)
     chain = session.get_component("token_provider")
     assert chain.get_provider("grantway") is provider

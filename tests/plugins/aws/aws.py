@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import boto3
 from botocore.config import Config
 
 from grantway_plugins import aws
+from tests.aws_sessions import boto3_session
 from tests.waiting import PATIENCE
 
 #: Valid parameters of ``create_token``.
@@ -21,7 +21,7 @@ CALL: dict[str, Any] = {
 
 def stock(endpoint_url: str) -> Any:
     """Return boto3's client, with at most one retry."""
-    return boto3.client(
+    return boto3_session().client(
         "sso-oidc",
         region_name="us-east-1",
         endpoint_url=endpoint_url,

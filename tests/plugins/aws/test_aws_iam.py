@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import botocore.session
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest, AWSResponse
@@ -19,6 +18,7 @@ from grantway._exceptions import ConfigurationError
 from grantway._transport.http import HttpRequest, HttpResponse
 from grantway_plugins.aws import AwsIam
 from grantway_plugins.grants import token_exchange
+from tests.aws_sessions import botocore_session
 from tests.plugins.client_auth.scripted import Scripted, answer
 
 ARN = "arn:aws:sso::123456789012:application/ssoins-1/apl-1"
@@ -55,7 +55,7 @@ def client(*script: HttpResponse, auth: AwsIam | None = None) -> tuple[grantway.
 
 def by_boto3() -> tuple[HttpRequest, dict[str, Any]]:
     """Return the request that botocore sends for the same call, and its result."""
-    session = botocore.session.get_session()
+    session = botocore_session()
     aws = session.create_client(
         "sso-oidc",
         region_name=REGION,

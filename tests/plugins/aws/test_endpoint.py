@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import botocore
 import pytest
 from botocore.config import Config
@@ -22,6 +21,7 @@ from grantway_plugins.aws._config import regions
 from grantway_plugins.aws._config.endpoint import endpoint_of
 from grantway_plugins.aws._config.sso_config import read_config
 from grantway_plugins.aws._login.session import SsoSession
+from tests.aws_sessions import boto3_session
 
 DATA = Path(botocore.__file__).parent / "data"
 PARTITIONS = json.loads((DATA / "partitions.json").read_text(encoding="utf-8"))["partitions"]
@@ -45,9 +45,7 @@ def _data(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 def boto3_endpoint(region: str, **options: Any) -> str:
     """Return the address to which boto3 sends a request, which ``meta`` does not show."""
-    client = boto3.session.Session().client(
-        "sso-oidc", region_name=region, config=Config(**options)
-    )
+    client = boto3_session().client("sso-oidc", region_name=region, config=Config(**options))
     seen = client._resolve_endpoint_ruleset(
         client.meta.service_model.operation_model("RegisterClient"), {}, {}
     )
@@ -226,7 +224,7 @@ def test_uses_the_region_of_the_profile_like_boto3(
     )
     monkeypatch.setenv("AWS_PROFILE", "dev")
     with aws.client() as client:
-        assert client.meta.region_name == boto3.session.Session().region_name == "eu-south-1"
+        assert client.meta.region_name == boto3_session().region_name == "eu-south-1"
 
 
 @pytest.mark.parametrize(

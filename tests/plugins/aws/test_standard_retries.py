@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
@@ -13,6 +13,7 @@ import grantway
 from grantway._exceptions import ConfigurationError
 from grantway_plugins import aws
 from tests import faults
+from tests.aws_sessions import boto3_session
 from tests.faults import Act, FaultServer
 from tests.plugins.aws.aws import CALL
 
@@ -33,17 +34,23 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("random.uniform", lambda *_: 0.0)
 
 
-def clients(url: str, **options: Any) -> list[Any]:
-    region = {"region_name": "us-east-1", "endpoint_url": url, **options}
-    return [boto3.session.Session().client("sso-oidc", **region), aws.client(**region)]
+def by_boto3(**options: Any) -> Any:
+    return boto3_session().client("sso-oidc", **options)
+
+
+MAKERS: list[Callable[..., Any]] = [by_boto3, aws.client]
+
+
+def connect(make: Callable[..., Any], url: str, **options: Any) -> Any:
+    return make(region_name="us-east-1", endpoint_url=url, **options)
 
 
 def both(*acts: Act, call: dict[str, Any] = CALL, **options: Any) -> list[tuple[int, Any]]:
     """Return the number of requests of each client and its result."""
     ends = []
-    for index in (0, 1):
+    for make in MAKERS:
         with FaultServer(*acts) as server:
-            client = clients(server.url, **options)[index]
+            client = connect(make, server.url, **options)
             try:
                 end: Any = client.create_token(**call)
             except Exception as error:  # noqa: BLE001 - compares whatever boto3 raises
@@ -127,7 +134,8 @@ def test_retries_a_lost_connection_like_boto3() -> None:
 
 def test_retries_an_unreachable_service_as_often_as_boto3() -> None:
     url = f"http://127.0.0.1:{faults.free_port()}"
-    for client in clients(url):
+    for make in MAKERS:
+        client = connect(make, url)
         with pytest.raises(EndpointConnectionError) as caught:
             client.create_token(**CALL)
         client.close()
@@ -162,9 +170,9 @@ def test_retries_other_operations(operation: str) -> None:
             "startUrl": "https://x",
         },
     }[operation]
-    for index in (0, 1):
+    for make in MAKERS:
         with FaultServer(ANSWERS["500"], faults.respond(200, {"clientId": "c"})) as server:
-            client = clients(server.url)[index]
+            client = connect(make, server.url)
             getattr(client, operation)(**params)
             client.close()
         assert len(server.requests) == 2

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3
 import botocore.exceptions
 import pytest
 from botocore.config import Config
@@ -25,6 +24,7 @@ import grantway
 from grantway._exceptions import ConfigurationError, RequestInvalidError
 from grantway_plugins import aws as sso_oidc
 from tests import faults
+from tests.aws_sessions import boto3_session
 from tests.faults import Act, FaultServer
 from tests.plugins.aws.aws import CALL, ours, stock
 
@@ -47,7 +47,7 @@ def request_of(**options: Any) -> Any:
 
 @pytest.mark.parametrize("region", ["us-east-1", "cn-north-1", "us-gov-west-1", "eusc-de-east-1"])
 def test_meta_is_equal(region: str) -> None:
-    theirs = boto3.session.Session().client("sso-oidc", region_name=region).meta
+    theirs = boto3_session().client("sso-oidc", region_name=region).meta
     with sso_oidc.client(region) as client:
         mine = client.meta
     for name in ("region_name", "endpoint_url", "partition", "method_to_api_mapping"):
@@ -316,7 +316,7 @@ def test_accepts_boto3_arguments_that_have_no_effect() -> None:
         signature_version="v4", s3={"addressing_style": "path"}, tcp_keepalive=True, proxies={}
     )
     for make in (
-        boto3.session.Session().client,
+        boto3_session().client,
         lambda _name, **options: sso_oidc.client(**options),
     ):
         client = make(
@@ -355,7 +355,7 @@ def test_signs_create_token_with_iam_with_the_given_credentials() -> None:
     keys = {"aws_access_key_id": "AKIA", "aws_secret_access_key": "s", "aws_session_token": "t"}
     seen = []
     for make in (
-        boto3.session.Session().client,
+        boto3_session().client,
         lambda _name, **options: sso_oidc.client(**options),
     ):
         with FaultServer(faults.respond(200, response)) as server:
@@ -417,7 +417,7 @@ def full() -> Iterator[str]:
 def test_a_connect_timeout_raises_botocores_class() -> None:
     config = Config(connect_timeout=0.3, retries={"total_max_attempts": 1})
     with full() as url:
-        boto = boto3.client("sso-oidc", **REGION, endpoint_url=url, config=config)
+        boto = boto3_session().client("sso-oidc", **REGION, endpoint_url=url, config=config)
         with pytest.raises(botocore.exceptions.ConnectTimeoutError):
             boto.create_token(**CALL)
         with (

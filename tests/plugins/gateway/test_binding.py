@@ -6,7 +6,6 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
-import boto3
 import pytest
 import requests
 from botocore.config import Config
@@ -24,6 +23,7 @@ from grantway_plugins.gateway import (
 from grantway_plugins.gateway._inbound.first_presenters import FirstPresenters
 from grantway_plugins.stores.encrypted._keys import generate_key
 from grantway_plugins.testing._live_issuer import LiveIssuer
+from tests.aws_sessions import boto3_session
 from tests.plugins.gateway.conftest import FORM, JSON, THEIRS, Brokered, Serve
 
 EVIL_SECRET = "evil-very-secret-0123456789"
@@ -242,7 +242,7 @@ def test_boto3_logs_in_through_the_gateway(
     def aws(endpoint: TokenEndpoint) -> Any:
         # The frameworks of these tests serve one application at every path.
         url = serve(framework, endpoint).removesuffix("/token")
-        return boto3.client("sso-oidc", endpoint_url=url, **options)
+        return boto3_session().client("sso-oidc", endpoint_url=url, **options)
 
     begins, redeems = aws(DeviceAuthorizationEndpoint(broker)), aws(TokenEndpoint(broker))
     shop = {"clientId": "shop", "clientSecret": THEIRS}

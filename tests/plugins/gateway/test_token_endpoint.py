@@ -8,7 +8,6 @@ import sys
 from contextlib import closing
 from typing import Any
 
-import boto3
 import pytest
 import requests
 from botocore.config import Config
@@ -18,6 +17,7 @@ import grantway
 from grantway.testing import Register, faults
 from grantway_plugins.gateway import Broker, EmbeddedIssuer, Principal, TokenEndpoint
 from grantway_plugins.testing._live_issuer import LiveIssuer
+from tests.aws_sessions import boto3_session
 from tests.plugins.gateway.conftest import (
     CLIENTS,
     COUPON,
@@ -74,7 +74,7 @@ def test_a_public_caller_may_identify_itself_by_basic_with_an_empty_secret(
 @each_framework
 def test_rejects_create_token_with_iam(framework: str, broker: Broker, serve: Serve) -> None:
     url = serve(framework, TokenEndpoint(broker))
-    session = boto3.Session("AKIAIOSFODNN7EXAMPLE", "secret", region_name="us-east-1")
+    session = boto3_session("AKIAIOSFODNN7EXAMPLE", "secret", region_name="us-east-1")
     aws = session.client("sso-oidc", endpoint_url=url.removesuffix("/token"))
     with closing(aws), pytest.raises(aws.exceptions.InvalidRequestException) as rejected:
         aws.create_token_with_iam(clientId="shop", grantType="refresh_token", refreshToken="t")
@@ -135,7 +135,7 @@ def test_responds_to_json_like_aws(
 @each_framework
 def test_serves_boto3_and_grantway_clients(framework: str, broker: Broker, serve: Serve) -> None:
     url = serve(framework, TokenEndpoint(broker))
-    aws: Any = boto3.client(
+    aws: Any = boto3_session().client(
         "sso-oidc",
         region_name="eu-west-1",
         endpoint_url=url.removesuffix("/token"),

@@ -7,12 +7,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from botocore.config import Config
 
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
 from grantway_plugins.issuer._aws_portal.accounts_file import read_accounts
+from tests.aws_sessions import boto3_session
 from tests.plugins.issuer.conftest import Caller, Clock
 
 ACCOUNTS = """
@@ -62,7 +62,7 @@ def tool(portal: IssuerServer) -> Iterator[Caller]:
 
 @pytest.fixture
 def sso(portal: IssuerServer) -> Iterator[Any]:
-    session = boto3.Session(region_name="us-east-1")
+    session = boto3_session(region_name="us-east-1")
     once = Config(retries={"total_max_attempts": 1})
     with closing(session.client("sso", endpoint_url=portal.url, config=once)) as client:
         yield client
