@@ -13,6 +13,11 @@ def main() -> None:
 
         if print_fresh_token(sys.argv[2:]):
             return
+    if sys.argv[1:] in (["--help"], ["-h"]):
+        from .overview import overview  # noqa: PLC0415 - for this option only
+
+        sys.stdout.write(f"{overview()}\n")
+        return
     try:
         from .app import app  # noqa: PLC0415 - click is an extra
     except ModuleNotFoundError as missing:

@@ -14,24 +14,7 @@ from grantway._exceptions import GrantwayError, LoginNeededError
 from grantway._secrets.redaction import harmless
 
 from .options import login_options
-
-#: Summary of each command. A command has a module of the same name, imported when it is run.
-COMMANDS = {
-    "client": "Add, list, rotate and remove clients of the embedded issuer.",
-    "completion": "Print a shell completion script for commands and profiles.",
-    "demo": "Run all three grants against an embedded issuer and show each step.",
-    "doctor": "Find problems with this installation and say how to fix them.",
-    "gateway": "Run a gateway that adds tokens to the requests it forwards.",
-    "grants": "List the registered grants with fields, replay class and owner.",
-    "init": "Create a profile for a provider without writing TOML.",
-    "login": "Log in to a profile or a provider.",
-    "logout": "Revoke a profile's token and delete it.",
-    "new-plugin": "Create a package with a new grant, its issuer side and tests.",
-    "plugins": "List the installed plugins and say why some are not loaded.",
-    "serve": "Run the embedded issuer.",
-    "status": "Show whether you are logged in, as whom and for how long.",
-    "token": "Print a valid access token of a profile.",
-}
+from .overview import ABOUT, COMMANDS
 
 #: Commands whose argument is the name of a profile.
 _PROFILE_COMMANDS = frozenset({"login", "logout", "status", "token"})
@@ -119,11 +102,11 @@ class _LazyGroup(click.Group):
             raise (_LoginNeeded if needed else click.ClickException)(harmless(str(error))) from None
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_LazyGroup, help=ABOUT, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="grantway")
 @click.pass_context
 def app(ctx: click.Context) -> None:
-    """Get, store and refresh OAuth tokens for programs, gateways and command lines."""
+    """Print warnings of the command that runs."""
     command = ctx.invoked_subcommand or ""
     if command not in _SERVICES:
         warnings = _Warnings(plugins=command not in _LISTING)

@@ -10,7 +10,9 @@ from click.testing import CliRunner
 
 import grantway
 from grantway_plugins.cli.app import COMMANDS, app
+from grantway_plugins.cli.overview import overview
 from tests.plugins.cli.home import Home
+from tests.unmeasured import environment
 
 
 def test_help_lists_every_command_without_loading_them() -> None:
@@ -23,6 +25,29 @@ def test_help_lists_every_command_without_loading_them() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     for name in COMMANDS:
         assert name in done.stdout
+    assert done.stdout.rstrip().endswith("[]")
+
+
+@pytest.mark.parametrize("columns", ["", "20", "64", "80", "200", "-1", "wide"])
+def test_help_of_the_program_is_that_of_click_without_importing_it(
+    monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    with app.make_context("grantway", [], resilient_parsing=True) as context:
+        assert overview() == app.get_help(context)
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_imports_neither_click_nor_rich(option: str) -> None:
+    code = (
+        f"import sys; sys.argv[1:] = [{option!r}]; from grantway_plugins.cli import main; main(); "
+        "print([m for m in ('click', 'rich', 'logging', 'typing') if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.startswith("Usage: grantway [OPTIONS] COMMAND [ARGS]...\n")
     assert done.stdout.rstrip().endswith("[]")
 
 
