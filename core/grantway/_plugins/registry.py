@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -263,6 +264,7 @@ def build_registry(
     manager = hook_manager()
     for status, load in candidates:
         if status.state == "loaded":
+            began = time.perf_counter()
             try:
                 exports.append(PluginExports.read(status, load(), manager=manager))
             except KeyboardInterrupt:
@@ -270,6 +272,7 @@ def build_registry(
             except BaseException as error:  # noqa: BLE001 - pyo3 panics and SystemExit too
                 causes[status.path] = error
                 status = _failed(status, error)  # noqa: PLW2901 - the same plugin's new status
+            status = replace(status, load_seconds=time.perf_counter() - began)  # noqa: PLW2901
         if strict and status.state in {"failed", "incompatible"}:
             raise not_loaded(status) from causes.get(status.path)
         statuses.append(status)

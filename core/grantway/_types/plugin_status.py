@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Literal
 
@@ -25,6 +25,8 @@ class PluginStatus:
             of the hooks.
         reason: Why the plugin is not loaded and how to fix it. For a loaded plugin, a note or
             empty.
+        load_seconds: How long importing the plugin and calling its hooks took. The first plugin
+            that imports a library is charged for it. Ignored by comparisons.
     """
 
     name: str
@@ -33,6 +35,7 @@ class PluginStatus:
     source: str = ""
     state: Literal["loaded", "failed", "blocked", "incompatible"] = "loaded"
     reason: str = ""
+    load_seconds: float = field(default=0.0, compare=False)
 
     @property
     def owner(self) -> str:

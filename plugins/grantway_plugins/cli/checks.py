@@ -85,7 +85,10 @@ def plugins() -> Iterator[Finding]:
         "blocked": "To load it, change {variable}={value}.",
     }
     for each in registry.plugins:
-        if each.state != "loaded":
+        about = f"plugin {each.path} ({each.owner})"
+        if each.state == "loaded":
+            yield Finding("ok", about, f"loaded in {each.load_seconds * 1000:.1f} ms")
+        else:
             remedy = remedies[each.state].format(
                 owner=each.distribution or each.owner,
                 path=each.path,
@@ -94,7 +97,7 @@ def plugins() -> Iterator[Finding]:
             )
             level: Literal["note", "problem"] = "note" if each.state == "blocked" else "problem"
             found = f"{each.state}: {each.reason}"
-            yield Finding(level, f"plugin {each.path} ({each.owner})", found, remedy)
+            yield Finding(level, about, found, remedy)
     for grant_type in registry.issuer_grants:
         try:
             registry.issuer_grants[grant_type]
@@ -105,7 +108,8 @@ def plugins() -> Iterator[Finding]:
     yield Finding(
         "ok" if registry.grants else "problem",
         "plugins",
-        f"{loaded} of {len(registry.plugins)} are loaded, with {len(registry.grants)} grants",
+        f"{loaded} of {len(registry.plugins)} are loaded, with {len(registry.grants)} grants, "
+        f"in {sum(each.load_seconds for each in registry.plugins) * 1000:.0f} ms",
         "" if registry.grants else "Reinstall grantway, or add grantway to GRANTWAY_PLUGINS.",
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import time
 from pathlib import Path
@@ -128,6 +129,22 @@ def test_reports_a_failed_plugin_and_the_fix(site: Site) -> None:
         "set GRANTWAY_PLUGINS=-acme-coupons/coupon.",
     }
     assert "-> Fix or uninstall acme-coupons" in run("doctor").stdout
+
+
+def test_doctor_shows_the_load_time_of_each_plugin(site: Site) -> None:
+    site.install("acme-coupons", f"sum(range(500_000))\n{coupon()}")
+    shown = {
+        each["about"]: each["found"]
+        for each in as_json("doctor")["findings"]
+        if each["about"].startswith("plugin")
+    }
+    assert len(shown) == len(grantway.default_registry().plugins) + 1
+    found = re.fullmatch(
+        r"loaded in (.*) ms", shown["plugin acme-coupons/coupon (acme-coupons 1.0)"]
+    )
+    assert found is not None
+    assert float(found[1]) > 0
+    assert re.search(r" are loaded, with \d+ grants, in \d+ ms$", shown["plugins"])
 
 
 def test_reports_an_issuer_grant_that_cannot_be_imported(site: Site) -> None:
