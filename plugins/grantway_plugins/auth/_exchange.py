@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from grantway._exceptions import Evidence
 from grantway._processes.copies import OneProcess
@@ -13,7 +13,9 @@ from grantway._types.token import Token
 from ._bearer import Bearer, TokenSource
 from ._presentation import Answer, Prover, Retry
 from ._step_up import StepUpChallenge, StepUpRequiredError
-from ._step_up_tokens import StepUpTokens
+
+if TYPE_CHECKING:
+    from ._step_up_tokens import StepUpTokens
 
 #: Yields None for the next token of the source, or a challenge for a token that meets it.
 #: Returns the headers of the next request, or None if the response is final.
@@ -154,6 +156,8 @@ class Exchange(OneProcess):
                 "get such a token, pass it to credential.accept(), and send the request again; or "
                 "pass on_step_up=, a function that gets one"
             )
+        if self._step_up.running:
+            return "on_step_up sent this request; use a TokenAuth without on_step_up for it"
         if self._asked:
             return "the token that on_step_up returned does not meet this"
         if not rewind():

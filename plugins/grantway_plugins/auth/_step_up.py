@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grantway._exceptions import Evidence, GrantwayError
 from grantway._processes.copies import Value
 from grantway._secrets.redaction import printable, scrub, visible
+from grantway._types.callables import kind_of
 from grantway._types.token import Token
 from grantway._wire.challenges import parse_challenges
+
+from ._origin import invalid
+
+if TYPE_CHECKING:
+    from ._bearer import TokenSource
+    from ._step_up_tokens import StepUpTokens
 
 INSUFFICIENT_SCOPE = "insufficient_scope"
 INSUFFICIENT_LOGIN = "insufficient_user_authentication"
@@ -89,6 +96,28 @@ class StepUpRequiredError(GrantwayError):
         """Pickle the error without the response, which holds the token."""
         rebuild, (kind, args, state) = super().__reduce__()
         return (rebuild, (kind, args, {**state, "response": None}))
+
+
+def step_up_tokens(
+    source: TokenSource, on_step_up: OnStepUp | None, timeout: float | None
+) -> StepUpTokens | None:
+    """Return the tokens of a callback, or None without one.
+
+    Args:
+        source: Source of tokens.
+        on_step_up: The callback.
+        timeout: Maximum seconds to wait for a token of the source, or None for its limit.
+
+    Raises:
+        ConfigurationError: The callback is not a function.
+    """
+    if on_step_up is None:
+        return None
+    if not callable(on_step_up):
+        raise invalid("on_step_up", f"must be a function, or None, not {kind_of(on_step_up)}.")
+    from ._step_up_tokens import StepUpTokens  # noqa: PLC0415 - imports asyncio
+
+    return StepUpTokens(source, on_step_up, timeout)
 
 
 def step_up_of(

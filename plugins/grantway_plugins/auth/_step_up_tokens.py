@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import inspect
 import threading
+from collections.abc import Iterator
+from contextvars import ContextVar
 from weakref import WeakKeyDictionary
 
 from grantway._exceptions import GrantwayError
@@ -16,6 +18,9 @@ from grantway._types.token import Token
 from ._bearer import TokenSource
 from ._origin import invalid
 from ._step_up import OnStepUp, StepUpChallenge
+
+#: The objects whose callbacks run in this context.
+_RUNNING: ContextVar[tuple[StepUpTokens, ...]] = ContextVar("_RUNNING", default=())
 
 
 class StepUpTokens(OneProcess):
@@ -43,6 +48,11 @@ class StepUpTokens(OneProcess):
             WeakKeyDictionary()
         )
 
+    @property
+    def running(self) -> bool:
+        """Whether the callback sends the current request itself, so that it must not be called."""
+        return self in _RUNNING.get()
+
     def token(
         self, challenge: StepUpChallenge, presented: tuple[Token, ...]
     ) -> tuple[Token | None, bool]:
@@ -58,7 +68,8 @@ class StepUpTokens(OneProcess):
             with contextlib.suppress(GrantwayError):
                 if _is_new(token := self._source.token(self._timeout), presented):
                     return token, False
-            result = self._on_step_up(challenge)
+            with self._run():
+                result = self._on_step_up(challenge)
         if is_unfinished(result):
             raise _async()
         return _checked(result), True
@@ -71,26 +82,21 @@ class StepUpTokens(OneProcess):
             with contextlib.suppress(GrantwayError):
                 if _is_new(token := await self._source.token_async(self._timeout), presented):
                     return token, False
-            if is_async(self._on_step_up):
-                result = self._on_step_up(challenge)
-            else:
-                result = await asyncio.to_thread(self._on_step_up, challenge)
-            return _checked(await result if inspect.isawaitable(result) else result), True
+            with self._run():
+                if is_async(self._on_step_up):
+                    result = self._on_step_up(challenge)
+                else:
+                    result = await asyncio.to_thread(self._on_step_up, challenge)
+                result = await result if inspect.isawaitable(result) else result
+            return _checked(result), True
 
-
-def step_up_tokens(
-    source: TokenSource, on_step_up: OnStepUp | None, timeout: float | None
-) -> StepUpTokens | None:
-    """Return the tokens of a callback, or None without one.
-
-    Raises:
-        ConfigurationError: The callback is not a function.
-    """
-    if on_step_up is None:
-        return None
-    if not callable(on_step_up):
-        raise invalid("on_step_up", f"must be a function, or None, not {kind_of(on_step_up)}.")
-    return StepUpTokens(source, on_step_up, timeout)
+    @contextlib.contextmanager
+    def _run(self) -> Iterator[None]:
+        before = _RUNNING.set((*_RUNNING.get(), self))
+        try:
+            yield
+        finally:
+            _RUNNING.reset(before)
 
 
 def _is_new(token: Token, presented: tuple[Token, ...]) -> bool:

@@ -15,8 +15,7 @@ from ._bearer import Bearer, TokenSource
 from ._exchange import Exchange
 from ._origin import invalid
 from ._presentation import Prover
-from ._step_up import OnStepUp
-from ._step_up_tokens import step_up_tokens
+from ._step_up import OnStepUp, step_up_tokens
 
 if TYPE_CHECKING:
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse

@@ -18,8 +18,7 @@ from grantway_plugins.auth._body import Body
 from grantway_plugins.auth._exchange import Exchange
 from grantway_plugins.auth._origin import invalid
 from grantway_plugins.auth._presentation import Answer
-from grantway_plugins.auth._step_up import OnStepUp
-from grantway_plugins.auth._step_up_tokens import step_up_tokens
+from grantway_plugins.auth._step_up import OnStepUp, step_up_tokens
 
 if TYPE_CHECKING:
     import botocore.session

@@ -238,6 +238,24 @@ def test_the_callback_must_return_a_token(send: Library, credential: Any, things
         send(credential, things.url, on_step_up="strong")
 
 
+def test_a_request_of_the_callback_does_not_call_it_again(
+    send: Library, credential: Any, things: Things
+) -> None:
+    problems: list[str] = []
+
+    def on_step_up(challenge: StepUpChallenge) -> grantway.Token:
+        try:
+            send(auth, things.url)
+        except StepUpRequiredError as error:
+            problems.append(str(error))
+        return strong(challenge)
+
+    auth = TokenAuth(credential, on_step_up=on_step_up, origins=[things.url])
+    assert send(auth, things.url).status == 200
+    assert len(problems) == 1
+    assert "on_step_up sent this request" in problems[0]
+
+
 def test_an_error_of_the_callback_reaches_the_caller(
     send: Library, credential: Any, things: Things
 ) -> None:
