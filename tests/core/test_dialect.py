@@ -22,8 +22,8 @@ NAMES = st.text(
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
 )
 FIELDS = ("access_token", "token_type", "expires_in", "refresh_token", "id_token", "scope", "error")
 
@@ -36,7 +36,7 @@ def response(body: Any, status: int = 200, **headers: str) -> HttpResponse:
 # --- Requests -----------------------------------------------------------------------------------
 
 
-@given(st.dictionaries(TEXTS, TEXTS))
+@given(st.dictionaries(TEXTS, TEXTS, max_size=5))
 def test_a_form_can_be_decoded(fields: dict[str, str]) -> None:
     fields.pop("scope", None)
     read = parse_qs(RFC6749.encoder.encode(fields).decode("ascii"), strict_parsing=bool(fields))
@@ -136,7 +136,9 @@ def test_decodes_any_bytes(
 
 
 @BOTH
-@given(found=st.dictionaries(st.sampled_from([*FIELDS, *RESPONSE_NAMES.values()]), JSON))
+@given(
+    found=st.dictionaries(st.sampled_from([*FIELDS, *RESPONSE_NAMES.values()]), JSON, max_size=5)
+)
 def test_decodes_any_json_object(dialect: Dialect, found: dict[str, Any]) -> None:
     check(dialect, response(found))
     check(dialect, response(found, 400))

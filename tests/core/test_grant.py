@@ -190,7 +190,13 @@ def test_a_string_is_kept_or_rejected(value: str) -> None:
         assert loaded["text"] == value
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(),
+        lambda inner: st.lists(inner, max_size=4),
+        max_leaves=8,
+    )
+)
 def test_a_scope_is_a_list_of_names_or_rejected(value: Any) -> None:
     try:
         names = GRANT.load({"scope": value})["scope"]

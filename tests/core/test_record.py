@@ -18,7 +18,7 @@ NUMBER = st.integers() | st.floats(allow_nan=False)
 JSON = st.recursive(
     st.none() | st.booleans() | NUMBER | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
-    max_leaves=8,
+    max_leaves=5,
 )
 TOKENS = st.builds(
     Token,
@@ -29,7 +29,7 @@ TOKENS = st.builds(
     refresh_token=st.none() | TEXT,
     id_token=st.none() | TEXT,
     scope=st.none() | st.lists(TEXT, max_size=3).map(tuple),
-    extra=st.dictionaries(TEXT, JSON, max_size=3),
+    extra=st.dictionaries(TEXT, JSON, max_size=2),
 )
 FIELDS = [
     "version",
@@ -74,7 +74,7 @@ def test_rejects_bytes_that_are_not_a_record(data: bytes) -> None:
     assert not is_newer_format(data)
 
 
-@given(st.dictionaries(st.sampled_from(FIELDS), JSON))
+@given(st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=5))
 def test_a_decoded_token_has_the_right_types(record: dict[str, Any]) -> None:
     token = understood(json.dumps({**record, "version": VERSION}))
     if token is None:

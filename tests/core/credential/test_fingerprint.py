@@ -15,12 +15,13 @@ from grantway._credentials.fingerprint import fingerprint
 from tests.core.credential.conftest import Start
 from tests.core.credential.scenes import SECRET, issue
 
+TEXT = st.text(max_size=8)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=12,
+    st.none() | st.booleans() | st.integers() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=5,
 )
-FACTS = st.dictionaries(st.text(), VALUES)
+FACTS = st.dictionaries(TEXT, VALUES, max_size=3)
 
 
 def kinds(value: Any) -> Any:
