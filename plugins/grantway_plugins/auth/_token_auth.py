@@ -65,6 +65,7 @@ class TokenAuth(AnyHttpxAuth):
     Raises:
         ConfigurationError: An argument is invalid. A request raises the errors of
             ``Bearer.present`` and ``Credential.token``; it is not sent in that case.
+        StepUpRequiredError: By a request: the resource requires more scope or another login.
     """
 
     def __init__(

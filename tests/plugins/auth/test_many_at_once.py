@@ -12,7 +12,7 @@ from grantway_plugins.auth import TokenAuth
 from tests.plugins.auth.libraries import LIBRARIES, gather
 from tests.plugins.auth.resource import Application, Resource
 
-THREADS, TASKS = 64, 200
+THREADS, TASKS = 64, 64
 
 
 @pytest.fixture

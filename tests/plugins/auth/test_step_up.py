@@ -303,7 +303,7 @@ def test_tasks_share_one_login(credential: Any, things: Things, library: str, ki
 
     callback = on_step_up if kind == "sync" else on_step_up_async
     auth = TokenAuth(credential, on_step_up=callback, origins=[things.url])
-    assert asyncio.run(gather(library, auth, things.url, 50)) == [200] * 50
+    assert asyncio.run(gather(library, auth, things.url, 20)) == [200] * 20
     assert len(logins) == 1
 
 
