@@ -120,7 +120,7 @@ if TYPE_CHECKING:
     from ._types.freshness import Freshness as Freshness
     from ._types.grant import Grant as Grant, Replay as Replay
     from ._types.plugin_status import PluginStatus as PluginStatus
-    from ._types.store import Store as Store
+    from ._types.store import AsyncStore as AsyncStore, Store as Store
     from ._types.token import Token as Token
     from ._wire.dialect import Dialect as Dialect
     from ._wire.provider_response import (
@@ -231,7 +231,7 @@ __getattr__, __dir__ = lazy(
         "._types.fields": "GrantSchema Scope Text",
         "._types.grant": "Grant Replay",
         "._types.plugin_status": "PluginStatus",
-        "._types.store": "Store",
+        "._types.store": "AsyncStore Store",
         "._types.token": "Token",
         "._wire.dialect": "Dialect",
         "._wire.provider_response": "ProviderResponse WireError",

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, cast
 
 from grantway._exceptions import GrantwayError, ProviderPausedError, WaitTimeoutError
 from grantway._transport.deadline import Deadline
 from grantway._types.quantity import check_wait
+from grantway._types.store import Store
 from grantway._types.token import Token
 
 from . import single_flight
 from .credential_config import CredentialConfig
 from .refresher import Refresher
+from .single_flight import Flight
 from .token_state import Snapshot, TokenState
 
 _time, _monotonic = time.time, time.monotonic
@@ -26,7 +27,7 @@ class Credential:
     """One token, kept fresh. Created by ``Client.credential``; safe for threads and event loops.
 
     While the token is fresh, ``token()`` compares two clocks and takes no lock. In the advisory
-    window (see ``Freshness``), one thread refreshes it while callers still get the current token.
+    window (see ``Freshness``), it is refreshed once while callers still get the current token.
     Later, all callers wait for the same request: those of this process directly, those of other
     processes and machines through the lock of the store that they share.
     """
@@ -103,6 +104,8 @@ class Credential:
             ProviderPausedError: The provider failed a moment ago, and the pause before the next
                 request is longer than ``timeout``.
             StoreError: The store could not be read, locked or written; no token is lost.
+            ConfigurationError: The store has asynchronous methods only, or an event loop that the
+                calling thread runs is refreshing the token.
             TokenError: The provider rejected the request.
             TransportError: The provider gave no usable response.
         """
@@ -111,16 +114,19 @@ class Credential:
             token = state.token
             if token.access_token:  # a logout may have removed it since the comparison
                 return token
+        self._config.require_blocking("token")
         deadline = self._deadline(timeout)
         while True:
             step, seen = self._step(deadline)
             if isinstance(step, Token):
                 return step
-            if not isinstance(step, Future):
+            if not isinstance(step, Flight):
                 deadline.wait(step)
                 continue
+            if deadline.remaining() > 0:
+                single_flight.reject_own_loop(self._flight, "token")
             if not single_flight.wait(step, deadline):
-                self._raise_timeout(deadline)
+                self._raise_timeout(step, deadline)
             found = self._apply(seen, step)
             if found is not None:
                 return found
@@ -128,6 +134,11 @@ class Credential:
 
     async def token_async(self, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - as token()
         """Return a valid token without blocking the event loop; see ``token()``.
+
+        A refresh runs on this event loop, in a separate task: cancelling the waiting tasks does
+        not cancel it, and ``asyncio.run`` ends only after the new token is stored. The methods of a
+        store that has no asynchronous ones (see ``AsyncStore``) run in threads. ``on_token`` is
+        called on the event loop.
 
         Args:
             timeout: As for ``token()``.
@@ -137,17 +148,21 @@ class Credential:
             token = state.token
             if token.access_token:  # a logout may have removed it since the comparison
                 return token
+        # Imported here: other programs do not need the event loop.
+        import asyncio  # noqa: PLC0415
+
+        from .loop_flight import wait_async  # noqa: PLC0415
+
         deadline = self._deadline(timeout)
         while True:
-            # A step may start a thread, but never touches the network or the store.
-            step, seen = self._step(deadline)
+            step, seen = self._step(deadline, on_loop=True)
             if isinstance(step, Token):
                 return step
-            if not isinstance(step, Future):
+            if not isinstance(step, Flight):
                 await asyncio.sleep(step)
                 continue
-            if not await single_flight.wait_async(step, deadline):
-                self._raise_timeout(deadline)
+            if not await wait_async(step, deadline):
+                self._raise_timeout(step, deadline)
             found = self._apply(seen, step)
             if found is not None:
                 return found
@@ -174,13 +189,22 @@ class Credential:
         Raises:
             StoreError: The token could not be stored; it is not used then.
         """
-        if token.expires_at is None and token.expires_in is not None:
-            token = replace(token, expires_at=_time() + token.expires_in)
-        store = self._config.store
+        token, store = self._dated(token), self._blocking_store("accept")
         if store is not None:
             # Hold the lock, so that a running refresh does not overwrite this token.
             with store.lock(self.key, self._config.timeout) as fence:
                 store.save(self.key, token, fence=fence)
+        self._state.accept(token)
+
+    async def accept_async(self, token: Token) -> None:
+        """Do the same as ``accept`` without blocking the event loop."""
+        token = self._dated(token)
+        if self._config.store is not None:
+            from .async_store import asynchronous  # noqa: PLC0415 - as in token_async()
+
+            store = asynchronous(self._config.store)
+            async with store.lock_async(self.key, self._config.timeout) as fence:
+                await store.save_async(self.key, token, fence=fence)
         self._state.accept(token)
 
     def forget(self) -> None:
@@ -189,10 +213,20 @@ class Credential:
         Raises:
             StoreError: The token could not be removed from the store.
         """
-        store = self._config.store
+        store = self._blocking_store("forget")
         if store is not None:
             with store.lock(self.key, self._config.timeout) as fence:
                 store.delete(self.key, fence=fence)
+        self._state.forget()
+
+    async def forget_async(self) -> None:
+        """Do the same as ``forget`` without blocking the event loop."""
+        if self._config.store is not None:
+            from .async_store import asynchronous  # noqa: PLC0415 - as in token_async()
+
+            store = asynchronous(self._config.store)
+            async with store.lock_async(self.key, self._config.timeout) as fence:
+                await store.delete_async(self.key, fence=fence)
         self._state.forget()
 
     def holds_the_only_copy(self) -> bool:
@@ -209,21 +243,50 @@ class Credential:
 
     # --- Steps of a call --------------------------------------------------------------------------
 
-    def _step(self, deadline: Deadline) -> tuple[Token | float | Future[Token], Snapshot]:
-        """Return a token, or a running refresh, or the seconds to wait before the next step."""
-        flight = self._flight
+    def _step(
+        self, deadline: Deadline, *, on_loop: bool = False
+    ) -> tuple[Token | float | Flight, Snapshot]:
+        """Return a token, or a running refresh, or the seconds to wait before the next step.
+
+        Never touches the network or the store.
+
+        Args:
+            deadline: The caller's deadline.
+            on_loop: Whether a refresh starts on the running event loop instead of in a thread.
+        """
         seen, usable, refresh, pause = self._state.decide()
         if refresh:
-            work = Refresher(self._config, self._key, self._state, seen.token)
-            future = single_flight.join(flight, work.refresh)
+            work = Refresher(self._config, self.key, self._state, seen.token)
+            flight = self._join(work, on_loop=on_loop)
             if not usable:
-                return future, seen
-            future.add_done_callback(partial(self._apply, seen))
+                return flight, seen
+            flight.add_done_callback(partial(self._apply, seen))
         elif not usable:
             if pause > deadline.remaining():
-                self._raise_paused(pause, seen)
+                self._raise_paused(pause, seen, on_loop=on_loop)
             return pause, seen
         return seen.token, seen
+
+    def _dated(self, token: Token) -> Token:
+        if token.expires_at is None and token.expires_in is not None:
+            return replace(token, expires_at=_time() + token.expires_in)
+        return token
+
+    def _blocking_store(self, call: str) -> Store | None:
+        """Return the store for a method that blocks while it waits for the lock."""
+        self._config.require_blocking(call)
+        single_flight.reject_own_loop(self._flight, call)
+        return cast("Store | None", self._config.store)
+
+    def _join(self, work: Refresher, *, look: bool = False, on_loop: bool) -> Flight:
+        """Join the running refresh, or look into the store; start it if it does not run."""
+        key = ("look", *self._flight) if look else self._flight
+        if not on_loop:
+            return single_flight.join(key, work.look if look else work.refresh)
+        from .loop_flight import join_async  # noqa: PLC0415 - as in token_async()
+
+        run = work.look_async if look else work.refresh_async
+        return join_async(key, run, self._config.longest)
 
     @property
     def _flight(self) -> tuple[object, str]:
@@ -231,7 +294,7 @@ class Credential:
         store = self._config.store
         return self if store is None else id(store), self.key
 
-    def _apply(self, seen: Snapshot, future: Future[Token]) -> Token | None:
+    def _apply(self, seen: Snapshot, flight: Future[Token]) -> Token | None:
         """Apply the result of a refresh that another credential of the same token may have run.
 
         A late result changes nothing: it does not replace a newer token, and a failure counts once.
@@ -239,12 +302,12 @@ class Credential:
         Returns:
             The token; None if there is none, or if it was reported to this credential as rejected.
         """
-        if future.cancelled():
+        if flight.cancelled():
             self._state.until = 0.0
             return None
-        error = future.exception()
+        error = flight.exception()
         if error is None:
-            return self._state.adopt(future.result(), seen.token)
+            return self._state.adopt(flight.result(), seen.token)
         if isinstance(error, Exception):
             self._state.fail(error, seen)
         return None
@@ -253,17 +316,18 @@ class Credential:
         wait = check_wait(timeout)
         return Deadline(self._config.timeout if wait is None else wait)
 
-    def _raise_timeout(self, deadline: Deadline) -> NoReturn:
+    def _raise_timeout(self, flight: Flight, deadline: Deadline) -> NoReturn:
+        problem = flight.problem or "continues"
         raise WaitTimeoutError(
             f"No token within {deadline.seconds:g} s; the request to "
-            f"{self._config.source.provider.host} continues. Try again, or use a longer timeout."
+            f"{self._config.source.provider.host} {problem}. Try again, or use a longer timeout."
         )
 
-    def _raise_paused(self, pause: float, seen: Snapshot) -> NoReturn:
+    def _raise_paused(self, pause: float, seen: Snapshot, *, on_loop: bool) -> NoReturn:
         if self._config.store is not None:
             # Another machine may have stored a token meanwhile; the next call returns it.
-            work = Refresher(self._config, self._key, self._state, seen.token)
-            single_flight.join(("look", *self._flight), work.look)
+            work = Refresher(self._config, self.key, self._state, seen.token)
+            self._join(work, look=True, on_loop=on_loop)
         error = self.last_error
         code = error.code if isinstance(error, GrantwayError) else "unknown"
         raise ProviderPausedError(

@@ -10,9 +10,9 @@ from grantway._exceptions import ConfigurationError
 from grantway._processes.copies import check_parts, reject_pickling
 from grantway._secrets.params import Params
 from grantway._secrets.redaction import SECRET_NAME
-from grantway._types.callables import computed_names, is_async
+from grantway._types.callables import computed_names, is_async, kind_of
 from grantway._types.freshness import Freshness
-from grantway._types.store import Store, problem_of
+from grantway._types.store import AsyncStore, Store, has_blocking_methods, problem_of
 from grantway._types.token import Token
 
 from .fingerprint import fingerprint
@@ -22,6 +22,9 @@ from .token_source import TokenSource
 _REFRESH = "refresh_token"
 #: Parameters that say which API a token is for (RFC 8707, RFC 8693); each refresh repeats them.
 _TARGETS = ("resource", "audience")
+
+#: Seconds that all calls of the store may take in one refresh; more than the stores' own timeouts.
+_STORE_CALLS = 30.0
 
 #: Called with every new token, after it was stored and before it is used.
 OnToken = Callable[[Token], None]
@@ -74,7 +77,7 @@ class CredentialConfig:
         params: Params,
         extra: Params,
         refresh: Params,
-        store: Store | None,
+        store: Store | AsyncStore | None,
         freshness: Freshness | None,
         on_token: OnToken | None,
         name: str | None = None,
@@ -175,6 +178,24 @@ class CredentialConfig:
         check_parts(owner, client=self.source, **options)
         made = partial(CredentialConfig, grant_type=self.grant_type, name=self.name, **options)
         return made, self.source
+
+    @property
+    def longest(self) -> float:
+        """Longest duration of a refresh in seconds: the lock, the request, calls of the store."""
+        return 2 * self.timeout + _STORE_CALLS
+
+    def require_blocking(self, call: str) -> None:
+        """Check that a blocking method of the credential can use the store.
+
+        Raises:
+            ConfigurationError: The store has asynchronous methods only.
+        """
+        if self.store is None or has_blocking_methods(self.store):
+            return
+        raise ConfigurationError(
+            f"{call}(): the store {kind_of(self.store)} has asynchronous methods only. Use: await "
+            f"credential.{call}_async(), or give the store the methods load, save, delete and lock."
+        )
 
     def check_subject(self, subject: str) -> None:
         """Check that the name of the token is unique.

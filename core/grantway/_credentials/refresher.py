@@ -1,28 +1,25 @@
-"""Perform a refresh with blocking calls of the store and the token source."""
+"""Refresh the token of a credential, in a thread or on an event loop."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Generator
-from contextlib import ExitStack
-from typing import Any, TypeVar
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from grantway._exceptions import ConfigurationError, StoreUnreadableError
-from grantway._types.callables import is_unfinished, kind_of
 from grantway._types.token import Token
 
 from .credential_config import CredentialConfig
-from .refresh import CheckWritable, Delete, Load, Lock, Notify, Refresh, Save, Send, Step
-from .token_state import FailureState, TokenState
+from .driver import perform
+from .refresh import Refresh, Step, Steps
+from .token_state import FailureState, Snapshot, TokenState
 
 logger = logging.getLogger("grantway")
 
-Found = TypeVar("Found")
-
 
 class Refresher:
-    """Refreshes the token of a credential, in the calling thread.
+    """Refreshes the token of a credential.
 
     Args:
         config: The credential's settings.
@@ -45,73 +42,72 @@ class Refresher:
         Raises:
             GrantwayError: No token could be obtained. No refresh token is lost.
         """
+        started = self._begin()
+        if isinstance(started, Token):
+            return started
+        seen, steps = started
+        with self._failures(seen):
+            token = perform(self._config, self._key, steps)
+        self._state.finish(token, seen.token)
+        return token
+
+    async def refresh_async(self) -> Token:
+        """Do the same as ``refresh`` on the event loop."""
+        from .async_driver import perform_async  # noqa: PLC0415 - not needed without an event loop
+
+        started = self._begin()
+        if isinstance(started, Token):
+            return started
+        seen, steps = started
+        with self._failures(seen):
+            token = await perform_async(self._config, self._key, steps)
+        self._state.finish(token, seen.token)
+        return token
+
+    def look(self) -> Token:
+        """Use a token that another process has stored; send nothing to the provider."""
+        steps = self._look()
+        if steps is not None:
+            self._adopt(perform(self._config, self._key, steps))
+        return self._before
+
+    async def look_async(self) -> Token:
+        """Do the same as ``look`` on the event loop."""
+        from .async_driver import perform_async  # noqa: PLC0415 - as in refresh_async()
+
+        steps = self._look()
+        if steps is not None:
+            self._adopt(await perform_async(self._config, self._key, steps))
+        return self._before
+
+    def _begin(self) -> Token | tuple[Snapshot, Steps]:
+        """Return what the refresh starts from and its steps, or a token that is there already."""
         started = self._state.begin(self._before)
         if isinstance(started, Token):
             return started
         seen, failure = started
         if seen.token.refresh_token and self._config.store is None:
             self._warn_after_fork()
-        steps = Refresh(self._config, failure, seen.token).steps()
+        return seen, Refresh(self._config, failure, seen.token).steps()
+
+    @contextmanager
+    def _failures(self, seen: Snapshot) -> Iterator[None]:
+        """Record an error of the block as a failure of the refresh."""
         try:
-            token = self._perform(steps)
+            yield
         except Exception as error:
             self._state.fail(error, seen)
             raise
-        self._state.finish(token, seen.token)
-        return token
 
-    def look(self) -> Token:
-        """Use a token that another process has stored; send nothing to the provider."""
+    def _look(self) -> Generator[Step, Any, Token | None] | None:
         failure = self._state.failure or FailureState()
-        if self._config.store is not None and failure.unsaved is None:
-            found = self._perform(Refresh(self._config, failure, self._before).look())
-            if found is not None:
-                self._state.adopt(found, self._before)
-        return self._before
+        if self._config.store is None or failure.unsaved is not None:
+            return None
+        return Refresh(self._config, failure, self._before).look()
 
-    def _perform(  # noqa: C901, PLR0912 - one case for each step
-        self, steps: Generator[Step, Any, Found]
-    ) -> Found:
-        """Do the steps that a generator yields, and return its result."""
-        config, key = self._config, self._key
-        store: Any = config.store
-        result: Any = None
-        error: BaseException | None = None
-        with ExitStack() as lock:
-            while True:
-                try:
-                    step = steps.send(result) if error is None else steps.throw(error)
-                except StopIteration as done:
-                    found: Found = done.value
-                    return found
-                result = error = None
-                try:
-                    match step:
-                        case Load():
-                            result = store.load(key)
-                            if not isinstance(result, Token | None):
-                                error = _not_a_token(store, result)
-                        case Lock():
-                            result = lock.enter_context(store.lock(key, config.timeout))
-                        case CheckWritable(token):
-                            check_writable = getattr(store, "check_writable", None)
-                            if check_writable is not None:
-                                check_writable(key, token)
-                        case Save(token, fence):
-                            store.save(key, token, fence=fence)
-                        case Delete(fence):
-                            store.delete(key, fence=fence)
-                        case Send(request):
-                            result = config.source.create_token(
-                                grant_type=request.grant_type,
-                                extra=request.extra or None,
-                                **request.params,
-                            )
-                        case Notify(token):
-                            if config.on_token is not None:
-                                _notify(config.on_token, token)
-                except BaseException as raised:  # noqa: BLE001 - raised again in the generator
-                    error = raised
+    def _adopt(self, found: Token | None) -> None:
+        if found is not None:
+            self._state.adopt(found, self._before)
 
     def _warn_after_fork(self) -> None:
         """Log that a refresh token is used in another process than the one that obtained it."""
@@ -122,16 +118,3 @@ class Refresher:
                 "the credential a store that the processes share, such as FileStore",
                 self._config.source.provider.host,
             )
-
-
-def _notify(on_token: Callable[[Token], object], token: Token) -> None:
-    if is_unfinished(on_token(token)):
-        raise ConfigurationError("on_token: must not be asynchronous; pass a plain function.")
-
-
-def _not_a_token(store: object, found: object) -> StoreUnreadableError:
-    name = f"{type(store).__module__}.{type(store).__qualname__}"
-    what = "a coroutine" if is_unfinished(found) else kind_of(found)
-    return StoreUnreadableError(
-        f"load of the store {name} returned {what}; it must return a grantway.Token or None."
-    )

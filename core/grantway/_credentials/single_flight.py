@@ -1,17 +1,17 @@
 """Single flight: run one refresh per key at a time, and share its result.
 
-The refresh runs in a separate thread, not in the first caller's. A caller that times out or is
-interrupted therefore cancels nothing, and no refresh token is lost. Callers in threads and in event
-loops wait for the same thread.
+A refresh runs in a separate thread, or in a separate task if an event loop needs it first (see
+``loop_flight``). A caller that times out or is interrupted therefore cancels nothing, and no
+refresh token is lost. Callers in threads and in any event loop wait for the same refresh.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import contextvars
 import copy
 import os
+import sys
 import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import CancelledError, Future
@@ -23,17 +23,46 @@ from grantway._types.token import Token
 _lock = threading.Lock()
 _mine = threading.local()
 
-#: Most refreshes at once, each in a thread. Only a process with very many tokens reaches this, if
-#: most of them expire together and the provider or the store does not respond.
+#: Most refreshes at once, each with a connection. Only a process with very many tokens reaches
+#: this, if most of them expire together and the provider or the store does not respond.
 _MOST = 1024
 #: Retry delay for rejected callers, in seconds.
 _LATER = 1.0
 #: Longest wait that the operating system accepts, halved for safety.
-_LONGEST_WAIT = threading.TIMEOUT_MAX / 2
-_running: dict[Hashable, Future[Token]] = {}
+LONGEST_WAIT = threading.TIMEOUT_MAX / 2
+#: Seconds between two checks whether the event loop that runs a refresh was closed.
+_CHECK = 0.25
 
 
-def join(key: Hashable, work: Callable[[], Token]) -> Future[Token]:
+class Flight(Future[Token]):
+    """The result of a running refresh.
+
+    It is cancelled if the refresh ended without a result; then callers start another one.
+    """
+
+    @property
+    def loop(self) -> object:
+        """The event loop that runs the refresh; None if a thread does."""
+        return None
+
+    @property
+    def problem(self) -> str:
+        """Why the refresh does not continue; empty if it does."""
+        return ""
+
+    def abandoned(self) -> bool:
+        """Return whether the refresh cannot end any more; if so, cancel this future."""
+        return False
+
+    def wait_time(self, deadline: Deadline) -> float:
+        """Return the seconds to wait before the next check of ``abandoned``."""
+        return max(0.0, min(deadline.remaining(), _CHECK if self.loop else LONGEST_WAIT))
+
+
+_running: dict[Hashable, Flight] = {}
+
+
+def join(key: Hashable, work: Callable[[], Token]) -> Flight:
     """Return the future of the work that runs under this key, and start it if none does.
 
     The thread is not a daemon: a process waits for it before it exits, so that a new refresh token
@@ -43,60 +72,92 @@ def join(key: Hashable, work: Callable[[], Token]) -> Future[Token]:
         key: Identifies work that must not run twice at once.
         work: Called without arguments, in the context (``contextvars``) of the first caller.
     """
+    return find(key) or _start(key, work)
+
+
+def find(key: Hashable) -> Flight | None:
+    """Return the future of the work that runs under this key."""
     with _lock:
         found = _running.get(key)
-        if found is not None:
-            return found
-    return _start(key, work)
+    return None if found is None or found.abandoned() else found
 
 
-def _start(key: Hashable, work: Callable[[], Token]) -> Future[Token]:
+def enter(key: Hashable, flight: Flight) -> Flight:
+    """Return the work that runs under a key; if there is none, enter new work and return it.
+
+    If too many refreshes run, the new work gets an error instead.
+    """
+    if len(_running) >= _MOST:
+        for each in list(_running.values()):
+            each.abandoned()
+    with _lock:
+        if len(_running) < _MOST or key in _running:
+            return _running.setdefault(key, flight)
+    return _reject(flight)
+
+
+def finish(key: Hashable, flight: Flight) -> None:
+    """Remove work before its result is set: a caller that calls again must not join it."""
+    with _lock:
+        if _running.get(key) is flight:
+            del _running[key]
+
+
+def _start(key: Hashable, work: Callable[[], Token]) -> Flight:
     context = contextvars.copy_context()
-    future: Future[Token] = Future()
+    flight = Flight()
     thread = threading.Thread(
-        target=context.run, args=(_run, key, future, work), name="grantway-refresh"
+        target=context.run, args=(_run, key, flight, work), name="grantway-refresh"
     )
     try:
-        with _lock:
-            if len(_running) >= _MOST and key not in _running:
-                return _reject(future)
-            found = _running.setdefault(key, future)
-        if found is not future:
+        found = enter(key, flight)
+        if found is not flight or flight.done():
             return found
         try:
             thread.start()
         except RuntimeError:
             # The interpreter is shutting down, or the system cannot start another thread.
-            if _in_event_loop():  # running the work here would block every task
-                _finish(key, future)
-                return _reject(future)
-            _run(key, future, work)
+            if _running_loop() is not None:  # running the work here would block every task
+                finish(key, flight)
+                return _reject(flight)
+            _run(key, flight, work)
     except BaseException:
         # Such as Ctrl-C. If the thread has not started, cancel it so that no caller waits for it.
-        if future.cancel():
-            _finish(key, future)
+        if flight.cancel():
+            finish(key, flight)
         raise
-    return future
+    return flight
 
 
-def _reject(future: Future[Token]) -> Future[Token]:
-    future.set_running_or_notify_cancel()
-    future.set_exception(
+def _reject(flight: Flight) -> Flight:
+    flight.set_running_or_notify_cancel()
+    flight.set_exception(
         ProviderPausedError(
             f"Nothing was sent: {_MOST} refreshes are already running in this process. Try again "
             f"in {_LATER:g} s.",
             retry_after=_LATER,
         )
     )
-    return future
+    return flight
 
 
-def _in_event_loop() -> bool:
+def _run(key: Hashable, flight: Flight, work: Callable[[], Token]) -> None:
+    if not flight.set_running_or_notify_cancel():
+        return
+    _mine.flight = flight
     try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+        token = work()
+    except BaseException as error:  # noqa: BLE001 - the waiting callers get it
+        finish(key, flight)
+        flight.set_exception(error)
+    else:
+        finish(key, flight)
+        flight.set_result(token)
+    finally:
+        _mine.flight = None
+
+
+# --- For callers ----------------------------------------------------------------------------------
 
 
 def is_running(key: Hashable) -> bool:
@@ -104,42 +165,55 @@ def is_running(key: Hashable) -> bool:
     return key in _running
 
 
-def wait(future: Future[Token], deadline: Deadline) -> bool:
+def waits_for_itself() -> ConfigurationError:
+    """Return the error for a caller that is part of the work that it would wait for."""
+    return ConfigurationError(
+        "on_token called token() of the credential that called on_token, which would wait for "
+        "itself; use the token that on_token gets as its argument."
+    )
+
+
+def reject_own_loop(key: Hashable, call: str) -> None:
+    """Raise if the calling thread runs the event loop that does the work under this key.
+
+    Args:
+        key: As for ``join``.
+        call: The blocking method, for the message.
+
+    Raises:
+        ConfigurationError: The call would block the event loop that it waits for.
+    """
+    found = _running.get(key)
+    if found is not None and found.loop is not None and found.loop is _running_loop():
+        raise ConfigurationError(
+            f"{call}() was called on the event loop that is refreshing this token, and would wait "
+            f"for itself. In a coroutine, use: await credential.{call}_async(). Call code that "
+            "cannot await through asyncio.to_thread()."
+        )
+
+
+def wait(flight: Flight, deadline: Deadline) -> bool:
     """Wait for work, and return whether it ended in time. Timing out does not cancel it.
 
     Raises:
         ConfigurationError: The calling thread runs this work, and would wait for itself.
     """
-    if getattr(_mine, "future", None) is future:
-        raise ConfigurationError(
-            "on_token called token() of the credential that called on_token, which would wait for "
-            "itself; use the token that on_token gets as its argument."
-        )
-    with contextlib.suppress(CancelledError, TimeoutError):
-        future.exception(_wait_time(deadline))
-    return future.done()
+    if getattr(_mine, "flight", None) is flight:
+        raise waits_for_itself()
+    while not flight.done() and deadline.remaining() > 0:
+        with contextlib.suppress(CancelledError, TimeoutError):
+            flight.exception(flight.wait_time(deadline))
+        if not flight.done():
+            flight.abandoned()
+    return flight.done()
 
 
-async def wait_async(future: Future[Token], deadline: Deadline) -> bool:
-    """Wait for work in an event loop, and return whether it ended in time; see ``wait``."""
-    loop, ended = asyncio.get_running_loop(), asyncio.Event()
-
-    def wake(_future: Future[Token]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-            loop.call_soon_threadsafe(ended.set)
-
-    future.add_done_callback(wake)
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(ended.wait(), _wait_time(deadline))
-    return future.done()
-
-
-def raise_copy(future: Future[Token]) -> None:
+def raise_copy(flight: Flight) -> None:
     """Raise a copy of the error of finished work, if it has one and was not cancelled.
 
     Raising changes an exception's traceback, so each waiting caller gets its own copy.
     """
-    error = None if future.cancelled() else future.exception()
+    error = None if flight.cancelled() else flight.exception()
     if error is not None:
         raise copy_of(error)
 
@@ -157,31 +231,12 @@ def copy_of(error: BaseException) -> BaseException:
     return copied.with_traceback(error.__traceback__)
 
 
-def _wait_time(deadline: Deadline) -> float:
-    return max(0.0, min(deadline.remaining(), _LONGEST_WAIT))
-
-
-def _run(key: Hashable, future: Future[Token], work: Callable[[], Token]) -> None:
-    if not future.set_running_or_notify_cancel():
-        return
-    _mine.future = future
+def _running_loop() -> object:
+    asyncio = sys.modules.get("asyncio")  # importing it would slow down programs without it
     try:
-        token = work()
-    except BaseException as error:  # noqa: BLE001 - the waiting callers get it
-        _finish(key, future)
-        future.set_exception(error)
-    else:
-        _finish(key, future)
-        future.set_result(token)
-    finally:
-        _mine.future = None
-
-
-def _finish(key: Hashable, future: Future[Token]) -> None:
-    # Before the result is set: a caller that then calls again must not join this work.
-    with _lock:
-        if _running.get(key) is future:
-            del _running[key]
+        return None if asyncio is None else asyncio.get_running_loop()
+    except (AttributeError, RuntimeError):  # another thread is importing it, or no loop runs
+        return None
 
 
 def _after_fork() -> None:

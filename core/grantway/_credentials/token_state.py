@@ -154,6 +154,11 @@ class TokenState:
             and not self._rejected(self.token)
         )
 
+    @property
+    def pause(self) -> float:
+        """Seconds until the next request to the provider is allowed; not positive if it is now."""
+        return (0.0 if self.failure is None else self.failure.paused_until) - _monotonic()
+
     def decide(self) -> Decision:
         """Return what to do for a caller whose token is not fresh.
 
@@ -163,7 +168,7 @@ class TokenState:
             seen = self._snapshot()
             if self.fresh:  # refreshed since the caller checked
                 return Decision(seen, usable=True, refresh=False, pause=0.0)
-            pause = (0.0 if self.failure is None else self.failure.paused_until) - _monotonic()
+            pause = self.pause
             usable = self.alive
             if usable:
                 # Before the refresh starts: it sets new times when it ends.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from grantway._credentials.pool import CredentialPool
     from grantway._transport.http import Transport
     from grantway._types.freshness import Freshness
-    from grantway._types.store import Store
+    from grantway._types.store import AsyncStore, Store
     from grantway._types.token import Token
 
     from .middleware import Middleware
@@ -345,7 +345,7 @@ class Client:
         grant_type: str,
         subject: str = "",
         key: str | None = None,
-        store: Store | None = None,
+        store: Store | AsyncStore | None = None,
         freshness: Freshness | None = None,
         on_token: OnToken | None = None,
         extra: Mapping[str, str | list[str]] | None = None,
@@ -368,6 +368,7 @@ class Client:
             freshness: When to refresh the token; by default as the provider's dialect says.
             on_token: Called with every new token, after it is stored and before it is used.
                 Exceptions propagate to the caller, and the next call passes the same token again.
+                A plain function, which ``token_async()`` calls on the event loop.
             extra: Provider-specific parameters, sent unchanged with the grant and each refresh.
             refresh: Additional parameters for a refresh, such as ``scope`` if the provider requires
                 it, or values that differ from the grant's. ``resource`` and ``audience`` of the
@@ -405,7 +406,7 @@ class Client:
         *,
         grant_type: str,
         entries: int = 100_000,
-        store: Store | None = None,
+        store: Store | AsyncStore | None = None,
         freshness: Freshness | None = None,
         on_token: OnToken | None = None,
         extra: Mapping[str, str | list[str]] | None = None,

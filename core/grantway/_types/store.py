@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Protocol
 
 from .callables import is_async, kind_of
@@ -23,6 +23,10 @@ class Store(Protocol):
     key's lock is held, before sending a refresh token that the provider accepts only once. It
     raises ``StoreError`` if a token like this one could not be saved, for example because the disk
     is full; the refresh token is then not sent.
+
+    A store may also have the methods of ``AsyncStore``, for ``token_async()``; without them, each
+    call of a method runs in a thread. The lock's context manager is entered and left in the same
+    thread.
     """
 
     def load(self, key: str) -> Token | None:
@@ -87,8 +91,49 @@ class Store(Protocol):
         ...
 
 
+class AsyncStore(Protocol):
+    """The asynchronous methods of a store, with the promises of those of ``Store``.
+
+    ``await credential.token_async()`` calls them on its event loop, in any number of tasks, and a
+    program may use one store in several loops. A store that has only these methods can be used with
+    the asynchronous methods of a credential only.
+
+    A store may also have ``async def check_writable_async(key, token)``; see ``Store``.
+    """
+
+    async def load_async(self, key: str) -> Token | None:
+        """See ``Store.load``."""
+        ...
+
+    async def save_async(self, key: str, token: Token, *, fence: int = 0) -> None:
+        """See ``Store.save``. A task that is cancelled may have saved the token or not."""
+        ...
+
+    async def delete_async(self, key: str, *, fence: int = 0) -> None:
+        """See ``Store.delete``."""
+        ...
+
+    def lock_async(
+        self,
+        key: str,
+        timeout: float,
+    ) -> AbstractAsyncContextManager[int]:
+        """See ``Store.lock``. The lock excludes the holders of ``Store.lock`` as well."""
+        ...
+
+
 #: The methods of a store (see ``Store``).
 _METHODS = ("load", "save", "delete", "lock")
+
+
+def has_async_methods(store: object) -> bool:
+    """Return whether a store has the methods of ``AsyncStore``."""
+    return all(callable(getattr(store, f"{name}_async", None)) for name in _METHODS)
+
+
+def has_blocking_methods(store: object) -> bool:
+    """Return whether a store has the methods of ``Store``."""
+    return all(callable(getattr(store, name, None)) for name in _METHODS)
 
 
 def problem_of(store: object) -> str:
@@ -96,11 +141,15 @@ def problem_of(store: object) -> str:
     if store is None or isinstance(store, type):
         return f"is {kind_of(store)}"
     for name in _METHODS:
-        method = getattr(store, name, None)
-        if not callable(method):
-            return f"has no method {name}"
-        if is_async(method):
-            return f"has an asynchronous method {name}, and grantway calls stores synchronously"
+        if is_async(getattr(store, name, None)):
+            return (
+                f"has an asynchronous method {name}; call it {name}_async, and use it with "
+                "await credential.token_async()"
+            )
+    if not has_async_methods(store):
+        for name in _METHODS:
+            if not callable(getattr(store, name, None)):
+                return f"has no method {name}"
     return ""
 
 

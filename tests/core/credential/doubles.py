@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from grantway import Token
 from grantway._exceptions import LeaseLostError, StoreSaveError, StoreUnreadableError
@@ -46,6 +46,11 @@ class FaultyStore(MemoryStore):
     @contextmanager
     def _hold(self, key: str, timeout: float) -> Iterator[int]:
         with super()._hold(key, timeout):
+            yield 7
+
+    @asynccontextmanager
+    async def lock_async(self, key: str, timeout: float) -> AsyncIterator[int]:  # noqa: ASYNC109
+        async with super().lock_async(key, timeout):
             yield 7
 
     def _check(self, fence: int) -> None:

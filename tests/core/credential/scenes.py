@@ -64,7 +64,7 @@ class Gate:
         assert self.arrived.wait(PATIENCE)
 
 
-def client_of(server: FaultServer, **options: Any) -> Client:
+def client_of(server: FaultServer, kind: type[Client] = Client, **options: Any) -> Client:
     """Return a client that does not retry."""
     given: dict[str, Any] = {
         "client_id": "client",
@@ -72,7 +72,7 @@ def client_of(server: FaultServer, **options: Any) -> Client:
         "retry": RetryPolicy(attempts=1),
         **options,
     }
-    return Client(Provider(token_endpoint=server.token_endpoint), **given)
+    return kind(Provider(token_endpoint=server.token_endpoint), **given)
 
 
 def token(number: int, seconds_left: float = 3600, **fields: Any) -> Token:

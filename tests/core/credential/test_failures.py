@@ -215,10 +215,14 @@ def test_an_event_loop_is_not_blocked_if_no_thread_can_start(
 ) -> None:
     client, server = start(issue())
     credential = client.credential(**SECRET)
+
+    async def main() -> None:
+        credential.token(timeout=0.2)
+
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", no_thread_for_refreshes)
         with pytest.raises(ProviderPausedError, match="refreshes are already running") as caught:
-            asyncio.run(credential.token_async(timeout=0.2))
+            asyncio.run(main())
     assert caught.value.retry_after == 1.0
     assert not server.requests
     assert credential.token().access_token == "at-1"

@@ -23,8 +23,6 @@ from grantway._exceptions import (
     GrantwayError,
     InvalidGrantException,
     InvalidRequestException,
-    ProviderPausedError,
-    WaitTimeoutError,
 )
 from grantway._processes.copies import OneProcess
 from grantway._requests.client import Client
@@ -210,18 +208,7 @@ class _ExchangedCredential(Credential):
     def _check_rejected(self) -> None:
         """Raise the provider's rejection again while no new request is allowed."""
         error = self.last_error
-        if not isinstance(error, _REJECTIONS):
-            return
-        paused = False
-        try:
-            super().token(0.0)
-        except ProviderPausedError:
-            paused = True
-        except WaitTimeoutError:
-            return
-        except _REJECTIONS:
-            paused = True
-        if paused:
+        if isinstance(error, _REJECTIONS) and self._state.pause > 0:
             raise _rejected(_NOT_ACCEPTED, error)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from cachetools import Cache, LRUCache
@@ -87,6 +87,24 @@ class MemoryStore(OneProcess):
     def lock(self, key: str, timeout: float) -> AbstractContextManager[int]:
         """Lock the key among the threads of this process; the fence is 0."""
         return self._hold(key, timeout)
+
+    async def load_async(self, key: str) -> Token | None:
+        """Load a token; nothing waits."""
+        return self.load(key)
+
+    async def save_async(self, key: str, token: Token, *, fence: int = 0) -> None:
+        """Save a token; nothing waits."""
+        self.save(key, token, fence=fence)
+
+    async def delete_async(self, key: str, *, fence: int = 0) -> None:
+        """Delete a token; nothing waits."""
+        self.delete(key, fence=fence)
+
+    @asynccontextmanager
+    async def lock_async(self, key: str, timeout: float) -> AsyncIterator[int]:  # noqa: ASYNC109 - as lock()
+        """Lock the key among the threads and tasks of this process; the fence is 0."""
+        async with self._locks.hold_async(key, timeout, f"the memory store, key {key!r}"):
+            yield 0
 
     def __len__(self) -> int:
         return len(self._ring)
