@@ -29,15 +29,16 @@ async def perform_async(  # noqa: C901 - one case for each step
     """
     store: Any = None if config.store is None else asynchronous(config.store)
     result: Any = None
-    error: BaseException | None = None
+    # Popped, because a traceback refers to this frame: a variable would make a cycle of both.
+    raised: list[BaseException] = []
     async with AsyncExitStack() as lock:
         while True:
             try:
-                step = steps.send(result) if error is None else steps.throw(error)
+                step = steps.throw(raised.pop()) if raised else steps.send(result)
             except StopIteration as done:
                 found: Found = done.value
                 return found
-            result = error = None
+            result = None
             try:
                 match step:
                     case Load():
@@ -58,8 +59,8 @@ async def perform_async(  # noqa: C901 - one case for each step
                         result = await _send(config.source, request)
                     case Notify(token):
                         notify(config, token)
-            except BaseException as raised:  # noqa: BLE001 - raised again in the generator
-                error = raised
+            except BaseException as error:  # noqa: BLE001 - raised again in the generator
+                raised.append(error)
 
 
 async def _send(source: TokenSource, request: TokenRequest) -> Token:

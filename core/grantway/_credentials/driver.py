@@ -28,15 +28,16 @@ def perform(  # noqa: C901 - one case for each step
     """
     store: Any = config.store
     result: Any = None
-    error: BaseException | None = None
+    # Popped, because a traceback refers to this frame: a variable would make a cycle of both.
+    raised: list[BaseException] = []
     with ExitStack() as lock:
         while True:
             try:
-                step = steps.send(result) if error is None else steps.throw(error)
+                step = steps.throw(raised.pop()) if raised else steps.send(result)
             except StopIteration as done:
                 found: Found = done.value
                 return found
-            result = error = None
+            result = None
             try:
                 match step:
                     case Load():
@@ -60,8 +61,8 @@ def perform(  # noqa: C901 - one case for each step
                         )
                     case Notify(token):
                         notify(config, token)
-            except BaseException as raised:  # noqa: BLE001 - raised again in the generator
-                error = raised
+            except BaseException as error:  # noqa: BLE001 - raised again in the generator
+                raised.append(error)
 
 
 def check_loaded(store: object, found: object) -> None:

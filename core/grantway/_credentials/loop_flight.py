@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from grantway._processes.per_loop import PerLoop
@@ -33,10 +32,10 @@ def join_async(key: Hashable, work: Work, seconds: float) -> Flight:
     """
     found = find(key)
     if found is None:
-        flight = LoopFlight(asyncio.get_running_loop(), seconds)
+        flight = LoopFlight(key, asyncio.get_running_loop(), seconds)
         found = enter(key, flight)
         if found is flight and not flight.done():
-            flight.start(work, partial(finish, key, flight))
+            flight.start(work)
     return found
 
 
@@ -73,6 +72,7 @@ class LoopFlight(Flight):
     """The result of work in a separate task.
 
     Args:
+        key: Identifies the work.
         loop: The running event loop.
         seconds: Longest duration of the work.
 
@@ -82,8 +82,9 @@ class LoopFlight(Flight):
 
     task: asyncio.Task[None]
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+    def __init__(self, key: Hashable, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         super().__init__()
+        self._key = key
         self._loop = loop
         self._deadline = Deadline(seconds)
 
@@ -92,14 +93,8 @@ class LoopFlight(Flight):
         """See ``Flight.loop``."""
         return self._loop
 
-    def start(self, work: Work, finish: Callable[[], None]) -> None:
-        """Start the work.
-
-        Args:
-            work: Returns a coroutine.
-            finish: Called before the result is set.
-        """
-        self._finish = finish
+    def start(self, work: Work) -> None:
+        """Start the work, a function that returns a coroutine."""
         # Not loop.create_task: a task factory may run the first step at once, or change the task.
         self.task = asyncio.Task(self._run(work), loop=self.loop, name="grantway-refresh")
         # Documented for authors of tasks, in "Extending asyncio".
@@ -128,7 +123,7 @@ class LoopFlight(Flight):
             coroutine: Coroutine[Any, Any, None] = self.task.get_coro()  # type: ignore[assignment]
             with suppress(RuntimeError, ValueError):  # it awaits again, or another thread closes it
                 coroutine.close()
-        self._finish()
+        finish(self._key, self)
         self.cancel()
         return True
 
@@ -138,7 +133,7 @@ class LoopFlight(Flight):
             result = await work()
         except BaseException as error:  # noqa: BLE001 - the waiting callers get it
             result = error
-        self._finish()
+        finish(self._key, self)
         if isinstance(result, (asyncio.CancelledError, GeneratorExit)):
             self.cancel()  # no response is awaited any more; callers start again
         elif not self.set_running_or_notify_cancel():
@@ -147,6 +142,7 @@ class LoopFlight(Flight):
             self.set_exception(result)
         else:
             self.set_result(result)
+        del result  # an exception refers to this frame, and so to all that the frame refers to
 
     async def _outlast(self) -> None:
         await asyncio.wait([self.task], timeout=max(0.0, self._deadline.remaining()))
