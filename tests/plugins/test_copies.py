@@ -50,7 +50,11 @@ from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest, HttpResponse
 from grantway._wire.provider_response import ProviderResponse, WireError
 from grantway.testing import Fault, NonconformingGrantError, Received, Register
-from grantway_grants.authorization_code import AuthorizationRequest
+from grantway_grants.authorization_code import (
+    AuthorizationCodeSchema,
+    AuthorizationRequest,
+    CodeVerifier,
+)
 from grantway_grants.device_code import DeviceAuthorization
 from grantway_plugins.auth import Answer, Bearer, StepUpChallenge, TokenAuth
 from grantway_plugins.aws import AwsIam, client as sso_oidc_client
@@ -176,6 +180,8 @@ def samples() -> dict[type, Any]:
         GrantSchema(),
         Scope(),
         Text(example="'x'"),
+        AuthorizationCodeSchema(),
+        CodeVerifier(example="'x'"),
         HttpRequest("GET", "https://as.example"),
         HttpResponse(200, MappingProxyType({}), b""),
         Exchange(
