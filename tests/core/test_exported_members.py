@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import grantway
+from grantway.testing.faults import FaultServer, respond
 from tests.unmeasured import environment
 
 PACKAGES = [
@@ -92,4 +93,23 @@ def test_importing_a_package_loads_no_library() -> None:
         text=True,
         timeout=60,
     )
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_token_request_loads_no_other_http_client() -> None:
+    code = """if True:
+        import sys, grantway
+        with grantway.Client(grantway.Provider(sys.argv[1]), client_id="me") as client:
+            client.create_token(grant_type="refresh_token", refresh_token="rt")
+        print([m for m in ("requests", "urllib3", "http.client", "asyncio") if m in sys.modules])
+    """
+    with FaultServer(respond()) as server:
+        done = subprocess.run(
+            [sys.executable, "-c", code, server.token_endpoint],
+            env=environment(),
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
     assert done.stdout.strip() == "[]"

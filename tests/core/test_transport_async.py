@@ -44,6 +44,46 @@ def test_cancelling_closes_the_connection() -> None:
     transport.close()
 
 
+def echo(stage: faults.Stage) -> bool:
+    """Respond with the body of the request, in two parts."""
+    received = stage.read_request()
+    if received is None:
+        return False
+    head, _, body = faults.message(200, received.body).partition(b"\r\n\r\n")
+    stage.send(head + b"\r\n\r\n" + body[:3])
+    stage.send(body[3:])
+    return True
+
+
+def test_tasks_cancelled_at_any_point_never_get_the_response_of_another() -> None:
+    transport = HttpTransport(pool_size=4)
+
+    async def ask(server: FaultServer, number: int) -> None:
+        body = f"number={number:05}".encode()
+        request = HttpRequest("POST", server.token_endpoint, {}, body)
+        assert (await transport.send_async(request, Deadline(PATIENCE))).body == body
+
+    async def use(server: FaultServer) -> int:
+        finished = 0
+        for start in range(0, 240, 8):
+            tasks = [asyncio.ensure_future(ask(server, start + each)) for each in range(8)]
+            for turns, task in enumerate(tasks[:6]):
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                if turns > 2:
+                    await asyncio.wait(tasks, timeout=0.0003 * turns)
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            assert {type(each) for each in results} <= {type(None), asyncio.CancelledError}
+            finished += results.count(None)
+        return finished
+
+    with FaultServer(echo) as server:
+        finished = asyncio.run(use(server))
+    assert 60 <= finished < 240  # some were cancelled, and two of each eight never are
+    transport.close()
+
+
 def test_each_loop_has_its_own_connections() -> None:
     transport = HttpTransport()
 
