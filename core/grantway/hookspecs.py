@@ -38,7 +38,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec
-def grantway_register_grants() -> Iterable[Grant]:
+def grantway_register_grants() -> Iterable[Grant] | Mapping[str, str]:
     """Register grants.
 
     ::
@@ -47,8 +47,12 @@ def grantway_register_grants() -> Iterable[Grant]:
         def grantway_register_grants():
             return [Grant(grant_type="urn:example:coupon", schema=CouponSchema())]
 
+    To import a grant only when it is used, return a reference instead:
+    ``{"urn:example:coupon": "my_package.grants:COUPON"}``. An invalid grant is then an error of the
+    first use. Such a grant cannot have ``replaces``.
+
     Returns:
-        Grants, each with a grant_type that no other plugin registers.
+        Grants, each with a grant_type that no other plugin registers, or grant_type -> reference.
     """
     raise NotImplementedError  # specifications have no behaviour
 
@@ -83,7 +87,7 @@ def grantway_register_issuer_grants() -> Mapping[str, IssuerGrant | str]:
 
 
 @hookspec
-def grantway_register_dialects() -> Iterable[Dialect]:
+def grantway_register_dialects() -> Iterable[Dialect] | Mapping[str, str]:
     """Register dialects, which a ``Provider`` refers to by name.
 
     ::
@@ -93,7 +97,8 @@ def grantway_register_dialects() -> Iterable[Dialect]:
             return [Dialect(name="comma", request=RequestShape(scope_separator=","))]
 
     Returns:
-        Dialects, each with a name that no other plugin registers.
+        Dialects, each with a name that no other plugin registers; or name -> reference, like
+        ``my_package.dialects:COMMA``, which is imported when the dialect is used.
     """
     raise NotImplementedError
 

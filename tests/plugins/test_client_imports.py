@@ -25,13 +25,15 @@ CALLS = {
 }
 #: Packages of grantway_plugins that register something for clients. The rest of the package, such
 #: as the gateway and the command line, has no place in a client.
-PACKAGES = {"auth", "aws", "client_auth", "dialects", "grants", "issuer", "stores"}
+PACKAGES = {"aws", "client_auth", "dialects", "grants", "issuer", "stores"}
 #: The names of the issuer's grants; their decisions are imported by an issuer.
 ISSUER = {"grantway_plugins.issuer", "grantway_plugins.issuer._plugin"}
 GRANTWAY = {"grantway", "grantway_grants", "grantway_plugins"}
 LIBRARIES = {"cachetools", "httptools", "marshmallow", "pluggy"}
 #: Modules of Python that take long to import.
 SLOW = {"difflib", "http.client", "http.server", "importlib.metadata", "sqlite3"}
+#: Modules of the grants that the calls use. The other grants are not imported.
+GRANTS = {"grantway_grants.refresh_token", "grantway_plugins.grants.client_credentials"}
 
 
 @pytest.fixture(scope="module", params=CALLS)
@@ -54,6 +56,12 @@ def test_imports_no_issuer_or_gateway(imported: set[str]) -> None:
     plugins = {name for name in imported if name.startswith("grantway_plugins.")}
     assert {name.split(".")[1] for name in plugins if "._" not in name} <= PACKAGES
     assert {name for name in plugins if name.startswith("grantway_plugins.issuer")} <= ISSUER
+
+
+def test_imports_no_other_grant_and_no_dialect(imported: set[str]) -> None:
+    packages = ("grantway_grants", "grantway_plugins.grants", "grantway_plugins.dialects")
+    public = {name for name in imported if name.startswith(packages) and "._" not in name}
+    assert public - set(packages) <= GRANTS
 
 
 def test_imports_only_the_libraries_of_a_client(imported: set[str]) -> None:

@@ -167,7 +167,7 @@ def _check_prefer(exports: Sequence[PluginExports], prefer: Mapping[str, str]) -
         owners = [
             each.status
             for each in exports
-            if any(grant.grant_type == grant_type for grant in each.grants)
+            if any((kind, name) == (GRANT, grant_type) for kind, name, _ in each.names())
         ]
         if not any(status.goes_by(chosen) for status in owners):
             paths = ", ".join(status.path for status in owners) or "no plugin"

@@ -53,6 +53,19 @@ def check_issuer_grant(grant_type: str, side: object) -> None:
     reject_async(f"decide of the issuer grant {grant_type}", decide)
 
 
+def check_reference(hook: str, name: str, reference: object) -> None:
+    """Reject an entry of a mapping that is not a reference.
+
+    Raises:
+        RegistryError: says what is wrong and how to fix it.
+    """
+    if not isinstance(reference, str) or not _REFERENCE.fullmatch(reference):
+        raise RegistryError(
+            f"{hook} returned a mapping, not a list, and its entry {name!r:.80} is not a reference "
+            "like 'my_package.grants:COUPON'"
+        )
+
+
 def check_errors(errors: Mapping[str, object]) -> None:
     for code, kind in errors.items():
         if not (inspect.isclass(kind) and issubclass(kind, TokenError)):

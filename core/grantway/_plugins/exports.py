@@ -29,6 +29,7 @@ from .export_rules import (
     check_errors,
     check_issuer_grant,
     check_once,
+    check_reference,
     reject_async,
 )
 from .grant_rules import check_grant
@@ -72,6 +73,7 @@ class PluginExports:
         stores: Name -> factory.
         middleware: Its middleware, outermost first.
         observe: Its observer, or None.
+        references: Kind and name -> reference to a grant or dialect, imported on first use.
     """
 
     status: PluginStatus
@@ -83,6 +85,7 @@ class PluginExports:
     stores: Mapping[str, StoreFactory] = field(default_factory=dict)
     middleware: Sequence[Middleware] = ()
     observe: Callable[[Event], None] | None = None
+    references: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     @classmethod
     def read(
@@ -148,22 +151,31 @@ class PluginExports:
                 return ()
             return found.function(*(arguments[name] for name in found.argnames))
 
-        def listed(hook: str) -> tuple[Any, ...]:
-            return _listed(hook, returned(hook))
+        references: dict[tuple[str, str], str] = {}
+
+        def listed(hook: str, kind: str = "") -> tuple[Any, ...]:
+            found = returned(hook)
+            if kind and isinstance(found, Mapping):
+                for name, reference in _mapped(hook, found).items():
+                    check_reference(hook, name, reference)
+                    references[kind, name] = reference
+                return ()
+            return _listed(hook, found)
 
         def mapped(hook: str) -> dict[str, Any]:
             return _mapped(hook, returned(hook)) if hook in hooks else {}
 
         exports = cls(
             status,
-            listed("grantway_register_grants"),
+            listed("grantway_register_grants", GRANT),
             mapped("grantway_register_issuer_grants"),
-            listed("grantway_register_dialects"),
+            listed("grantway_register_dialects", DIALECT),
             mapped("grantway_register_client_auth"),
             mapped("grantway_register_errors"),
             mapped("grantway_register_stores"),
             listed("grantway_register_middleware"),
             _observer(hooks.get("grantway_observe")),
+            references,
         )
         exports.check()
         return exports
@@ -216,9 +228,13 @@ class PluginExports:
         yield from ((CLIENT_AUTH, method, factory) for method, factory in self.client_auth.items())
         yield from ((ERROR_CODE, code, error) for code, error in self.errors.items())
         yield from ((STORE, name, factory) for name, factory in self.stores.items())
+        yield from ((kind, name, reference) for (kind, name), reference in self.references.items())
 
     def replaces(self, kind: str, name: str) -> str:
-        """Return the distribution whose grant this plugin replaces, or an empty string."""
+        """Return the distribution whose grant this plugin replaces, or an empty string.
+
+        A grant that is registered by reference replaces none.
+        """
         if kind not in {GRANT, ISSUER_GRANT}:
             return ""
         return next((grant.replaces for grant in self.grants if grant.grant_type == name), "")

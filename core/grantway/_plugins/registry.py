@@ -37,7 +37,12 @@ from .exports import (
     hook_manager,
 )
 from .failures import not_loaded, reason_of, report_failures
-from .issuer_grants import IssuerGrants
+from .references import (
+    References,
+    check_loaded_dialect,
+    check_loaded_grant,
+    check_loaded_issuer_grant,
+)
 from .selection import Selection, names_of
 
 if TYPE_CHECKING:
@@ -71,8 +76,9 @@ class Registry(OneProcess):
     """The exports of all plugins, immutable. Lookups call no plugin and take no lock.
 
     Attributes:
-        grants: grant_type -> grant.
-        issuer_grants: grant_type -> the issuer's part of the grant. Looking one up imports it.
+        grants: grant_type -> grant. Here and in the next two, a lookup imports what a plugin
+            registered by reference, and raises ``PluginLoadError`` if that fails.
+        issuer_grants: grant_type -> the issuer's part of the grant.
         dialects: Name -> dialect, including ``rfc6749``.
         client_auth: Method -> factory of client authentication, without the standard methods.
         errors: Error code -> exception class, without the standard codes.
@@ -84,9 +90,9 @@ class Registry(OneProcess):
 
     stays = "it holds loaded plugins; build one in the process that uses it"
 
-    grants: Mapping[str, Grant]
-    issuer_grants: Mapping[str, IssuerGrant]
-    dialects: Mapping[str, Dialect]
+    grants: References[Grant]
+    issuer_grants: References[IssuerGrant]
+    dialects: References[Dialect]
     client_auth: Mapping[str, ClientAuthFactory]
     errors: Mapping[str, type[TokenError]]
     stores: Mapping[str, StoreFactory]
@@ -105,6 +111,7 @@ class Registry(OneProcess):
         Raises:
             UnknownGrantTypeError: no plugin registered it. The message lists the registered ones.
             GrantConflictError: several plugins register it, and the conflict is not resolved.
+            PluginLoadError: the grant is registered by reference, and cannot be imported.
         """
         try:
             return self.grants[grant_type]
@@ -333,13 +340,14 @@ def assemble(
     tables[DIALECT][RFC6749.name] = RFC6749
     for (kind, name), value in owned.values.items():
         tables[kind][name] = value
+
+    def references(kind: str, check: Callable[[str, Any], None]) -> References[Any]:
+        return References(tables[kind], lambda name: owned.owners[kind, name].status, check)
+
     return Registry(
-        grants=MappingProxyType(tables[GRANT]),
-        issuer_grants=IssuerGrants(
-            tables[ISSUER_GRANT],
-            {name: owned.owners[ISSUER_GRANT, name].status for name in tables[ISSUER_GRANT]},
-        ),
-        dialects=MappingProxyType(tables[DIALECT]),
+        grants=references(GRANT, check_loaded_grant),
+        issuer_grants=references(ISSUER_GRANT, check_loaded_issuer_grant),
+        dialects=references(DIALECT, check_loaded_dialect),
         client_auth=MappingProxyType(tables[CLIENT_AUTH]),
         errors=MappingProxyType(tables[ERROR_CODE]),
         stores=MappingProxyType(tables[STORE]),

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from grantway._exceptions import TokenError
-from grantway._wire.dialect import Dialect
 from grantway.hookspecs import hookimpl
 from grantway_plugins.stores._plugin import store_factory
 
-from ._dialect import AWS_SSO_OIDC
 from ._drop_in.exceptions import InvalidRequestRegionException
 
 if TYPE_CHECKING:
@@ -18,9 +16,9 @@ if TYPE_CHECKING:
 
 
 @hookimpl
-def grantway_register_dialects() -> list[Dialect]:
-    """Return the dialect ``aws-sso-oidc``."""
-    return [AWS_SSO_OIDC]
+def grantway_register_dialects() -> Mapping[str, str]:
+    """Return a reference to the dialect ``aws-sso-oidc``."""
+    return {"aws-sso-oidc": f"{__package__}._dialect:AWS_SSO_OIDC"}
 
 
 @hookimpl

@@ -7,14 +7,15 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from grantway._exceptions import ConfigurationError, GrantwayError, RegistryError
 from grantway._plugins.default_registry import default_registry
+from grantway._plugins.registry import Registry
 from grantway._plugins.selection import VARIABLE
 from grantway._requests.provider import Provider
 from grantway._transport.deadline import Deadline
@@ -98,12 +99,7 @@ def plugins() -> Iterator[Finding]:
             level: Literal["note", "problem"] = "note" if each.state == "blocked" else "problem"
             found = f"{each.state}: {each.reason}"
             yield Finding(level, about, found, remedy)
-    for grant_type in registry.issuer_grants:
-        try:
-            registry.issuer_grants[grant_type]
-        except RegistryError as error:
-            remedy = "Fix or uninstall the plugin. Issuers do not offer the grant until then."
-            yield Finding("problem", f"issuer grant {grant_type}", str(error), remedy)
+    yield from _unusable_references(registry)
     loaded = sum(each.state == "loaded" for each in registry.plugins)
     yield Finding(
         "ok" if registry.grants else "problem",
@@ -112,6 +108,21 @@ def plugins() -> Iterator[Finding]:
         f"in {sum(each.load_seconds for each in registry.plugins) * 1000:.0f} ms",
         "" if registry.grants else "Reinstall grantway, or add grantway to GRANTWAY_PLUGINS.",
     )
+
+
+def _unusable_references(registry: Registry) -> Iterator[Finding]:
+    tables: dict[str, Mapping[str, Any]] = {
+        "grant": registry.grants,
+        "issuer grant": registry.issuer_grants,
+        "dialect": registry.dialects,
+    }
+    for kind, table in tables.items():
+        for name in table:
+            try:
+                table[name]
+            except RegistryError as error:
+                remedy = f"Fix or uninstall the plugin. The {kind} is not available until then."
+                yield Finding("problem", f"{kind} {name}", str(error), remedy)
 
 
 def extras() -> Iterator[Finding]:

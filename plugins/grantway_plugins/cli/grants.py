@@ -23,7 +23,7 @@ def command(*, as_json: bool) -> None:
     A field with * is required. Conflicts between plugins are listed below the table.
     """
     registry = default_registry()
-    grants = [as_dict(registry, grant) for _, grant in sorted(registry.grants.items())]
+    grants = [as_dict(registry, grant) for _, grant in sorted(registry.grants.usable().items())]
     contested = contested_names(registry)
     if as_json:
         click.echo(json.dumps({"grants": grants, "conflicts": contested}, indent=2))

@@ -1,57 +1,32 @@
-"""Registration of the named dialects."""
+"""Registration of the named dialects, each imported when it is used."""
 
 from __future__ import annotations
 
-from grantway._wire.dialect import Dialect
+from collections.abc import Mapping
+
 from grantway.hookspecs import hookimpl
 
-from .china import DOUBAN, WEIBO
-from .commerce import EBAY, MAILCHIMP, PAYPAL, PLENTYMARKETS, WIX
-from .github import GITHUB
-from .google import GOOGLE
-from .health import FITBIT, WITHINGS
-from .identity import AUTH0, KEYCLOAK, OKTA, WORKOS
-from .meta import FACEBOOK, INSTAGRAM, THREADS
-from .microsoft import MICROSOFT
-from .slack import SLACK, SLACK_V2
-from .social import DISCORD, LINKEDIN, SPOTIFY, TIKTOK, TWITCH
-from .workplace import ATLASSIAN, CROWDSTRIKE, NOTION
-
-#: Every named dialect, by name.
-DIALECTS: tuple[Dialect, ...] = (
-    ATLASSIAN,
-    AUTH0,
-    CROWDSTRIKE,
-    DISCORD,
-    DOUBAN,
-    EBAY,
-    FACEBOOK,
-    FITBIT,
-    GITHUB,
-    GOOGLE,
-    INSTAGRAM,
-    KEYCLOAK,
-    LINKEDIN,
-    MAILCHIMP,
-    MICROSOFT,
-    NOTION,
-    OKTA,
-    PAYPAL,
-    PLENTYMARKETS,
-    SLACK,
-    SLACK_V2,
-    SPOTIFY,
-    THREADS,
-    TIKTOK,
-    TWITCH,
-    WEIBO,
-    WITHINGS,
-    WIX,
-    WORKOS,
-)
+#: Module -> names of its dialects. The constant ``SLACK_V2`` is the dialect ``slack-v2``.
+_DIALECTS = {
+    "china": "douban weibo",
+    "commerce": "ebay mailchimp paypal plentymarkets wix",
+    "github": "github",
+    "google": "google",
+    "health": "fitbit withings",
+    "identity": "auth0 keycloak okta workos",
+    "meta": "facebook instagram threads",
+    "microsoft": "microsoft",
+    "slack": "slack slack-v2",
+    "social": "discord linkedin spotify tiktok twitch",
+    "workplace": "atlassian crowdstrike notion",
+}
 
 
 @hookimpl
-def grantway_register_dialects() -> tuple[Dialect, ...]:
+def grantway_register_dialects() -> Mapping[str, str]:
     """Register the dialects of known providers."""
-    return DIALECTS
+    return {
+        name: f"{__package__}.{module}:{name.replace('-', '_').upper()}"
+        for module, names in _DIALECTS.items()
+        for name in names.split()
+    }

@@ -6,17 +6,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from grantway.hookspecs import hookimpl
-from grantway_grants.authorization_code import GRANT_TYPE as AUTHORIZATION_CODE
-from grantway_grants.device_code import GRANT_TYPE as DEVICE_CODE
-from grantway_grants.refresh_token import GRANT_TYPE as REFRESH_TOKEN
 
 _GRANTS = "grantway_plugins.issuer._decisions.grants"
 #: References to the issuer grants of the three standard grants, by grant type.
 STANDARD: Mapping[str, str] = MappingProxyType(
     {
-        AUTHORIZATION_CODE: f"{_GRANTS}.authorization_code:AUTHORIZATION_CODE",
-        DEVICE_CODE: f"{_GRANTS}.device_code:DEVICE_CODE",
-        REFRESH_TOKEN: f"{_GRANTS}.refresh_token:REFRESH_TOKEN",
+        "authorization_code": f"{_GRANTS}.authorization_code:AUTHORIZATION_CODE",
+        "urn:ietf:params:oauth:grant-type:device_code": f"{_GRANTS}.device_code:DEVICE_CODE",
+        "refresh_token": f"{_GRANTS}.refresh_token:REFRESH_TOKEN",
     }
 )
 

@@ -28,7 +28,7 @@ def test_prints_one_line_per_row_to_a_pipe(
     assert "urn:ietf:params:oauth:grant-type:device_code" in line
     assert "replay" in shown.splitlines()[0]
     shown = home.run("plugins", COLUMNS=columns, **forced).stdout
-    (line,) = (line for line in shown.splitlines() if "grantway_grants.device_code" in line)
+    (line,) = (line for line in shown.splitlines() if "grantway_grants._plugin:device_code" in line)
     assert "loaded" in line
 
 
@@ -46,8 +46,11 @@ def test_prints_one_block_per_row_to_a_narrow_terminal(home: Home) -> None:
 def test_other_commands_do_not_wrap_lines(home: Home, command: str) -> None:
     provider = f'provider = "https://login.example.com/{"tenant/" * 30}"\n'
     home.write(f"[profiles.work]\n{provider}provdier = 1\n[profiles.other]\n{provider}")
-    narrow, wide = (home.run(command, COLUMNS=columns) for columns in ("20", "1000"))
-    assert narrow.stdout == wide.stdout != ""
+    narrow, wide = (
+        re.sub(r"in [0-9.]+ ms", "in some ms", home.run(command, COLUMNS=columns).stdout)
+        for columns in ("20", "1000")
+    )
+    assert narrow == wide != ""
 
 
 def device_provider(server: FaultServer) -> str:

@@ -120,7 +120,7 @@ class SSOOIDCClient:
         schema = _AnyParameters()
         self._grants = {
             name: Grant(name, schema, replay=grant.replay, secret=SECRET)
-            for name, grant in registry.grants.items()
+            for name, grant in registry.grants.usable().items()
         }
         self._unknown = Grant("unknown", schema, secret=SECRET)
 

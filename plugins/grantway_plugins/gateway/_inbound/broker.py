@@ -116,7 +116,8 @@ class Broker(OneProcess):
         """Parameters that may be repeated, of the currently registered grants."""
         registry = self._client.registry
         if self._repeatable is None or self._repeatable[0] is not registry:
-            each = (grant.names.all_of(grant.repeatable) for grant in registry.grants.values())
+            grants = registry.grants.usable().values()
+            each = (grant.names.all_of(grant.repeatable) for grant in grants)
             self._repeatable = registry, frozenset().union(*each)
         return self._repeatable[1]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from grantway._exceptions import ConfigurationError, PluginLoadError
+from grantway._exceptions import ConfigurationError
 from grantway._plugins.default_registry import default_registry
 from grantway._plugins.registry import Registry
 from grantway._types.grant import Grant, IssuerGrant
@@ -57,7 +57,7 @@ class Issuer:
 def offered_grants(registry: Registry | None = None) -> Mapping[str, OfferedGrant]:
     """Return the grants that plugins registered for both the client and the issuer.
 
-    Issuer grants that cannot be imported are skipped, and the log says why.
+    Those that cannot be imported are skipped, and the log says why.
 
     Args:
         registry: Registered plugins; by default all installed ones.
@@ -66,20 +66,18 @@ def offered_grants(registry: Registry | None = None) -> Mapping[str, OfferedGran
         ConfigurationError: there is no such grant.
     """
     registry = registry or default_registry()
-    issuer_grants = registry.issuer_grants
-    incomplete = sorted(set(issuer_grants) - set(registry.grants))
+    incomplete = sorted(set(registry.issuer_grants) - set(registry.grants))
     if incomplete:
         _log.warning(
             "Not offering issuer grants whose grant no plugin registers: %s",
             ", ".join(incomplete),
         )
-    offered: dict[str, OfferedGrant] = {}
-    for name in issuer_grants:
-        if name in registry.grants:
-            try:
-                offered[name] = OfferedGrant(registry.grants[name], issuer_grants[name])
-            except PluginLoadError as error:
-                _log.warning("Not offering the grant %s: %s", name, error, exc_info=True)
+    grants = registry.grants.usable()
+    offered = {
+        name: OfferedGrant(grants[name], issuer_grant)
+        for name, issuer_grant in registry.issuer_grants.usable().items()
+        if name in grants
+    }
     if not offered:
         raise ConfigurationError(
             "The issuer has no grant to offer: no plugin registers both a grant and its issuer "

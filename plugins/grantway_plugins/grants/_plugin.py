@@ -1,0 +1,31 @@
+"""These grants as plugins, which import a grant when it is first used.
+
+Each grant's module is a plugin as well, for programs that pass it to ``build_registry``. The
+password grant is a plugin only there.
+"""
+
+from __future__ import annotations
+
+from grantway_grants._plugin import GrantByName
+
+_ISSUER = "grantway_plugins.issuer._decisions.grants"
+
+ciba = GrantByName("urn:openid:params:grant-type:ciba", "grantway_plugins.grants.ciba:CIBA")
+client_credentials = GrantByName(
+    "client_credentials",
+    "grantway_plugins.grants.client_credentials:CLIENT_CREDENTIALS",
+    f"{_ISSUER}.client_credentials:CLIENT_CREDENTIALS",
+)
+jwt_bearer = GrantByName(
+    "urn:ietf:params:oauth:grant-type:jwt-bearer",
+    "grantway_plugins.grants.jwt_bearer:JWT_BEARER",
+)
+saml_bearer = GrantByName(
+    "urn:ietf:params:oauth:grant-type:saml2-bearer",
+    "grantway_plugins.grants.saml_bearer:SAML_BEARER",
+)
+token_exchange = GrantByName(
+    "urn:ietf:params:oauth:grant-type:token-exchange",
+    "grantway_plugins.grants.token_exchange:TOKEN_EXCHANGE",
+    f"{_ISSUER}.token_exchange:TOKEN_EXCHANGE",
+)
