@@ -4,9 +4,10 @@ Starting Python and importing grantway takes up to a second of CPU time, and the
 hundreds of programs. `Popen` and `run` accept the same arguments as those of `subprocess`. If a
 command runs a module, a script or code with this interpreter, it becomes a fork of a server
 process, which is started on demand; the fork becomes a child of this process (Linux only). Other
-commands, and commands whose environment changes how Python starts, run as usual. A program that
-replaces something before it imports grantway, or whose memory or speed is measured, must be a new
-process: use `subprocess` for it.
+commands, and commands whose environment changes how Python starts, run as usual. A program whose
+memory or speed is measured must be a new process: use `subprocess` for it. So must one that
+replaces something before it imports grantway, unless a subclass of `Popen` preloads a module that
+replaces it first.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tests.left_running import adopt_orphans
 
@@ -54,6 +55,9 @@ _START_UP = ("PYTHON", "LANG", "LC_")
 class Popen(subprocess.Popen[Any]):
     """A program with the interface of ``subprocess.Popen``, forked if possible."""
 
+    #: Modules that the server imports, in this order.
+    preloaded: ClassVar[tuple[str, ...]] = _PRELOADED
+
     def _execute_child(self, *arguments: Any) -> None:
         """Start the program; called by the constructor of the base class."""
         original = super()._execute_child  # type: ignore[misc]
@@ -65,7 +69,7 @@ class Popen(subprocess.Popen[Any]):
             original(*arguments)
             return
         pipes = [given["p2cread"], given["c2pwrite"], given["errwrite"]]
-        self.pid = _server().start(
+        self.pid = _server(self.preloaded).start(
             {
                 **program,
                 "environment": {os.fspath(name): os.fspath(v) for name, v in environment.items()},
@@ -139,13 +143,13 @@ def _start_up(environment: Mapping[str, str]) -> dict[str, str]:
 class _Server:
     """The process that forks, and the socket to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, preloaded: tuple[str, ...]) -> None:
         adopt_orphans()
         self._lock = threading.Lock()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _SCRIPT, str(theirs.fileno())],
+                [sys.executable, "-c", _SCRIPT, str(theirs.fileno()), *preloaded],
                 pass_fds=[theirs.fileno()],
                 cwd=Path(__file__).parents[1],  # a test may have changed the working directory
             )
@@ -161,35 +165,37 @@ class _Server:
         self._process.wait()
 
 
-_SCRIPT = "import sys; from tests.forked import serve; run = serve(int(sys.argv[1])); run and run()"
-_current: _Server | None = None
+_SCRIPT = """
+import sys; from tests.forked import serve
+run = serve(int(sys.argv[1]), sys.argv[2:])
+run and run()
+"""
+#: The running servers by the modules that they have imported.
+_servers: dict[tuple[str, ...], _Server] = {}
 _guard = threading.Lock()
 
 
-def _server() -> _Server:
-    global _current  # noqa: PLW0603 - one server for this process
+def _server(preloaded: tuple[str, ...]) -> _Server:
     with _guard:
-        if _current is None:
-            _current = _Server()
-        return _current
+        if preloaded not in _servers:
+            _servers[preloaded] = _Server(preloaded)
+        return _servers[preloaded]
 
 
 @contextmanager
 def server_stops() -> Iterator[None]:
-    """Stop the server at the end of the block."""
-    global _current  # noqa: PLW0603 - one server for this process
+    """Stop the servers at the end of the block."""
     try:
         yield
     finally:
-        if _current is not None:
-            _current.stop()
-            _current = None
+        while _servers:
+            _servers.popitem()[1].stop()
 
 
-def serve(handle: int) -> Any:
+def serve(handle: int, preloaded: Sequence[str]) -> Any:
     """Fork a process for each request. Return its main function there, and None at the end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the tests' process stops the server
-    for module in _PRELOADED:
+    for module in preloaded:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()  # so that garbage collections in the forks do not copy these objects' pages

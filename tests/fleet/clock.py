@@ -30,3 +30,7 @@ class Clock:
     def install(self) -> None:
         """Replace the clocks of the module ``time``."""
         time.time, time.monotonic = self.time, self.monotonic
+
+
+#: The clock of this process.
+CLOCK = Clock()

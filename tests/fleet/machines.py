@@ -13,6 +13,7 @@ from typing import Any
 
 from grantway import Credential, Token
 from grantway._types.store import Store
+from tests import forked
 from tests.fleet.issuer import StrictIssuer
 from tests.fleet.worker import GRANT_TYPE, open_store
 from tests.interop.program import Program
@@ -24,6 +25,29 @@ _PATIENCE = 60.0
 
 #: Name and options of a store.
 StoreOptions = tuple[str, dict[str, Any]]
+
+
+class _Forked(forked.Popen):
+    """A process forked after the worker's module has replaced the clocks and imported grantway."""
+
+    preloaded = (
+        "tests.fleet.worker",
+        "grantway._credentials.credential",
+        "grantway_grants.authorization_code",
+        "grantway_grants.device_code",
+        "grantway_grants.refresh_token",
+        "grantway_plugins.aws._plugin",
+        "grantway_plugins.client_auth._plugin",
+        "grantway_plugins.dialects._plugin",
+        "grantway_plugins.grants.jwt_bearer",
+        "grantway_plugins.grants.saml_bearer",
+        "grantway_plugins.grants.token_exchange",
+        "grantway_plugins.stores.file._store",
+        "grantway_plugins.stores.redis._store",
+        "grantway_plugins.stores.sql._store",
+        "sqlalchemy.dialects.postgresql.psycopg",
+        "psycopg",
+    )
 
 
 class Machine:
@@ -213,4 +237,4 @@ def _program(home: Path) -> Program:
         "PYTHONPATH": os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")])),
         "NO_PROXY": "127.0.0.1",
     }
-    return Program([sys.executable, _WORKER], cwd=work, env=env)
+    return Program([sys.executable, _WORKER], cwd=work, env=env, start=_Forked)

@@ -16,9 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from tests.fleet.clock import Clock
+from tests.fleet.clock import CLOCK
 
-CLOCK = Clock()
 CLOCK.install()
 
 from grantway import Client, Provider, RetryPolicy, Token  # noqa: E402 - after installing the clocks

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests import forked
 from tests.interop import node_packages
 from tests.interop.program import STARTUP_SECONDS, Program
 
@@ -60,7 +61,7 @@ def reader(kind: str, home: Path, issuer: str) -> Iterator[Program]:
     if kind == "javascript":
         node_packages.install()
         command = [node_packages.NODE, node_packages.FOLDER / "aws_token.mjs"]
-    with Program(command, env=env, fork=True) as program:
+    with Program(command, env=env, start=forked.Popen) as program:
         program.read_json(STARTUP_SECONDS)
         yield program
 

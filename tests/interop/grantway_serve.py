@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
+from tests import forked
 from tests.interop.program import STARTUP_SECONDS, Program
 
 _READY = re.compile(r"grantway issuer listening on (http://127\.0\.0\.1:\d+)\n")
@@ -22,16 +25,18 @@ class Serving:
 
 
 @contextmanager
-def serving(*options: str, fork: bool = False) -> Iterator[Serving]:
+def serving(
+    *options: str, start: type[subprocess.Popen[Any]] = subprocess.Popen
+) -> Iterator[Serving]:
     """Run the issuer on a free loopback port for the block, and check that it exits cleanly.
 
     Args:
         options: Options of ``grantway serve``. Without ``--database`` it stores data in memory.
-        fork: As for ``Program``.
+        start: As for ``Program``.
     """
     kept = () if "--database" in options else ("--database", ":memory:")
     command = [sys.executable, "-m", "grantway_plugins.cli", "serve", "--port", "0"]
-    with Program([*command, *kept, *options], fork=fork) as program:
+    with Program([*command, *kept, *options], start=start) as program:
         line = program.read_line(STARTUP_SECONDS)
         ready = _READY.fullmatch(line)
         assert ready is not None, line
@@ -42,5 +47,5 @@ def serving(*options: str, fork: bool = False) -> Iterator[Serving]:
 @contextmanager
 def grantway_serve(*options: str) -> Iterator[str]:
     """Run the issuer like `serving`, and yield its URL."""
-    with serving(*options, fork=True) as running:
+    with serving(*options, start=forked.Popen) as running:
         yield running.url

@@ -15,7 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests import forked
 from tests.waiting import PATIENCE
 
 STARTUP_SECONDS = PATIENCE
@@ -34,7 +33,7 @@ class Program:
         command: The program and its arguments.
         cwd: Working folder.
         env: Complete environment; None to inherit this process's.
-        fork: Whether to fork a Python program instead of starting it; see ``tests.forked``.
+        start: Starts the process; ``forked.Popen`` forks a Python program instead.
     """
 
     def __init__(
@@ -43,9 +42,9 @@ class Program:
         *,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
-        fork: bool = False,
+        start: type[subprocess.Popen[Any]] = subprocess.Popen,
     ) -> None:
-        self._start = forked.Popen if fork else subprocess.Popen
+        self._start = start
         self._command = [str(part) for part in command]
         self._cwd = cwd
         self._env = env

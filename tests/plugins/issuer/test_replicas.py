@@ -17,6 +17,7 @@ from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.issuer._storage.unit_of_work import failure_response
 from grantway_plugins.server._http.wire import WireFormat, WireResponse
+from tests import forked
 from tests.interop.grantway_serve import serving
 from tests.plugins.issuer.replicas import DEVICE_CODE, Load
 from tests.postgres import PostgresServer, postgres_server
@@ -42,7 +43,10 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def both(running: ExitStack, *options: str) -> list[str]:
     """Start two issuers at the same time and return their URLs."""
     with ThreadPoolExecutor(2) as threads:
-        starts = [threads.submit(running.enter_context, serving(*options)) for _ in range(2)]
+        starts = [
+            threads.submit(running.enter_context, serving(*options, start=forked.Popen))
+            for _ in range(2)
+        ]
         return [start.result(60).url for start in starts]
 
 
@@ -120,7 +124,7 @@ def test_a_closed_idle_connection_fails_no_request(
     postgres.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     with ExitStack() as running:
         options = ("--approve", "auto", "--database", postgres.url)
-        url = running.enter_context(serving(*options)).url
+        url = running.enter_context(serving(*options, start=forked.Popen)).url
         load = Load([url])
         postgres.restart()
         with requests.Session() as http:
