@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from grantway._exceptions import ConfigurationError
+from grantway._requests.driver import wait
 from grantway._requests.steps import Wait
 from grantway._transport.deadline import Deadline
 from grantway._types.callables import is_unfinished
@@ -69,7 +70,10 @@ def run(flow: Flow[Result], client: Client, cancel: threading.Event | None = Non
                 step = flow.send(received)
                 continue
             # Outside the except block, so that it does not become the context of other errors.
-            step = flow.throw(failure)
+            try:
+                step = flow.throw(failure)
+            finally:
+                del failure  # its traceback refers to this frame
     except StopIteration as done:
         result: Result = done.value
         return result
@@ -105,7 +109,10 @@ async def run_async(flow: Flow[Result], client: Client) -> Result:
             else:
                 step = flow.send(received)
                 continue
-            step = flow.throw(failure)
+            try:
+                step = flow.throw(failure)
+            finally:
+                del failure
     except StopIteration as done:
         result: Result = done.value
         return result
@@ -118,8 +125,6 @@ async def _perform_async(step: Step, client: Client) -> object:
         case EndpointCall(endpoint, arguments):
             return await client.call_async(endpoint, **arguments)
         case Wait(seconds):
-            from grantway._requests.async_driver import wait  # noqa: PLC0415 - loads asyncio
-
             return await wait(step, Deadline(seconds))
         case Callback():
             result = step.function(step.argument)

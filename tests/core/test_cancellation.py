@@ -176,6 +176,6 @@ def test_retries_wait_without_blocking_the_loop() -> None:
         assert [token.access_token for token in tokens] == ["at-1"] * 20
 
     script = [*[faults.respond(503, b"")] * 20, TOKEN]
-    retry = RetryPolicy(base=0.01)
+    retry = RetryPolicy(attempts=30, base=0.001)
     with FaultServer(*script) as server, client_of(server, retry=retry) as client:
         run(main())

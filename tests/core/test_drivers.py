@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import threading
+import weakref
 from concurrent.futures import Future
 from typing import Any
 
@@ -224,6 +227,37 @@ def test_does_not_repeat_an_unsafe_request(calls: Calls) -> None:
         with pytest.raises(PluginError, match="a second send is not safe"):
             calls.token(client)
         assert len(server.requests) == 1
+
+
+def test_a_rejected_call_leaves_no_references(calls: Calls) -> None:
+    """An error must not keep the exchange, which holds secrets, until garbage collection."""
+    kept: list[weakref.ref[Any]] = []
+
+    class Kept:
+        """Stands for the secrets of a call."""
+
+    def middleware(exchange: Any) -> Any:
+        secret = Kept()
+        kept.append(weakref.ref(secret))
+        return (yield exchange)
+
+    async def within_a_loop(client: Client) -> None:
+        with contextlib.suppress(InvalidGrantException):
+            await client.create_token_async(grant_type=Replay.NEVER.value, coupon="SPRING")
+        assert kept[0]() is None
+
+    refused = faults.respond(400, {"error": "invalid_grant"})
+    with FaultServer(refused) as server, calls.client(server, middleware=[middleware]) as client:
+        gc.disable()
+        try:
+            if calls.kind == "blocking":
+                with contextlib.suppress(InvalidGrantException):
+                    calls.token(client)
+                assert kept[0]() is None
+            else:
+                asyncio.run(within_a_loop(client))
+        finally:
+            gc.enable()
 
 
 def test_reports_the_same_events(calls: Calls) -> None:

@@ -1,7 +1,7 @@
 """The attempts of one exchange as a generator, without I/O.
 
 The generator yields the requests to send and the waits between them. ``driver`` performs
-both in a thread, and ``async_driver`` in an event loop.
+both, in a thread or in an event loop.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from grantway._types.plugin_status import APPLICATION
 from grantway._types.token import Token
 
 from .attempts import attempts as attempts_of
-from .driver import run
+from .driver import run, run_async
 from .error_mapping import ErrorMapping
 from .exchange import Exchange
 from .middleware import compose
@@ -120,8 +120,6 @@ class Dispatcher:
         attempts: int | None = None,
     ) -> tuple[Token, ProviderResponse]:
         """Request a token without blocking the event loop; see ``token``."""
-        from .async_driver import run_async  # noqa: PLC0415 - only then asyncio is needed
-
         steps = self._token(grant, params, client, deadline, extra, attempts=attempts)
         return await run_async(steps, self._transport, deadline)
 
@@ -143,8 +141,6 @@ class Dispatcher:
         self, step: str, params: Mapping[str, Any], client: ClientAuth, deadline: Deadline
     ) -> ProviderResponse:
         """Call another endpoint without blocking the event loop; see ``call``."""
-        from .async_driver import run_async  # noqa: PLC0415
-
         steps = self._call(step, params, client, deadline)
         return await run_async(steps, self._transport, deadline)
 

@@ -56,7 +56,12 @@ class LoopStream(SocketStream):
                 await asyncio.get_running_loop().sock_sendall(self.sock, data[count:])
 
     async def receive(self, sending: Sending) -> bytes:
-        async with asyncio.timeout(sending.timeout()):
+        timeout = sending.timeout()
+        try:  # a quick response needs no timer, which costs more than the loop's own attempt
+            return self.sock.recv(READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            pass
+        async with asyncio.timeout(timeout):
             return await asyncio.get_running_loop().sock_recv(self.sock, READ_SIZE)
 
 

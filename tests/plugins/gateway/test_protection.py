@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import itertools
 import logging
@@ -87,6 +88,28 @@ def test_bulkhead_limits_running_and_waiting_calls_and_rejects_the_rest(
         held.gate.set()
         tokens = [each for each in calls.join() if isinstance(each, grantway.Token)]
         assert (len(tokens), len(server.requests), held.peak) == (12, 12, 4)
+    assert guard.state() == ProtectionState("login", "closed", "", None, 0, 0, 0)
+
+
+def test_the_queue_does_not_block_an_event_loop(clock: Clock) -> None:
+    held, guard = HeldResponses(), protection(clock, at_once=1, waiting=3)
+
+    async def main() -> None:
+        calls = [
+            asyncio.create_task(client.create_token_async(grant_type="client_credentials"))
+            for _ in range(4)
+        ]
+        await asyncio.to_thread(until, lambda: guard.state().waiting == 3)
+        calls[2].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calls[2]
+        assert (guard.state().in_flight, guard.state().waiting) == (1, 2)
+        held.gate.set()
+        await asyncio.gather(*calls[:2], calls[3])
+
+    with FaultServer(held) as server, make_client(server, guard) as client:
+        asyncio.run(main())
+        assert (len(server.requests), held.peak) == (3, 1)
     assert guard.state() == ProtectionState("login", "closed", "", None, 0, 0, 0)
 
 

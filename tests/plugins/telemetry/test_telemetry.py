@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 import grantway
 from grantway_plugins.issuer import IssuerServer
 from grantway_plugins.telemetry import Telemetry
+from tests import faults
+from tests.faults import FaultServer
 
 SECRET = "rt-that-must-not-show"
 
@@ -110,3 +113,24 @@ def test_the_span_is_a_child_of_the_callers_span(seen: Seen) -> None:
     inner = seen.spans.get_finished_spans()[0]
     assert inner.parent is not None
     assert inner.parent.span_id == caller.get_span_context().span_id
+
+
+def test_spans_of_concurrent_tasks_are_children_of_their_callers(seen: Seen) -> None:
+    tracer = seen.tracer_provider.get_tracer("test")
+
+    async def call(asking: grantway.Client) -> tuple[int, int]:
+        with tracer.start_as_current_span("caller") as caller:
+            await asking.create_token_async(grant_type="refresh_token", refresh_token=SECRET)
+            assert trace.get_current_span() is caller
+        return caller.get_span_context().span_id, caller.get_span_context().trace_id
+
+    async def main() -> list[tuple[int, int]]:
+        return await asyncio.gather(*(call(asking) for _ in range(3)))
+
+    busy = faults.respond(503, b"")
+    with FaultServer(busy, faults.respond()) as server, client(server.url, seen) as asking:
+        callers = asyncio.run(main())
+    spans = [each for each in seen.spans.get_finished_spans() if each.name == "grantway token"]
+    parents = [(each.parent.span_id, each.parent.trace_id) for each in spans if each.parent]
+    assert sorted(parents) == sorted(callers)
+    assert len(set(callers)) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,8 @@ class Layer:
                 error.add_note(failed.message)
                 raise
             raise failed from error
+        finally:
+            inner.raised = None  # its traceback refers to this frame
         if not isinstance(response, ProviderResponse):
             raise self.error(f"returned {kind_of(response)}; return what yield returns", inner)
         if exchange.grant is not None and not isinstance(response.token, Token):
@@ -101,26 +104,25 @@ class _Inner:
         it may clean up, and the exception then propagates.
         """
         generator = self._started(middleware)
-        received: ProviderResponse | bool | None = None
-        failure: BaseException | None = None
-        while True:
-            try:
-                given = generator.send(received) if failure is None else generator.throw(failure)
-            except StopIteration as done:
-                returned: object = done.value
-                if failure is None or isinstance(failure, Exception):
-                    return returned
-                given = None
-            if failure is not None and not isinstance(failure, Exception):
-                generator.close()
-                raise failure
-            failure = None
-            try:
-                received = (
-                    (yield given) if isinstance(given, Wait) else (yield from self._next(given))
-                )
-            except BaseException as error:  # noqa: BLE001 - raised again in the middleware
-                self.raised = failure = error
+        try:
+            step = next(generator)
+            while True:
+                try:
+                    received: ProviderResponse | bool = (
+                        (yield step) if isinstance(step, Wait) else (yield from self._next(step))
+                    )
+                except BaseException as error:  # noqa: BLE001 - raised again in the middleware
+                    self.raised = failure = error
+                else:
+                    step = generator.send(received)
+                    continue
+                try:
+                    step = _throw(generator, failure)
+                finally:
+                    del failure  # its traceback refers to this frame
+        except StopIteration as done:
+            returned: object = done.value
+            return returned
 
     def _started(self, middleware: Middleware) -> Generator[Any, Any, object]:
         generator: object = middleware(self._given)
@@ -160,3 +162,16 @@ class _Inner:
             self._given.received = exchange.received or self._given.received
         self.token = response.token or self.token
         return response
+
+
+def _throw(middleware: Generator[Any, Any, object], failure: BaseException) -> Any:
+    """Raise an exception in a middleware, and return what it yields next."""
+    try:
+        if isinstance(failure, Exception):
+            return middleware.throw(failure)
+        with contextlib.suppress(StopIteration):
+            middleware.throw(failure)
+        middleware.close()
+        raise failure
+    finally:
+        del failure
