@@ -8,15 +8,23 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from grantway import ConnectionFailedError, HttpTransport
+from grantway import (
+    ConfigurationError,
+    ConnectionFailedError,
+    HttpTransport,
+    OutcomeUnknownError,
+)
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest, HttpResponse
+from grantway._transport.network import Network
+from grantway._transport.route import route_to
 from tests import faults
 from tests.certificates import Identity, issue
 from tests.faults import FaultServer
@@ -60,18 +68,18 @@ def server(identity: Identity, request: pytest.FixtureRequest) -> Iterator[Fault
 def sends(request: pytest.FixtureRequest, authority: Identity) -> Sends:
     """Send two requests, one after the other, with a new transport."""
 
-    def send(url: str, *, times: int = 2, **options: Any) -> list[HttpResponse]:
-        options = {"trust_env": False, "ca_bundle": authority.certificate, **options}
-        transport = HttpTransport(connect_timeout=5, read_timeout=5, **options)
+    def send(url: str, *, body: bytes = b"a=b", **options: Any) -> list[HttpResponse]:
+        fixed = {"trust_env": False, "ca_bundle": authority.certificate, "read_timeout": 5}
+        transport = HttpTransport(**{**fixed, **options})
 
         async def in_loop() -> list[HttpResponse]:
-            return [await transport.send_async(asked, Deadline(PATIENCE)) for _ in range(times)]
+            return [await transport.send_async(asked, Deadline(PATIENCE)) for _ in range(2)]
 
-        asked = HttpRequest("POST", f"{url}/token", {}, b"a=b")
+        asked = HttpRequest("POST", f"{url}/token", {}, body)
         try:
             if request.param == "asyncio":
                 return asyncio.run(in_loop())
-            return [transport.send(asked, Deadline(PATIENCE)) for _ in range(times)]
+            return [transport.send(asked, Deadline(PATIENCE)) for _ in range(2)]
         finally:
             transport.close()
 
@@ -249,6 +257,84 @@ def test_trusts_a_rotated_bundle(
         bundle.unlink()
         with pytest.raises(ConnectionFailedError, match=r"no such file .*bundle\.pem"):
             transport.send(request, Deadline(PATIENCE))
+
+
+@pytest.mark.parametrize("size", [100_000, 6_000_000])
+def test_sends_a_body_larger_than_the_buffers_of_the_system(
+    sends: Sends, server: FaultServer, size: int
+) -> None:
+    body = bytes(range(256)) * (size // 256)
+    assert [response.status for response in sends(server.url, body=body)] == [200, 200]
+    assert [seen.body == body for seen in server.requests] == [True, True]
+    assert server.connections == 1
+
+
+def never_reads(stage: faults.Stage) -> bool:
+    stage.server.stopped.wait(PATIENCE)
+    return False
+
+
+def test_the_outcome_of_a_request_that_was_sent_in_part_is_unknown(
+    sends: Sends, identity: Identity
+) -> None:
+    for tls in (None, context(identity)):
+        with (
+            FaultServer(never_reads, tls=tls) as server,
+            pytest.raises(OutcomeUnknownError, match="timed out"),
+        ):
+            sends(server.url, body=bytes(20_000_000), read_timeout=0.3)
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "line"),
+    [
+        ("https://b\u00fccher.example/\u00fc?a=b c", "xn--bcher-kva.example", "/%C3%BC?a=b%20c"),
+        ("https://[::1]:8443", "[::1]:8443", "/"),
+        ("http://127.0.0.1:80/a%20b", "127.0.0.1", "/a%20b"),
+        ("https://as.example/\r\nX: 1", "as.example", "/X:%201"),
+    ],
+)
+def test_a_url_becomes_a_host_and_a_target(url: str, host: str, line: str) -> None:
+    route = route_to(url, Network(trust_env=False))
+    assert route.host_line == f"Host: {host}\r\n"
+    assert route.line == f" {line} HTTP/1.1\r\n"
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://as.example", "https://", "https://as.example:x", "as.example", "https://\u2024"]
+)
+def test_rejects_a_url_without_a_host(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="must be an absolute http or https address"):
+        HttpTransport().send(HttpRequest("POST", url, {}, b"a=b"), Deadline(5))
+
+
+def test_a_transport_closed_during_a_call_closes_the_connection_afterwards() -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def slow(stage: faults.Stage) -> bool:
+        if stage.read_request() is None:
+            return False
+        asked.set()
+        assert answered.wait(PATIENCE)
+        stage.send(faults.message(200, b"{}"))
+        return True
+
+    transport, statuses = HttpTransport(), []
+    with FaultServer(slow) as server:
+        request = HttpRequest("POST", server.token_endpoint, {}, b"a=b")
+
+        def call() -> None:
+            statuses.append(transport.send(request, Deadline(PATIENCE)).status)
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        assert asked.wait(PATIENCE)
+        transport.close()
+        answered.set()
+        thread.join()
+        call()
+        assert (statuses, server.connections) == ([200, 200], 2)
+        transport.close()
 
 
 FORKS = """

@@ -10,6 +10,7 @@ import pytest
 from grantway import HttpTransport
 from grantway._exceptions import OutcomeUnknownError
 from grantway._transport.deadline import Deadline
+from grantway._transport.event_loop import LoopStream
 from grantway._transport.http import HttpRequest, HttpResponse
 from tests import faults
 from tests.faults import FaultServer
@@ -98,6 +99,53 @@ def test_each_loop_has_its_own_connections() -> None:
         assert server.connections == 3
         # The idle connections of the closed loops can be closed without them.
         transport.close()
+
+
+def test_connections_of_closed_loops_are_closed() -> None:
+    transport = HttpTransport()
+    with FaultServer(faults.respond()) as server:
+        first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+        first.run_until_complete(post(transport, server))
+        (idle,) = transport._connections._of_loops.values()
+        (streams,) = idle._by_key.values()
+        (stream,) = streams
+        first.close()
+        second.run_until_complete(post(transport, server))
+        second.close()
+        assert isinstance(stream, LoopStream)
+        assert stream.sock.fileno() == -1
+    transport.close()
+
+
+def test_cancelling_a_connection_through_a_socks_proxy_closes_it() -> None:
+    """PySocks goes on connecting in its thread."""
+    asked, cancelled, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(stage: faults.Stage) -> bool:
+        stage.sock.recv(100)
+        asked.set()
+        assert cancelled.wait(PATIENCE)
+        stage.send(b"\5\0")
+        stage.sock.recv(100)
+        stage.send(b"\5\0\0\1" + bytes(6))
+        if stage.sock.recv(100) == b"":
+            closed.set()
+        return False
+
+    async def use(port: int) -> None:
+        transport = HttpTransport(proxies=f"socks5://127.0.0.1:{port}", trust_env=False)
+        request = HttpRequest("POST", "http://127.0.0.1:9", {}, b"a=b")
+        task = asyncio.ensure_future(transport.send_async(request, Deadline(PATIENCE)))
+        await asyncio.to_thread(asked.wait, PATIENCE)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        cancelled.set()
+        await asyncio.to_thread(closed.wait, PATIENCE)
+
+    with FaultServer(slow) as proxy:
+        asyncio.run(use(proxy.port))
+    assert closed.is_set()
 
 
 def test_a_blocked_task_does_not_block_others() -> None:
