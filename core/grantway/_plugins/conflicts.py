@@ -14,9 +14,8 @@ A rejected plugin is rejected entirely, so that no plugin is half registered.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from grantway._exceptions import RegistryError
 from grantway._requests.client_auth import STANDARD_METHODS
@@ -38,8 +37,7 @@ _BUILT_IN_NAMES: tuple[Key, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ConflictResolution:
+class ConflictResolution(NamedTuple):
     """The owner of each registered name.
 
     Attributes:

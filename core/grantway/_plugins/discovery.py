@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
 
 from grantway import hookspecs
 from grantway._types.plugin_status import PluginStatus
 
-from .entry_points import about, distributions, parse
+from .entry_points import about, distributions, load_object, parse
 
 _GROUP = re.compile(r"grantway\.v\d+")
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """An installed plugin.
 
     Attributes:
@@ -54,7 +55,7 @@ def _of(owner: PluginStatus, text: str) -> Iterator[Found]:
         return
     ours = [point for point in points if point.group == hookspecs.ENTRY_POINT_GROUP]
     for name in dict.fromkeys(point.name for point in ours):
-        same = {point.value: point for point in ours if point.name == name}
+        same = list(dict.fromkeys(point.value for point in ours if point.name == name))
         status = replace(owner, name=name, source=", ".join(same))
         if len(same) > 1:
             reason = (
@@ -62,7 +63,7 @@ def _of(owner: PluginStatus, text: str) -> Iterator[Found]:
                 f"{hookspecs.ENTRY_POINT_GROUP}: {' and '.join(same)}; rename one of them"
             )
             status = replace(status, state="failed", reason=reason)
-        yield Found(status, next(iter(same.values())).load)
+        yield Found(status, partial(load_object, same[0]))
     # A distribution may support several hook versions: ignore the others if ours is among them.
     for point in points if not ours else ():
         reason = (
@@ -99,6 +100,6 @@ def _with_namesakes(found: list[Found]) -> list[Found]:
             f"{' and '.join(others)} also has a plugin named {each.status.name}; "
             f"this one is {each.status.path}"
         )
-        return replace(each, status=replace(each.status, reason=reason))
+        return each._replace(status=replace(each.status, reason=reason))
 
     return [with_note(each) for each in found]

@@ -12,36 +12,35 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import reduce
 from importlib import import_module
 from importlib.machinery import PathFinder
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from grantway._types.plugin_status import normal
 
 _VALUE = re.compile(r"([\w.]+)\s*(?::\s*([\w.]+)\s*)?(?:\[.*\]\s*)?")
 
 
-@dataclass(frozen=True, slots=True)
-class EntryPoint:
+class EntryPoint(NamedTuple):
     """An entry point: ``name = value`` in the section ``group`` of ``entry_points.txt``."""
 
     group: str
     name: str
     value: str
 
-    def load(self) -> object:
-        """Import the module or object that the value names.
 
-        Raises:
-            ValueError: the value has another format.
-        """
-        match = _VALUE.fullmatch(self.value)
-        if match is None:
-            raise ValueError(f"the entry point {self.value!r:.200} is not module or module:object")
-        module: object = import_module(match[1])
-        return reduce(getattr, match[2].split("."), module) if match[2] else module
+def load_object(value: str) -> Any:
+    """Import the module or object that an entry point's value names.
+
+    Raises:
+        ValueError: the value has another format.
+    """
+    match = _VALUE.fullmatch(value)
+    if match is None:
+        raise ValueError(f"{value!r:.200} is not module or module:object")
+    module = import_module(match[1])
+    return reduce(getattr, match[2].split("."), module) if match[2] else module
 
 
 class Distribution(Protocol):
@@ -52,8 +51,7 @@ class Distribution(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Folder:
+class _Folder(NamedTuple):
     """A folder with the metadata of a distribution."""
 
     path: str

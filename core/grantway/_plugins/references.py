@@ -11,6 +11,7 @@ from grantway._types.callables import kind_of
 from grantway._types.plugin_status import PluginStatus
 from grantway._wire.dialect import Dialect
 
+from .entry_points import load_object
 from .export_rules import check_issuer_grant
 from .failures import not_loaded, reason_of, report_failures
 from .grant_rules import check_grant
@@ -53,10 +54,8 @@ class References(Mapping[str, T]):
     def _load(self, name: str, found: T | str) -> T:
         if not isinstance(found, str):
             return found
-        from pkgutil import resolve_name  # noqa: PLC0415 - only references need it
-
         try:
-            loaded: T = resolve_name(found)
+            loaded: T = load_object(found)
             self._check(name, loaded)
         except KeyboardInterrupt:
             raise

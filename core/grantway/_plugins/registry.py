@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from grantway._exceptions import (
     ConfigurationError,
@@ -52,8 +52,7 @@ if TYPE_CHECKING:
     from grantway._types.store import Store, StoreFactory
 
 
-@dataclass(frozen=True, slots=True)
-class Origins:
+class Origins(NamedTuple):
     """The plugins behind a registry.
 
     Attributes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from grantway._exceptions import RegistryError
 from grantway._types.plugin_status import PluginStatus
@@ -13,8 +13,7 @@ from grantway._types.plugin_status import PluginStatus
 VARIABLE = "GRANTWAY_PLUGINS"
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """A selection of installed plugins.
 
     Attributes:

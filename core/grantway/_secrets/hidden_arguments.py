@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -13,12 +12,14 @@ R = TypeVar("R")
 C = TypeVar("C", bound=type[Any])
 
 
-@dataclass(slots=True)
 class _Held:
-    """The arguments of a call, without a repr."""
+    """The arguments of a call, which its repr does not show."""
 
-    args: tuple[Any, ...] = field(repr=False)
-    kwargs: dict[str, Any] = field(repr=False)
+    __slots__ = ("args", "kwargs")
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.args = args
+        self.kwargs = kwargs
 
 
 def hides_arguments(function: Callable[P, R]) -> Callable[P, R]:

@@ -15,7 +15,13 @@ from typing import Any
 import pytest
 
 import grantway
-from grantway._plugins.entry_points import EntryPoint, about, distributions, parse
+from grantway._plugins.entry_points import (
+    EntryPoint,
+    about,
+    distributions,
+    load_object,
+    parse,
+)
 from grantway._types.plugin_status import normal
 from tests.core.registry.distributions import Site, coupon
 from tests.distribution.environment import uv, wheel
@@ -168,13 +174,13 @@ def test_ignores_folders_that_cannot_be_read(
     ],
 )
 def test_loads_a_module_or_object(value: str, loaded: object) -> None:
-    assert EntryPoint("grantway.v1", "x", value).load() == loaded
+    assert load_object(value) == loaded
 
 
 @pytest.mark.parametrize("value", ["", "os path", ":join", "os:", "os:path:join"])
 def test_rejects_another_format(value: str) -> None:
     with pytest.raises(ValueError, match="is not module or module:object"):
-        EntryPoint("grantway.v1", "x", value).load()
+        load_object(value)
 
 
 def test_parses_sections_comments_and_spaces() -> None:
