@@ -6,7 +6,6 @@ is saved before anything else happens.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
@@ -22,13 +21,12 @@ from grantway._exceptions import (
     StoreSaveError,
     TokenError,
 )
+from grantway._log import logger
 from grantway._types.token import Token
 
 from .credential_config import CredentialConfig
 from .token_request import TokenRequest
 from .token_state import FailureState
-
-logger = logging.getLogger("grantway")
 
 #: Error codes after which a refresh token is useless. No other error removes a token.
 _GONE = (InvalidGrantException, ExpiredTokenException)

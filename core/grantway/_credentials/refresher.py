@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from grantway._log import logger
 from grantway._types.token import Token
 
 from .credential_config import CredentialConfig
 from .driver import perform
 from .refresh import Refresh, Step, Steps
 from .token_state import FailureState, Snapshot, TokenState
-
-logger = logging.getLogger("grantway")
 
 
 class Refresher:

@@ -5,7 +5,6 @@ Everything here is decided from the clocks and earlier outcomes: nothing waits, 
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import time
@@ -17,13 +16,12 @@ from grantway._exceptions import (
     TokenError,
     TransportError,
 )
+from grantway._log import logger
 from grantway._processes.fork import fork_safe_lock
 from grantway._types.token import Token
 
 if TYPE_CHECKING:
     from .credential_config import CredentialConfig
-
-logger = logging.getLogger("grantway")
 _time, _monotonic = time.time, time.monotonic
 
 #: Guards assignments that belong together. Never held while waiting.

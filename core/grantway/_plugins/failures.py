@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-import traceback
 from collections.abc import Iterable, Mapping
 
 from grantway._exceptions import PluginIncompatibleError, PluginLoadError
+from grantway._log import logger
 from grantway._types.plugin_status import PluginStatus
-
-logger = logging.getLogger("grantway")
 
 _lock = threading.Lock()
 #: Path of a plugin -> the last logged failure, because every reload builds the registry again.
@@ -69,7 +66,9 @@ def forget_reports() -> None:
 
 
 def _is_news(status: PluginStatus, cause: BaseException | None) -> bool:
-    lines = traceback.format_exception(cause) if cause is not None else []
+    from traceback import format_exception  # noqa: PLC0415 - only for failures
+
+    lines = format_exception(cause) if cause is not None else []
     failure = "".join([status.version, status.reason, *lines])
     with _lock:
         if _logged.get(status.path) == failure:

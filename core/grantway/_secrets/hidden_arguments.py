@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -50,13 +49,17 @@ def hides_construction(kind: C) -> C:
 
 
 def _clear(error: Exception) -> None:
+    from traceback import clear_frames  # noqa: PLC0415 - only for errors
+
     for each in _raised_inside(error):
-        traceback.clear_frames(each.__traceback__)
+        clear_frames(each.__traceback__)
 
 
 def _raised_inside(error: BaseException) -> Iterator[BaseException]:
     """Yield the error, and its causes and contexts that were raised below the same frames."""
-    frames = {frame for frame, _ in traceback.walk_tb(error.__traceback__)}
+    from traceback import walk_tb  # noqa: PLC0415 - only for errors
+
+    frames = {frame for frame, _ in walk_tb(error.__traceback__)}
     chained: BaseException | None = error
     seen: set[int] = set()
     while chained is not None and id(chained) not in seen:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-import logging
 import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from grantway._log import logger
 from grantway._transport.http import HttpResponse
 from grantway._types.token import Token
 
@@ -16,7 +16,6 @@ from .provider_response import ProviderResponse, WireError
 from .response_body import parse
 from .shapes import ErrorShape, Path, ResponseShape
 
-logger = logging.getLogger("grantway")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 #: Response members with a ``Token`` attribute.
 _READ = ("expires_in", "token_type", "refresh_token", "id_token", "scope")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from grantway._exceptions import GrantwayError
+from grantway._log import logger
 from grantway._types.callables import is_unfinished
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from grantway._wire.provider_response import ProviderResponse
 
     from . import Next
-
-logger = logging.getLogger("grantway")
 _call_ids = itertools.count(1)
 
 
@@ -48,7 +46,7 @@ class Observe:
     @property
     def active(self) -> bool:
         """Whether events are used."""
-        return bool(self._observers) or logger.isEnabledFor(logging.DEBUG)
+        return bool(self._observers) or logger.shows_debug
 
     def emit(self, event: Event) -> None:
         """Log an event and pass it to each observer. Exceptions of observers are counted."""
