@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
@@ -170,7 +170,7 @@ class Registry(OneProcess):
     def require(
         self, names: Iterable[str], causes: Mapping[str, BaseException] = MappingProxyType({})
     ) -> None:
-        """Raise an error if one of these plugins is not loaded.
+        """Raise an error if one of these plugins is not loaded, or its grants cannot be imported.
 
         Plugins that fail to load are skipped. Require those whose absence would be unsafe, such as
         an audit log.
@@ -195,6 +195,18 @@ class Registry(OneProcess):
                     raise not_loaded(each, f"The required plugin {each.named}") from causes.get(
                         each.path
                     )
+            self.import_references({each.path for each in found})
+
+    def import_references(self, paths: Collection[str]) -> None:
+        """Import the grants and dialects that these plugins registered by reference.
+
+        Raises:
+            PluginLoadError: one of them cannot be imported, or is invalid.
+        """
+        for (kind, name), owner in self.origins.owned.owners.items():
+            if (kind, name) in owner.references and owner.status.path in paths:
+                table: References[Any] = self.grants if kind == GRANT else self.dialects
+                table[name]
 
     def with_grants(self, grants: Iterable[Grant]) -> Registry:
         """Return a copy of the registry with additional grants.
@@ -251,7 +263,8 @@ def build_registry(
         block: Load all installed plugins except these. Without ``only`` and ``block``, the
             environment variable ``GRANTWAY_PLUGINS`` decides: ``a,b``, ``-a,-b`` or ``none``.
         prefer: grant_type -> the plugin whose grant is used if several register it.
-        strict: Raise for the first plugin that fails instead of skipping it.
+        strict: Raise for the first plugin that fails instead of skipping it. Also imports what
+            plugins registered by reference, except issuer grants.
         require: Plugins that must be loaded, as for ``Registry.require``.
 
     Raises:
@@ -284,6 +297,8 @@ def build_registry(
         statuses.append(status)
     registry = assemble(exports, statuses, prefer, strict=strict)
     report_failures(registry.plugins, causes)
+    if strict:
+        registry.import_references({each.path for each in registry.plugins})
     registry.require(require, causes)
     return registry
 

@@ -47,7 +47,7 @@ def install(
 
 def test_a_grant_is_imported_when_it_is_used(site: Site) -> None:
     install(site, "later_of_acme:GOOD")
-    registry = grantway.build_registry(strict=True)
+    registry = grantway.build_registry()
     assert TYPE in registry.grants
     assert registry.owner(TYPE).distribution == "acme-coupons"
     assert "later_of_acme" not in sys.modules
@@ -56,7 +56,7 @@ def test_a_grant_is_imported_when_it_is_used(site: Site) -> None:
 
 def test_a_dialect_is_imported_when_it_is_used(site: Site) -> None:
     install(site, "later_of_acme:COMMA", kind="dialects", name="comma")
-    registry = grantway.build_registry(strict=True)
+    registry = grantway.build_registry()
     assert "later_of_acme" not in sys.modules
     assert registry.dialects["comma"] is sys.modules["later_of_acme"].COMMA
 
@@ -78,7 +78,7 @@ def test_an_unusable_reference_is_an_error_of_the_plugin_on_first_use(
     site: Site, caplog: pytest.LogCaptureFixture, kind: str, reference: str, reason: str
 ) -> None:
     install(site, reference, kind=kind)
-    registry = grantway.build_registry(strict=True)
+    registry = grantway.build_registry()
     table = registry.grants if kind == "grants" else registry.dialects
     for _ in range(2):
         with pytest.raises(grantway.PluginLoadError) as raised:
@@ -90,11 +90,16 @@ def test_an_unusable_reference_is_an_error_of_the_plugin_on_first_use(
     assert set(table) - {TYPE} == set(table.usable())
     (warning,) = caplog.records
     assert reason in warning.getMessage()
+    with pytest.raises(grantway.PluginLoadError, match="The plugin coupon of acme-coupons"):
+        grantway.build_registry(strict=True)
+    with pytest.raises(grantway.PluginLoadError, match="The plugin coupon of acme-coupons"):
+        registry.require(["acme-coupons"])
+    registry.require(["grantway"])
 
 
 def test_ctrl_c_during_the_import_ends_the_program(site: Site) -> None:
     install(site, "later_of_acme:GOOD", later="raise KeyboardInterrupt")
-    registry = grantway.build_registry(strict=True)
+    registry = grantway.build_registry()
     with pytest.raises(KeyboardInterrupt):
         registry.grants.usable()
 
