@@ -156,6 +156,11 @@ def test_a_forked_process_must_make_its_own_session(
         transport.send(post("http://127.0.0.1:1"), Deadline(5))
 
 
+def test_a_client_rejects_a_bare_session(session: requests.Session) -> None:
+    with pytest.raises(ConfigurationError, match=r"grantway\.RequestsTransport\(session\)"):
+        Client(Provider("https://as.example"), client_id="me", transport=session)  # type: ignore[arg-type]
+
+
 def test_a_session_is_required() -> None:
     with pytest.raises(ConfigurationError, match=r"session: must be a requests\.Session"):
         RequestsTransport("https://proxy.example")  # type: ignore[arg-type]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 from grantway._exceptions import ConfigurationError
 from grantway._types.callables import is_async
@@ -22,6 +23,13 @@ def check_transport(transport: Transport, timeout: float) -> None:
         ConfigurationError: one attempt may take longer than a call, or a method is asynchronous
             that must not be, or the reverse.
     """
+    requests: Any = sys.modules.get("requests")
+    if requests is not None and isinstance(transport, requests.Session):
+        raise ConfigurationError(
+            "transport: a requests.Session is not a transport. Use "
+            "grantway.RequestsTransport(session).",
+            errors={"transport": ["must not be a requests.Session"]},
+        )
     least = getattr(transport, "attempt_seconds", 0.0)
     if least > timeout:
         raise ConfigurationError(

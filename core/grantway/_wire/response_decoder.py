@@ -55,7 +55,7 @@ class ResponseDecoder:
         self._token_types = dict(response.token_types)
         self._codes = dict(error.codes)
         first, *others = dict.fromkeys(response.scope_separators + (scope_separator or ""))
-        self._one_separator = first, {ord(other): first for other in others}
+        self._one_separator = first, tuple(others)
 
     def decode(self, response: HttpResponse) -> ProviderResponse:
         """Decode a response of any status. Never raises an error for its content.
@@ -235,8 +235,8 @@ class ResponseDecoder:
         if not isinstance(value, str):
             return None
         separator, others = self._one_separator
-        if others:
-            value = value.translate(others)
+        for other in others:
+            value = value.replace(other, separator)
         return tuple(name for name in value.split(separator) if name)
 
 
