@@ -20,8 +20,9 @@ from grantway import (
     HttpTransport,
     Provider,
 )
-from grantway._transport import network as networks
-from grantway._transport.network import CA_VARIABLES, PROXY_VARIABLES, Network
+from grantway._transport import proxies
+from grantway._transport.network import CA_VARIABLES, Network
+from grantway._transport.proxies import PROXY_VARIABLES
 from tests import faults
 from tests.certificates import Identity, issue
 from tests.faults import FaultServer
@@ -359,7 +360,7 @@ def test_an_unreachable_proxy_names_the_setting(
 def test_socks_without_its_library_names_the_setting(
     monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
-    monkeypatch.setattr(networks, "find_spec", lambda _name: None)
+    monkeypatch.setattr(proxies, "find_spec", lambda _name: None)
     address = f"{scheme}://me:{MARK}@proxy:1080"
     with pytest.raises(ConfigurationError, match=rf"^proxies: {scheme}://\*\*\*@proxy:1080 needs"):
         HttpTransport(proxies=address)

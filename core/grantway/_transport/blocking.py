@@ -6,7 +6,7 @@ import socket
 from collections.abc import Coroutine
 from typing import Any, Self, TypeVar
 
-from .network import ProxyChoice
+from .proxies import ProxyChoice
 from .sending import Sending
 from .socks import connect_through_socks
 from .stream import READ_SIZE, SocketStream, connect_to_first

@@ -6,7 +6,8 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from .codec import ResponseParser
-from .network import Network, ProxyChoice
+from .network import Network
+from .proxies import ProxyChoice
 from .route import Route
 from .sending import Sending
 from .stream import Stream

@@ -10,7 +10,7 @@ import asyncio
 import socket
 from typing import Any, Self
 
-from .network import ProxyChoice
+from .proxies import ProxyChoice
 from .sending import Sending
 from .socks import connect_through_socks
 from .stream import READ_SIZE, SocketStream, connect_to_first

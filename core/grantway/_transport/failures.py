@@ -20,7 +20,8 @@ from .codec import InvalidResponseError
 from .connecting import ProxyRejectedError
 from .deadline import Deadline
 from .http import HttpRequest
-from .network import Network, ProxyChoice
+from .network import Network
+from .proxies import ProxyChoice
 from .sending import Sending
 
 #: The status with which a proxy requires a login.

@@ -6,27 +6,35 @@ errors name the setting.
 
 from __future__ import annotations
 
-import base64
-import ipaddress
 import os
 import ssl
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from grantway._exceptions import ConfigurationError
 
+from .proxies import (
+    PROXY_EXAMPLE,
+    ProxyChoice,
+    check_library,
+    is_direct,
+    parse_proxy,
+    proxies_from_environment,
+)
+from .trust import (
+    certificate_files,
+    check_bundle,
+    default_bundle,
+    file_state,
+    is_encrypted,
+    new_context,
+    trusting,
+)
+
 #: Variables for trusted certificates; the first one that is set is used.
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
-#: Variables for proxies; the lower-case form takes precedence.
-PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
-_SOCKS = frozenset({"socks4", "socks4a", "socks5", "socks5h"})
-_SCHEMES = _SOCKS | {"http", "https"}
-_PROXY_EXAMPLE = 'like "http://proxy.example.com:3128"'
 
 
 class _Hidden(str):
@@ -36,45 +44,6 @@ class _Hidden(str):
 
     def __repr__(self) -> str:
         return "'***'"
-
-
-@dataclass(frozen=True, slots=True)
-class ProxyChoice:
-    """A proxy and the setting that selected it.
-
-    Attributes:
-        address: The proxy URL, which may contain a password.
-        setting: The argument, key or variable.
-        key: The key in ``ConfigurationError.errors``.
-    """
-
-    address: str
-    setting: str
-    key: str
-
-    @property
-    def shown(self) -> str:
-        """The proxy URL without user and password."""
-        parts = urlsplit(self.address)
-        user = "***@" if "@" in parts.netloc else ""
-        return f"{parts.scheme}://{user}{parts.netloc.rpartition('@')[2]}"
-
-    @property
-    def is_socks(self) -> bool:
-        """Whether it is a SOCKS proxy."""
-        return urlsplit(self.address).scheme in _SOCKS
-
-    @property
-    def login_line(self) -> str:
-        """The header with the login of an HTTP proxy (RFC 9110 section 11.7.2); may be empty."""
-        parts = urlsplit(self.address)
-        if parts.username is None:
-            return ""
-        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        return f"Proxy-Authorization: Basic {base64.b64encode(login.encode()).decode()}\r\n"
-
-    def __repr__(self) -> str:
-        return f"ProxyChoice({self.shown!r}, {self.setting!r})"
 
 
 class Network:
@@ -124,7 +93,7 @@ class Network:
             self._check_certificate(self.certificate)
         elif self.key_password is not None:
             self._refuse("client_key_password", "needs client_certificate beside it", "")
-        self._proxies = _from_environment(env) if proxies is None else self._given(proxies)
+        self._proxies = proxies_from_environment(env) if proxies is None else self._given(proxies)
         if no_proxy is None:
             no_proxy = env.get("no_proxy", env.get("NO_PROXY", ""))
         self._direct = no_proxy
@@ -140,16 +109,16 @@ class Network:
             if not isinstance(given, (str, os.PathLike)) or not os.fspath(given):
                 self._refuse("ca_bundle", f"must be a path, not {given!r:.80}", "ca_bundle")
             path, setting = os.fspath(given), self._names.get("ca_bundle", "ca_bundle")
-            _check_bundle(path, setting, "ca_bundle")
+            check_bundle(path, setting, "ca_bundle")
             return path, setting
         name = next((each for each in CA_VARIABLES if env.get(each)), None)
         if name is None:
             return None, ""
-        _check_bundle(env[name], name, name)
+        check_bundle(env[name], name, name)
         return env[name], name
 
     def _check_certificate(self, given: Any) -> None:
-        certificate, key = _files(given)
+        certificate, key = certificate_files(given)
         for argument, path in (("client_certificate", certificate), ("client_key", key)):
             try:
                 if path is not None:
@@ -169,7 +138,7 @@ class Network:
             self._refuse(
                 "client_key", f"{key or certificate!s} is not the key of {certificate!s}", ""
             )
-        if _is_encrypted(key or certificate):
+        if is_encrypted(key or certificate):
             rule = (
                 f"is needed: the private key {key or certificate!s} has a password"
                 if self.key_password is None
@@ -181,14 +150,9 @@ class Network:
 
     def ssl_context(self) -> ssl.SSLContext:
         """Return an SSL context for clients other than the transport."""
-        if self.trusted is None:
-            made = ssl.create_default_context()
-        elif Path(self.trusted).is_dir():
-            made = ssl.create_default_context(capath=self.trusted)
-        else:
-            made = ssl.create_default_context(cafile=self.trusted)
+        made = ssl.create_default_context() if self.trusted is None else new_context(self.trusted)
         if self.certificate is not None:
-            certificate, key = _files(self.certificate)
+            certificate, key = certificate_files(self.certificate)
             made.load_cert_chain(certificate, key, password=self.key_password or "")
         return made
 
@@ -203,13 +167,13 @@ class Network:
         Raises:
             OSError: a file cannot be read or used any more.
         """
-        trusted = self.trusted or _default_bundle()
+        trusted = self.trusted or default_bundle()
         if self.certificate is None or not client:
-            return _trusting(trusted, _state(trusted))
-        certificate, key = _files(self.certificate)
-        state = (_state(trusted), _state(certificate), key and _state(key))
+            return trusting(trusted, file_state(trusted))
+        certificate, key = certificate_files(self.certificate)
+        state = (file_state(trusted), file_state(certificate), key and file_state(key))
         if self._own_context is None or self._own_context[0] != state:
-            made = _trusting.__wrapped__(trusted, None)
+            made = new_context(trusted)
             made.load_cert_chain(certificate, key, password=self.key_password or "")
             self._own_context = (state, made)
         return self._own_context[1]
@@ -220,9 +184,9 @@ class Network:
         name = "proxies"
         by_scheme = {"all": proxies} if isinstance(proxies, str) else proxies
         if not isinstance(by_scheme, Mapping):
-            self._refuse(name, f"must be an address, {_PROXY_EXAMPLE}, or a mapping to some", name)
+            self._refuse(name, f"must be an address, {PROXY_EXAMPLE}, or a mapping to some", name)
         setting = self._names.get(name, name)
-        return {scheme: _proxy(each, setting, name) for scheme, each in by_scheme.items()}
+        return {scheme: parse_proxy(each, setting, name) for scheme, each in by_scheme.items()}
 
     def proxy_for(self, url: str) -> ProxyChoice | None:
         """Return the proxy for a URL, or None to connect directly.
@@ -236,130 +200,12 @@ class Network:
         host = parts.hostname or ""
         ways = (f"{parts.scheme}://{host}", parts.scheme, f"all://{host}", "all")
         found = next((self._proxies[each] for each in ways if each in self._proxies), None)
-        if found is None or _is_direct(host, parts.port, self._direct):
+        if found is None or is_direct(host, parts.port, self._direct):
             return None
-        _check_library(found)
+        check_library(found)
         return found
 
     def _refuse(self, argument: str, rule: str, key: str) -> NoReturn:
         raise ConfigurationError(
             f"{self._names.get(argument, argument)}: {rule}.", errors={key or argument: [rule]}
         )
-
-
-def _from_environment(env: Mapping[str, str]) -> dict[str, ProxyChoice]:
-    found = {}
-    for variable in PROXY_VARIABLES:
-        # In a CGI program, HTTP_PROXY comes from the ``Proxy`` header of the client.
-        upper = () if variable == "HTTP_PROXY" and "REQUEST_METHOD" in env else (variable,)
-        name = next((each for each in (variable.lower(), *upper) if env.get(each)), None)
-        if name is not None:
-            scheme = variable.removesuffix("_PROXY").lower()
-            found[scheme] = _proxy(env[name], name, name)
-    return found
-
-
-def _proxy(address: Any, setting: str, key: str) -> ProxyChoice:
-    """Return the checked proxy. Errors do not quote the URL, which may contain a password."""
-    rule = f"must be a proxy's address, {_PROXY_EXAMPLE}"
-    if isinstance(address, str):
-        whole = address.strip() if "://" in address else f"http://{address.strip()}"
-        try:
-            parts = urlsplit(whole)
-            fits = parts.scheme in _SCHEMES and parts.hostname and parts.port != 0
-        except ValueError:
-            fits = False
-        if fits:
-            return ProxyChoice(whole, setting, key)
-    raise ConfigurationError(f"{setting}: {rule}.", errors={key: [rule]})
-
-
-def _check_library(proxy: ProxyChoice) -> None:
-    """Reject a SOCKS proxy if PySocks is not installed."""
-    if urlsplit(proxy.address).scheme in _SOCKS and find_spec("socks") is None:
-        rule = f"{proxy.shown} needs PySocks; install it with: pip install PySocks"
-        raise ConfigurationError(f"{proxy.setting}: {rule}.", errors={proxy.key: [rule]})
-
-
-def _is_direct(host: str, port: int | None, exempt: str) -> bool:
-    """Return whether a host is exempt from proxies."""
-    host = host.rstrip(".").lower()
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        address = None
-    for each in exempt.replace(",", " ").lower().split():
-        name, _, number = each.rpartition(":") if each.count(":") == 1 else (each, "", "")
-        if number and number != str(port or ""):
-            continue
-        name = name.strip("[]").removeprefix("*.").strip(".")
-        if each == "*" or host == name or (address is None and host.endswith(f".{name}") and name):
-            return True
-        if address is not None and "/" in name:
-            try:
-                if address in ipaddress.ip_network(name, strict=False):
-                    return True
-            except ValueError:
-                continue
-    return False
-
-
-def _check_bundle(path: str, setting: str, key: str) -> None:
-    problem = "there is no such file or directory"
-    file = Path(path)
-    try:
-        if file.is_dir():
-            next(file.iterdir(), None)
-            return
-        found = file.stat()
-        _load(path, found.st_mtime_ns, found.st_size)
-    except FileNotFoundError:
-        pass
-    except ssl.SSLError:
-        problem = "it holds no certificates in PEM format, or damaged ones"
-    except OSError as error:
-        problem = f"it cannot be read: {error.strerror}"
-    else:
-        return
-    rule = f"{path} cannot be used as trusted certificates; {problem}"
-    raise ConfigurationError(f"{setting}: {rule}.", errors={key: [rule]})
-
-
-@lru_cache(maxsize=16)
-def _load(path: str, _changed: int, _size: int) -> None:
-    """Load a bundle, cached per file state because large bundles are slow."""
-    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-
-
-def _default_bundle() -> str:
-    import certifi  # noqa: PLC0415 - only https needs it
-
-    return certifi.where()
-
-
-def _state(path: str) -> Hashable:
-    found = Path(path).stat()
-    return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-@lru_cache(maxsize=16)
-def _trusting(trusted: str, _state: Hashable) -> ssl.SSLContext:
-    """Return a context with these trusted certificates, cached because loading them is slow."""
-    if Path(trusted).is_dir():
-        made = ssl.create_default_context(capath=trusted)
-    else:
-        made = ssl.create_default_context(cafile=trusted)
-    made.set_alpn_protocols(["http/1.1"])
-    return made
-
-
-def _files(certificate: Any) -> tuple[str, str | None]:
-    """Return the files of the certificate and key; the key is None if one file has both."""
-    if isinstance(certificate, (str, os.PathLike)):
-        return os.fspath(certificate), None
-    whole, key = certificate
-    return whole, key
-
-
-def _is_encrypted(path: str) -> bool:
-    return b"ENCRYPTED" in Path(path).read_bytes()

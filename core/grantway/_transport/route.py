@@ -7,7 +7,8 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from grantway._exceptions import ConfigurationError
 
-from .network import Network, ProxyChoice
+from .network import Network
+from .proxies import ProxyChoice
 
 #: Characters of a request target that are sent unchanged: reserved, and percent signs.
 _SAFE = "%/:=&?~#+!$,;'@()*[]"

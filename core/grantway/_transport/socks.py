@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from .network import ProxyChoice
+from .proxies import ProxyChoice
 
 _PORT = 1080
 

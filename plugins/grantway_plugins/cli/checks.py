@@ -206,11 +206,8 @@ def _exposed(path: Path) -> Path | None:
 
 def environment() -> Iterator[Finding]:
     """Check the proxies and certificates that the environment sets."""
-    from grantway._transport.network import (  # noqa: PLC0415 - slow to load
-        CA_VARIABLES,
-        PROXY_VARIABLES,
-        Network,
-    )
+    from grantway._transport.network import CA_VARIABLES, Network  # noqa: PLC0415 - slow to load
+    from grantway._transport.proxies import PROXY_VARIABLES  # noqa: PLC0415
 
     try:
         network = Network()

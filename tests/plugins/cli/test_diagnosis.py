@@ -15,7 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import grantway
-from grantway._transport.network import CA_VARIABLES, PROXY_VARIABLES
+from grantway._transport.network import CA_VARIABLES
+from grantway._transport.proxies import PROXY_VARIABLES
 from grantway_plugins.cli import checks
 from grantway_plugins.cli.app import app
 from grantway_plugins.issuer import IssuerServer

@@ -10,7 +10,8 @@ import pytest
 import requests
 
 from grantway import ConfigurationError, ConnectionFailedError
-from grantway._transport.network import CA_VARIABLES, PROXY_VARIABLES
+from grantway._transport.network import CA_VARIABLES
+from grantway._transport.proxies import PROXY_VARIABLES
 from grantway_plugins import profiles
 from tests import faults
 from tests.certificates import Identity, issue
