@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -41,6 +43,22 @@ def test_one_client_serves_threads_and_event_loops() -> None:
             asyncio.run(in_a_loop())
             assert async_token(client).access_token == "at-1"
             assert blocking_token(client).access_token == "at-1"
+
+
+def test_event_loops_in_several_threads_share_a_client() -> None:
+    async def several() -> set[str]:
+        calls = [client.create_token_async(**REFRESH) for _ in range(5)]
+        return {token.access_token for token in await asyncio.gather(*calls)}
+
+    with (
+        FaultServer(faults.respond()) as server,
+        client_of(server) as client,
+        ThreadPoolExecutor(4) as threads,
+    ):
+        assert {*threads.map(lambda _: frozenset(asyncio.run(several())), range(4))} == {
+            frozenset({"at-1"})
+        }
+        assert len(server.requests) == 20
 
 
 @pytest.mark.parametrize("ask", [async_token, blocking_token])
@@ -81,6 +99,18 @@ def test_closing_a_client_lets_calls_in_progress_finish() -> None:
     with FaultServer(gate) as server:
         client = client_of(server)
         asyncio.run(main())
+
+
+def test_rejects_the_cancel_event_of_blocking_calls() -> None:
+    provider = Provider("https://example.com/token")
+    event = threading.Event()
+    with Client(provider, client_id="c") as client:
+        for call in (
+            client.create_token_async(**REFRESH, cancel=event),
+            client.call_async("revocation", cancel=event),
+        ):
+            with pytest.raises(ConfigurationError, match=r"^cancel: .*Cancel the task"):
+                asyncio.run(call)
 
 
 class ClosingTransport:

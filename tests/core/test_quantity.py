@@ -44,7 +44,7 @@ def credential() -> Any:
 
 def wait_for_redirect(**options: Any) -> None:
     with LoopbackListener("http://127.0.0.1/callback") as listener:
-        listener.wait(**options)
+        next(listener.redirect(**options))
 
 
 ARGUMENTS: list[tuple[Callable[..., object], str]] = [

@@ -260,6 +260,7 @@ class Client:
             **params: As for ``create_token``.
         """
         params, extra = Params(params), _hidden(extra)
+        _reject_cancel(params)
         dispatcher, deadline = self._begin(timeout, None, attempts)
         grant = dispatcher.registry.grant(grant_type)
         token, _ = await dispatcher.token_async(
@@ -313,6 +314,7 @@ class Client:
             **params: As for ``call``.
         """
         params = Params(params)
+        _reject_cancel(params)
         params.update(extra or {})
         dispatcher, deadline = self._begin(timeout)
         return (await dispatcher.call_async(step, params, self.auth, deadline)).payload
@@ -504,6 +506,16 @@ class Client:
         # Also works if __init__ failed, because tools print the locals of a traceback.
         auth = getattr(self, "auth", None)
         return f"Client({self.provider.host!r}, client_id={auth and auth.client_id!r})"
+
+
+def _reject_cancel(params: Params) -> None:
+    """Reject the argument of the blocking methods, which would be sent as a parameter."""
+    if "cancel" in params:
+        raise ConfigurationError(
+            "cancel: is an argument of the blocking methods only; nothing was sent. Cancel the "
+            "task that awaits the call, or use asyncio.timeout.",
+            errors={"cancel": ["is for blocking methods only"]},
+        )
 
 
 def _hidden(extra: Any) -> Any:
