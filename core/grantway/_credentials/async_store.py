@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
@@ -47,15 +46,16 @@ class ThreadedStore:
     @asynccontextmanager
     async def lock_async(self, key: str, timeout: float) -> AsyncIterator[int]:  # noqa: ASYNC109 - as lock()
         """See ``Store.lock``. One thread acquires and releases it, as some locks require."""
-        held = ExitStack()
+        import asyncio  # noqa: PLC0415 - not needed without an event loop
+
+        held, loop = ExitStack(), asyncio.get_running_loop()
         with CallThread() as thread:
             try:
                 lock = self._store.lock(key, timeout)
                 yield await thread.run(lambda: held.enter_context(lock))
-            except (asyncio.CancelledError, GeneratorExit):
-                thread.submit(held.close)  # runs after a call that still acquires the lock
-                raise
-            except BaseException:
-                await thread.run(held.close)
+            except BaseException as error:
+                released = thread.submit(held.close)  # after a call that still acquires the lock
+                if isinstance(error, Exception) and not loop.is_closed():
+                    await asyncio.wrap_future(released)
                 raise
             await thread.run(held.close)

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from contextlib import suppress
 from typing import Any
 
+from grantway._processes.hidden_task import hidden_task
 from grantway._processes.per_loop import PerLoop
 from grantway._transport.deadline import Deadline
 from grantway._types.token import Token
@@ -95,10 +96,7 @@ class LoopFlight(Flight):
 
     def start(self, work: Work) -> None:
         """Start the work, a function that returns a coroutine."""
-        # Not loop.create_task: a task factory may run the first step at once, or change the task.
-        self.task = asyncio.Task(self._run(work), loop=self.loop, name="grantway-refresh")
-        # Documented for authors of tasks, in "Extending asyncio".
-        asyncio._unregister_task(self.task)  # noqa: SLF001
+        self.task = hidden_task(self._run(work), "grantway-refresh")
         self._guard = _Uncancellable(self._outlast(), loop=self.loop, name="grantway-refresh-guard")
         # A task that a closing loop cancels may start work, too late for the guard.
         unfinished = _unfinished.get()

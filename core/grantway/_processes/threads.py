@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, Self, TypeVar
 
 Result = TypeVar("Result")
@@ -19,6 +18,8 @@ class CallThread:
     """
 
     def __init__(self) -> None:
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - not needed without a loop
+
         self._executor = ThreadPoolExecutor(1, "grantway-blocking")
 
     def __enter__(self) -> Self:
@@ -33,6 +34,8 @@ class CallThread:
 
     async def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Wait for a call. Cancelling the wait does not cancel a call that has started."""
+        import asyncio  # noqa: PLC0415 - not needed without an event loop
+
         return await asyncio.wrap_future(self.submit(function, *arguments))
 
 

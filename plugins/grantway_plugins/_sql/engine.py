@@ -28,6 +28,7 @@ def make_engine(
     connect_timeout: int,
     synchronous: Literal["NORMAL", "FULL"],
     rule: str,
+    asynchronous: bool = False,
     **options: Any,
 ) -> tuple[sa.Engine | None, str]:
     """Return an engine that has not connected yet, and a problem, which is empty on success.
@@ -41,6 +42,8 @@ def make_engine(
             whose data is not acknowledged for three times as long is considered lost.
         synchronous: Whether SQLite syncs each commit to disk (``FULL``).
         rule: The problem of a URL that SQLAlchemy does not support.
+        asynchronous: Whether to use the driver's asynchronous interface. Such an engine works only
+            within ``sqlalchemy.util.greenlet_spawn``.
         **options: Further options of ``sqlalchemy.create_engine``.
     """
     lite = url.get_backend_name() == "sqlite"
@@ -56,7 +59,8 @@ def make_engine(
                 "tcp_user_timeout": min(3000 * connect_timeout, LONGEST_MS),
             }
         arguments = {name: value for name, value in given.items() if name not in url.query}
-        engine = sa.create_engine(url, hide_parameters=True, connect_args=arguments, **options)
+        given = {"hide_parameters": True, "connect_args": arguments, **options}
+        engine = _async_engine(url, given) if asynchronous else sa.create_engine(url, **given)
     except ModuleNotFoundError as missing:
         return None, f"needs {missing.name}; install it with: pip install {missing.name}"
     except (SQLAlchemyError, ValueError, TypeError):
@@ -70,6 +74,14 @@ def make_engine(
                 cursor.execute(f"PRAGMA synchronous={synchronous}")
 
     return engine, ""
+
+
+def _async_engine(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
+    from sqlalchemy.ext.asyncio import (  # noqa: PLC0415 - not needed without an event loop
+        create_async_engine,
+    )
+
+    return create_async_engine(url, **options).sync_engine
 
 
 def _enable_wal(cursor: Any, timeout: float) -> None:

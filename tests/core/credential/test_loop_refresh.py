@@ -290,11 +290,12 @@ def finish(loop: asyncio.AbstractEventLoop) -> None:
     loop.close()
 
 
+@pytest.mark.parametrize("kind", ["memory", "file"])
 def test_closing_a_loop_during_a_request_gives_waiting_threads_an_error(
-    start: Start, clock: Clock
+    kind: str, start: Start, clock: Clock, tmp_path: Path
 ) -> None:
     client, server = start(issue(), kind=Awaited)
-    store = MemoryStore()
+    store: Store = MemoryStore() if kind == "memory" else FileStore(tmp_path)
     credential = client.credential(**LOGIN, store=store)
     credential.accept(token(9))
     clock.step(3600)

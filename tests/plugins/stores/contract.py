@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -50,6 +51,14 @@ def shown(error: BaseException) -> str:
         ]
         current = current.__cause__ or current.__context__
     return "\n".join([*traceback.format_exception(error), repr(error), *frames])
+
+
+async def use_once(store: Any) -> None:
+    """Use each asynchronous method of a store."""
+    async with store.lock_async("key", LOCK_WAIT) as fence:
+        await store.save_async("key", WHOLE, fence=fence)
+        assert await store.load_async("key") == WHOLE
+        await store.delete_async("key", fence=fence)
 
 
 class StoreContract:
@@ -243,29 +252,18 @@ class StoreContract:
         assert store.load("key") is None
 
 
-class DurableStoreContract:
-    """Tests for stores that survive the process. Inherit it together with ``StoreContract``.
+class RecordContract:
+    """Tests for stores that survive the process, without other processes.
 
-    Subclasses define:
+    Inherit it together with ``StoreContract``. Subclasses define:
 
     - the fixture ``reopen``: a picklable callable that opens the same store again, such as
       ``functools.partial(FileStore, folder)``. Other processes call it;
     - the fixture ``corrupt``: ``corrupt(key, data)`` overwrites the record of the key with these
-      bytes, bypassing the store;
-    - ``released_within``: seconds until the lock of a killed holder is free.
+      bytes, bypassing the store.
 
     Stores that need closing have a ``close`` method.
     """
-
-    released_within = 5.0
-
-    @pytest.fixture
-    def reopen_for_turns(self, reopen: Opener) -> Opener:
-        """Open the store for processes that take turns, however long the machine suspends them.
-
-        A store with leases overrides this, because it promises exclusion only during the lease.
-        """
-        return reopen
 
     def test_another_instance_sees_saves_and_deletes(self, store: Store, reopen: Opener) -> None:
         store.save("key", WHOLE)
@@ -285,6 +283,72 @@ class DurableStoreContract:
             store.save("key", Token("at"), fence=first)
         with opened(reopen()) as other, other.lock("key", LOCK_WAIT) as second:
             assert second > first or (first, second) == (0, 0)
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            pytest.param(b"", id="nothing"),
+            pytest.param(encode_token(WHOLE)[:-20], id="the first part"),
+            pytest.param(b"\0" * 200, id="zeros"),
+            pytest.param(b"\xff\xfe" + MARK.encode(), id="no text"),
+            pytest.param(b"[1]", id="other JSON"),
+            pytest.param(b'{"version":1,"refresh_token":"%s"}' % MARK.encode(), id="no token"),
+            pytest.param(b'{"version":1,"access_token":{"a":"%s"}}' % MARK.encode(), id="a map"),
+            pytest.param(b"[" * 200_000, id="too deep"),
+        ],
+    )
+    def test_a_corrupt_record_is_reported_and_replaceable(
+        self,
+        store: Store,
+        corrupt: Callable[[str, bytes], None],
+        caplog: pytest.LogCaptureFixture,
+        data: bytes,
+    ) -> None:
+        store.save("key", WHOLE)
+        store.save("other", Token("at of another"))
+        corrupt("key", data)
+        found = failure = None
+        try:
+            found = store.load("key")
+        except StoreUnreadableError as error:
+            failure = error
+        if failure is not None:
+            assert MARK not in shown(failure)
+        else:  # the record was set aside with a warning
+            assert found is None
+            assert [record.levelname for record in caplog.records] == ["WARNING"]
+            assert MARK not in caplog.text
+        assert store.load("other") == Token("at of another")
+        # A new login replaces the corrupt record.
+        store.save("key", Token("new"))
+        assert store.load("key") == Token("new")
+
+    def test_leaves_a_record_of_a_newer_version_unchanged(
+        self, store: Store, corrupt: Callable[[str, bytes], None]
+    ) -> None:
+        store.save("key", WHOLE)
+        corrupt("key", encode_token(WHOLE).replace(b'"version":1', b'"version":2'))
+        for _ in range(2):
+            with pytest.raises(StoreUnreadableError, match="version") as newer:
+                store.load("key")
+            assert MARK not in shown(newer.value)
+
+
+class DurableStoreContract(RecordContract):
+    """Tests for stores that survive the process, with other processes.
+
+    Subclasses define ``released_within``: seconds until the lock of a killed holder is free.
+    """
+
+    released_within = 5.0
+
+    @pytest.fixture
+    def reopen_for_turns(self, reopen: Opener) -> Opener:
+        """Open the store for processes that take turns, however long the machine suspends them.
+
+        A store with leases overrides this, because it promises exclusion only during the lease.
+        """
+        return reopen
 
     def test_another_process_sees_saves_and_deletes(self, store: Store, reopen: Opener) -> None:
         store.save("key", WHOLE)
@@ -352,52 +416,3 @@ class DurableStoreContract:
             assert store.load("key") in whole
             store.save("key", whole[0])
             assert store.load("key") == whole[0]
-
-    @pytest.mark.parametrize(
-        "data",
-        [
-            pytest.param(b"", id="nothing"),
-            pytest.param(encode_token(WHOLE)[:-20], id="the first part"),
-            pytest.param(b"\0" * 200, id="zeros"),
-            pytest.param(b"\xff\xfe" + MARK.encode(), id="no text"),
-            pytest.param(b"[1]", id="other JSON"),
-            pytest.param(b'{"version":1,"refresh_token":"%s"}' % MARK.encode(), id="no token"),
-            pytest.param(b'{"version":1,"access_token":{"a":"%s"}}' % MARK.encode(), id="a map"),
-            pytest.param(b"[" * 200_000, id="too deep"),
-        ],
-    )
-    def test_a_corrupt_record_is_reported_and_replaceable(
-        self,
-        store: Store,
-        corrupt: Callable[[str, bytes], None],
-        caplog: pytest.LogCaptureFixture,
-        data: bytes,
-    ) -> None:
-        store.save("key", WHOLE)
-        store.save("other", Token("at of another"))
-        corrupt("key", data)
-        found = failure = None
-        try:
-            found = store.load("key")
-        except StoreUnreadableError as error:
-            failure = error
-        if failure is not None:
-            assert MARK not in shown(failure)
-        else:  # the record was set aside with a warning
-            assert found is None
-            assert [record.levelname for record in caplog.records] == ["WARNING"]
-            assert MARK not in caplog.text
-        assert store.load("other") == Token("at of another")
-        # A new login replaces the corrupt record.
-        store.save("key", Token("new"))
-        assert store.load("key") == Token("new")
-
-    def test_leaves_a_record_of_a_newer_version_unchanged(
-        self, store: Store, corrupt: Callable[[str, bytes], None]
-    ) -> None:
-        store.save("key", WHOLE)
-        corrupt("key", encode_token(WHOLE).replace(b'"version":1', b'"version":2'))
-        for _ in range(2):
-            with pytest.raises(StoreUnreadableError, match="version") as newer:
-                store.load("key")
-            assert MARK not in shown(newer.value)

@@ -5,8 +5,10 @@ They are in a separate module with few imports, so that the processes start quic
 
 from __future__ import annotations
 
+import asyncio
 import os
 from multiprocessing.connection import Connection
+from typing import Any
 
 from grantway import Store, Token
 from grantway._exceptions import LeaseLostError
@@ -60,6 +62,32 @@ def fork(store: Store, line: Connection) -> None:
     seen = store.load("key")
     store.save("key", Token("of the parent"))
     line.send((status, seen, store.load("key")))
+
+
+def fork_on_loop(store: Any, line: Connection) -> None:
+    """Use the store on an event loop before a fork, in the child, and in the parent."""
+
+    async def change(text: str) -> Token | None:
+        async with store.lock_async("key", PATIENCE) as fence:
+            found: Token | None = await store.load_async("key")
+            await store.save_async("key", Token(text), fence=fence)
+        return found
+
+    async def main() -> None:
+        await change("of the parent")
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                if asyncio.run(change("of the child")) == Token("of the parent"):
+                    status = 0
+            finally:
+                os._exit(status)
+        _child, status = os.waitpid(child, 0)  # noqa: ASYNC222 - nothing else runs on this loop
+        seen = await change("of the parent")
+        line.send((status, seen, await store.load_async("key")))
+
+    asyncio.run(main())
 
 
 def first_use(store: Store, line: Connection) -> None:

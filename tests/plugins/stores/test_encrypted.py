@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import string
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from tests.plugins.stores.contract import (
     StoreContract,
     shown,
 )
+from tests.plugins.stores.on_loop import StoreOnLoop, on_loop
 from tests.plugins.stores.processes import Opener
 
 #: Two keys for these tests.
@@ -51,6 +52,16 @@ class TestEncryptedStore(StoreContract):
     @pytest.fixture
     def store(self) -> Store:
         return EncryptedStore("memory", key=KEY)
+
+
+class TestEncryptedStoreOnLoop(StoreContract):
+    """The contract for the asynchronous methods."""
+
+    @pytest.fixture(params=["memory", "file"])
+    def store(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreOnLoop]:
+        inner = "memory" if request.param == "memory" else {"kind": "file", "folder": str(tmp_path)}
+        with on_loop(EncryptedStore(inner, key=KEY)) as store:
+            yield store
 
 
 class TestEncryptedFile(StoreContract, DurableStoreContract):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from grantway import Store
 from grantway_plugins.stores.file._format import path_of
 from grantway_plugins.stores.file._store import FileStore
 from tests.plugins.stores.contract import DurableStoreContract, StoreContract
+from tests.plugins.stores.on_loop import StoreOnLoop, on_loop
 from tests.plugins.stores.processes import Opener
 
 
@@ -34,6 +35,15 @@ class TestFileStore(StoreContract, DurableStoreContract):
             Path(path_of(str(tmp_path / "tokens"), key)).write_bytes(data)
 
         return write
+
+
+class TestFileStoreOnLoop(StoreContract):
+    """The contract for an event loop, which calls the store in threads."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[StoreOnLoop]:
+        with on_loop(FileStore(tmp_path / "tokens")) as store:
+            yield store
 
 
 def test_locking_without_filelock_names_the_extra_to_install(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import tracemalloc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from grantway._exceptions import StoreLockError
 from grantway_plugins.stores._shared.key_locks import ThreadLocks
 from grantway_plugins.stores.memory._store import MemoryStore
 from tests.plugins.stores.contract import StoreContract
+from tests.plugins.stores.on_loop import StoreOnLoop, on_loop
 
 
 class TestMemoryStore(StoreContract):
@@ -23,6 +25,15 @@ class TestMemoryStore(StoreContract):
     @pytest.fixture
     def store(self) -> Store:
         return grantway.default_registry().store("memory")
+
+
+class TestMemoryStoreOnLoop(StoreContract):
+    """The contract for the asynchronous methods."""
+
+    @pytest.fixture
+    def store(self) -> Iterator[StoreOnLoop]:
+        with on_loop(MemoryStore()) as store:
+            yield store
 
 
 def ended(name: str, refresh_token: str | None = None) -> Token:

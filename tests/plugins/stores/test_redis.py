@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import itertools
 import threading
@@ -9,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
@@ -28,11 +29,14 @@ from tests.plugins.stores.contract import (
     MARK,
     WHOLE,
     DurableStoreContract,
+    RecordContract,
     StoreContract,
     shown,
+    use_once,
 )
+from tests.plugins.stores.on_loop import StoreOnLoop, on_loop
 from tests.plugins.stores.processes import Opener
-from tests.plugins.stores.shared import LEASE, LEASE_FOR_TURNS, SharedStoreContract
+from tests.plugins.stores.shared import LEASE, LEASE_FOR_TURNS, LeaseContract, SharedStoreContract
 from tests.valkey import ValkeyServer, valkey_server
 from tests.waiting import PATIENCE
 
@@ -70,12 +74,8 @@ def store(reopen: Opener) -> Iterator[RedisStore]:
         yield store
 
 
-class TestRedisStore(StoreContract, DurableStoreContract, SharedStoreContract):
-    """The contract for a server."""
-
-    @pytest.fixture
-    def reopen_for_turns(self, reopen: functools.partial[RedisStore]) -> Opener:
-        return functools.partial(reopen, lease=LEASE_FOR_TURNS)
+class DirectAccess:
+    """Access to the server that the contract classes need."""
 
     @pytest.fixture
     def corrupt(self, raw: redis.Redis, prefix: str) -> Callable[[str, bytes], None]:
@@ -90,6 +90,30 @@ class TestRedisStore(StoreContract, DurableStoreContract, SharedStoreContract):
 
     def seize(self, key: str) -> None:
         self.raw.hset(self.prefix + key, mapping={"owner": "another", "until": 2**53})
+
+
+class TestRedisStore(DirectAccess, StoreContract, DurableStoreContract, SharedStoreContract):
+    """The contract for a server."""
+
+    @pytest.fixture
+    def reopen_for_turns(self, reopen: functools.partial[RedisStore]) -> Opener:
+        return functools.partial(reopen, lease=LEASE_FOR_TURNS)
+
+
+class TestRedisStoreOnLoop(DirectAccess, StoreContract, RecordContract, LeaseContract):
+    """The contract for the asynchronous methods."""
+
+    @pytest.fixture
+    def store(self, reopen: Opener) -> Iterator[StoreOnLoop]:
+        with closing(cast("Any", reopen())) as plain, on_loop(plain) as store:
+            yield store
+
+
+def test_runs_on_an_event_loop_without_a_thread(
+    store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading.Thread, "start", None)
+    asyncio.run(use_once(store))
 
 
 # --- Data on the server ------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import itertools
 import sqlite3
@@ -33,11 +34,14 @@ from tests.plugins.stores.contract import (
     MARK,
     WHOLE,
     DurableStoreContract,
+    RecordContract,
     StoreContract,
     shown,
+    use_once,
 )
+from tests.plugins.stores.on_loop import StoreOnLoop, on_loop
 from tests.plugins.stores.processes import Opener, peer
-from tests.plugins.stores.shared import LEASE, LEASE_FOR_TURNS, SharedStoreContract
+from tests.plugins.stores.shared import LEASE, LEASE_FOR_TURNS, LeaseContract, SharedStoreContract
 from tests.postgres import PostgresServer, postgres_server
 from tests.waiting import PATIENCE
 
@@ -50,18 +54,14 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
-class SqlContract(StoreContract, DurableStoreContract, SharedStoreContract):
-    """Tests for both databases. Subclasses define the fixture ``url``."""
+class SqlFixtures:
+    """Fixtures of the contract classes. Subclasses define the fixture ``url``."""
 
     @pytest.fixture
     def reopen(self, url: str) -> Opener:
         return functools.partial(
             SqlStore, url=url, prefix=next(PREFIXES), lease=LEASE, timeout=PATIENCE
         )
-
-    @pytest.fixture
-    def reopen_for_turns(self, reopen: functools.partial[SqlStore]) -> Opener:
-        return functools.partial(reopen, lease=LEASE_FOR_TURNS)
 
     @pytest.fixture
     def store(self, reopen: Opener) -> Iterator[SqlStore]:
@@ -78,6 +78,24 @@ class SqlContract(StoreContract, DurableStoreContract, SharedStoreContract):
 
     def seize(self, key: str) -> None:
         change(self.opened, key, owner="another", held_until=2**53)
+
+
+class SqlOnLoop(SqlFixtures, StoreContract, RecordContract, LeaseContract):
+    """Tests of the asynchronous methods for both databases."""
+
+    @pytest.fixture
+    def store(self, reopen: Opener) -> Iterator[StoreOnLoop]:
+        self.opened = another(reopen)
+        with closing(self.opened) as plain, on_loop(plain) as store:
+            yield store
+
+
+class SqlContract(SqlFixtures, StoreContract, DurableStoreContract, SharedStoreContract):
+    """Tests for both databases."""
+
+    @pytest.fixture
+    def reopen_for_turns(self, reopen: functools.partial[SqlStore]) -> Opener:
+        return functools.partial(reopen, lease=LEASE_FOR_TURNS)
 
     def test_several_processes_create_the_tables_at_once(self, reopen: Opener) -> None:
         with ExitStack() as stack:
@@ -177,6 +195,26 @@ class TestPostgres(SqlContract):
     @pytest.fixture
     def url(self, postgres: PostgresServer) -> str:
         return postgres.url
+
+
+class TestSqliteOnLoop(SqlOnLoop):
+    """The contract for an SQLite file, which runs in threads."""
+
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path}/tokens.sqlite3"
+
+
+class TestPostgresOnLoop(SqlOnLoop):
+    """The contract for a PostgreSQL server."""
+
+    @pytest.fixture
+    def url(self, postgres: PostgresServer) -> str:
+        return postgres.url
+
+    def test_runs_without_a_thread(self, reopen: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(threading.Thread, "start", None)
+        asyncio.run(use_once(another(reopen)))
 
 
 def another(reopen: Opener) -> SqlStore:

@@ -7,10 +7,11 @@ enough to assign one tenant's token to another.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
 from grantway._credentials import token_format as record
+from grantway._credentials.async_store import asynchronous
 from grantway._exceptions import ConfigurationError, StoreUnreadableError
 from grantway._plugins.default_registry import default_registry
 from grantway._processes.copies import OneProcess
@@ -76,7 +77,62 @@ class EncryptedStore(OneProcess):
             StoreUnreadableError: Also if the token was encrypted with another key, was modified,
                 or is not encrypted. The token is left in place.
         """
-        envelope = self._inner.load(key)
+        return self._decrypt(key, self._inner.load(key))
+
+    async def load_async(self, key: str) -> Token | None:
+        """See ``load``."""
+        return self._decrypt(key, await asynchronous(self._inner).load_async(key))
+
+    def save(self, key: str, token: Token, *, fence: int = 0) -> None:
+        """Save a token; see ``grantway.Store``."""
+        self._inner.save(key, self._seal(key, token), fence=fence)
+
+    async def save_async(self, key: str, token: Token, *, fence: int = 0) -> None:
+        """See ``save``."""
+        await asynchronous(self._inner).save_async(key, self._seal(key, token), fence=fence)
+
+    def check_writable(self, key: str, token: Token) -> None:
+        """Call the inner store's ``check_writable``, if it has one."""
+        check_writable = getattr(self._inner, "check_writable", None)
+        if check_writable is not None:
+            check_writable(key, self._seal(key, token))
+
+    async def check_writable_async(self, key: str, token: Token) -> None:
+        """See ``check_writable``."""
+        inner = asynchronous(self._inner)
+        check_writable = getattr(inner, "check_writable_async", None)
+        if check_writable is not None:
+            await check_writable(key, self._seal(key, token))
+
+    def delete(self, key: str, *, fence: int = 0) -> None:
+        """Delete a token; see ``grantway.Store``."""
+        self._inner.delete(key, fence=fence)
+
+    async def delete_async(self, key: str, *, fence: int = 0) -> None:
+        """See ``delete``."""
+        await asynchronous(self._inner).delete_async(key, fence=fence)
+
+    def lock(self, key: str, timeout: float) -> AbstractContextManager[int]:
+        """Lock the key in the inner store."""
+        return self._inner.lock(key, timeout)
+
+    def lock_async(self, key: str, timeout: float) -> AbstractAsyncContextManager[int]:
+        """See ``lock``."""
+        return asynchronous(self._inner).lock_async(key, timeout)
+
+    def close(self) -> None:
+        """Close the inner store, if it has a ``close`` method."""
+        close = getattr(self._inner, "close", None)
+        if close is not None:
+            close()
+
+    async def close_async(self) -> None:
+        """Close what the inner store has opened on this event loop, if it has this method."""
+        close = getattr(self._inner, "close_async", None)
+        if close is not None:
+            await close()
+
+    def _decrypt(self, key: str, envelope: Token | None) -> Token | None:
         if envelope is None:
             return None
         if envelope.token_type != TOKEN_TYPE:
@@ -86,30 +142,6 @@ class EncryptedStore(OneProcess):
             )
         plain = self._open(key, envelope.access_token)
         return record.decode_token(plain.value, f"{self!r}, decrypted")
-
-    def save(self, key: str, token: Token, *, fence: int = 0) -> None:
-        """Save a token; see ``grantway.Store``."""
-        self._inner.save(key, self._seal(key, token), fence=fence)
-
-    def check_writable(self, key: str, token: Token) -> None:
-        """Call the inner store's ``check_writable``, if it has one."""
-        check_writable = getattr(self._inner, "check_writable", None)
-        if check_writable is not None:
-            check_writable(key, self._seal(key, token))
-
-    def delete(self, key: str, *, fence: int = 0) -> None:
-        """Delete a token; see ``grantway.Store``."""
-        self._inner.delete(key, fence=fence)
-
-    def lock(self, key: str, timeout: float) -> AbstractContextManager[int]:
-        """Lock the key in the inner store."""
-        return self._inner.lock(key, timeout)
-
-    def close(self) -> None:
-        """Close the inner store, if it has a ``close`` method."""
-        close = getattr(self._inner, "close", None)
-        if close is not None:
-            close()
 
     def _seal(self, key: str, token: Token) -> Token:
         # A token with a refresh token stays useful after the access token expires.

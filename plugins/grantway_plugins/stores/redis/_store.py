@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 from grantway._credentials.token_format import decode_token, encode_token
 from grantway._exceptions import (
@@ -15,9 +15,16 @@ from grantway._exceptions import (
 from grantway._processes.copies import OneProcess
 from grantway._secrets.masked import Masked
 from grantway._types.quantity import MOST_CONNECTIONS, check_count, check_seconds
-from grantway_plugins.stores._shared.lease import REMEMBERED, check_lease, hold_lease
+from grantway_plugins.stores._shared.lease import (
+    REMEMBERED,
+    check_lease,
+    hold_lease,
+    hold_lease_async,
+)
 from grantway_plugins.stores._shared.lifetime import check_keep_for, lifetime
+from grantway_plugins.stores._shared.steps import Steps, run, run_async
 
+from ._commands import Command, ConfirmedChange
 from ._server import RedisLease, RedisServer
 
 if TYPE_CHECKING:
@@ -28,7 +35,8 @@ class RedisStore(OneProcess):
     """Stores tokens in Redis 6.2 or later, or in Valkey.
 
     The durability of a saved token depends on the server: see ``on_disk`` and ``replicas``. The
-    store is thread-safe and fork-safe.
+    store is thread-safe and fork-safe. In an event loop, it runs without threads, except that
+    asyncio looks up host names in one.
 
     Args:
         url: ``redis://USER:PASSWORD@HOST:PORT/DATABASE``, ``rediss://`` for TLS, or
@@ -46,7 +54,8 @@ class RedisStore(OneProcess):
         replicas: Number of replicas that must confirm a save.
         timeout: Seconds to connect, to wait for a response, and to wait for the confirmation of a
             save.
-        connections: Maximum number of open connections; callers wait for a free one.
+        connections: Maximum number of open connections of the threads, and of each event loop;
+            callers wait for a free one.
         allow_insecure: Whether to accept a server on another host without TLS, which sends tokens
             and the password in clear text.
 
@@ -89,57 +98,48 @@ class RedisStore(OneProcess):
 
     def load(self, key: str) -> Token | None:
         """Load a token; see ``grantway.Store``."""
-        record, problem = self._server.run(self._server.client.hget, self._name(key), "token")
-        if problem:
-            raise StoreUnreadableError(f"{self._where}: cannot be read: {problem}.")
-        if record.value is None:
-            return None
-        return decode_token(record.value, f"{self._where}, key {self._prefix + key!r}")
+        return run(self._load(key), self._server.run)
+
+    async def load_async(self, key: str) -> Token | None:
+        """See ``load``."""
+        return await run_async(self._load(key), self._server.run_async)
 
     def save(self, key: str, token: Token, *, fence: int = 0) -> None:
         """Save a token; see ``grantway.Store``; ``on_disk`` and ``replicas`` set the durability."""
-        name = self._name(key)
-        life = lifetime(token, self._keep_for, least=REMEMBERED + self._lease)
-        milliseconds = -1 if life is None else int(life * 1000)
-        result, problem = self._server.run(
-            self._server.change_durably,
-            name,
-            [fence, int(REMEMBERED * 1000), milliseconds, encode_token(token)],
-        )
-        if problem:
-            raise StoreSaveError(f"{self._where}: the token was not saved: {problem}.")
-        changed, missing = result.value
-        if not changed:
-            raise self._lease_lost(key)
-        if missing:
-            raise StoreSaveError(
-                f"{self._where}: the token is in the server's memory, but {missing} within "
-                f"{self._timeout:g} s. Save it again, or check the server's disk and replicas."
-            )
+        run(self._save(key, token, fence), self._server.run)
+
+    async def save_async(self, key: str, token: Token, *, fence: int = 0) -> None:
+        """See ``save``."""
+        await run_async(self._save(key, token, fence), self._server.run_async)
 
     def delete(self, key: str, *, fence: int = 0) -> None:
         """Delete a token; see ``grantway.Store``."""
-        life = int((REMEMBERED + self._lease) * 1000)
-        changed, problem = self._server.run(
-            self._server.change, [self._name(key)], [fence, int(REMEMBERED * 1000), life]
-        )
-        if problem:
-            raise StoreError(f"{self._where}: the token was not deleted: {problem}.")
-        if not changed.value:
-            raise self._lease_lost(key)
+        run(self._delete(key, fence), self._server.run)
+
+    async def delete_async(self, key: str, *, fence: int = 0) -> None:
+        """See ``delete``."""
+        await run_async(self._delete(key, fence), self._server.run_async)
 
     def lock(self, key: str, timeout: float) -> AbstractContextManager[int]:
         """Lock the key among all users of the same server, database and prefix."""
-        return hold_lease(
-            RedisLease(self._server, self._name(key), self._lease),
-            seconds=self._lease,
-            timeout=timeout,
-            where=f"{self._where}, lock of {self._prefix + key!r}",
-        )
+        return hold_lease(self._lease_of(key), self._server.run, **self._terms(key, timeout))
+
+    def lock_async(self, key: str, timeout: float) -> AbstractAsyncContextManager[int]:
+        """See ``lock``."""
+        lease = self._lease_of(key)
+        return hold_lease_async(lease, self._server.run_async, **self._terms(key, timeout))
 
     def close(self) -> None:
-        """Close the connections. Later calls open new ones."""
+        """Close the connections of threads. Later calls open new ones.
+
+        The connections of an event loop are closed when ``asyncio.run`` ends, or with
+        ``close_async`` on that loop.
+        """
         self._server.close()
+
+    async def close_async(self) -> None:
+        """Close the connections of the running event loop. Later calls open new ones."""
+        await self._server.close_async()
 
     def __repr__(self) -> str:
         return f"RedisStore({self._where}, prefix={self._prefix!r})"
@@ -152,3 +152,48 @@ class RedisStore(OneProcess):
             f"{self._where}, key {self._prefix + key!r}: a later holder of the lock has saved "
             "or deleted the token; nothing was changed. Load the token again."
         )
+
+    def _load(self, key: str) -> Steps[Token | None]:
+        record, problem = yield Command("hget", self._name(key), "token")
+        if problem:
+            raise StoreUnreadableError(f"{self._where}: cannot be read: {problem}.")
+        if record.value is None:
+            return None
+        return decode_token(record.value, f"{self._where}, key {self._prefix + key!r}")
+
+    def _save(self, key: str, token: Token, fence: int) -> Steps[None]:
+        life = lifetime(token, self._keep_for, least=REMEMBERED + self._lease)
+        milliseconds = -1 if life is None else int(life * 1000)
+        arguments = Masked([fence, int(REMEMBERED * 1000), milliseconds, encode_token(token)])
+        name, confirmation = self._name(key), self._server.confirmation
+        if confirmation:
+            result, problem = yield ConfirmedChange(confirmation, name, arguments.value)
+        else:
+            result, problem = yield Command("change", [name], arguments.value)
+        if problem:
+            raise StoreSaveError(f"{self._where}: the token was not saved: {problem}.")
+        changed, missing = result.value if confirmation else (result.value, "")
+        if not changed:
+            raise self._lease_lost(key)
+        if missing:
+            raise StoreSaveError(
+                f"{self._where}: the token is in the server's memory, but {missing} within "
+                f"{self._timeout:g} s. Save it again, or check the server's disk and replicas."
+            )
+
+    def _delete(self, key: str, fence: int) -> Steps[None]:
+        life = int((REMEMBERED + self._lease) * 1000)
+        changed, problem = yield Command(
+            "change", [self._name(key)], [fence, int(REMEMBERED * 1000), life]
+        )
+        if problem:
+            raise StoreError(f"{self._where}: the token was not deleted: {problem}.")
+        if not changed.value:
+            raise self._lease_lost(key)
+
+    def _lease_of(self, key: str) -> RedisLease:
+        return RedisLease(self._server, self._name(key), self._lease)
+
+    def _terms(self, key: str, timeout: float) -> dict[str, Any]:
+        where = f"{self._where}, lock of {self._prefix + key!r}"
+        return {"seconds": self._lease, "timeout": timeout, "where": where}

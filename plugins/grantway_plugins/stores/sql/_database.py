@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +18,8 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeout
 
 from grantway._exceptions import ConfigurationError, StoreUnreadableError
+from grantway._processes.per_loop import PerLoop
+from grantway._processes.threads import in_thread
 from grantway._secrets.masked import Masked
 from grantway._types.quantity import MOST_CONNECTIONS, check_count, check_seconds
 from grantway_plugins._sql.engine import LONGEST_MS, create_private_file, make_engine
@@ -28,6 +33,7 @@ from grantway_plugins._sql.urls import (
     sqlite_file,
 )
 from grantway_plugins.stores._shared.connection_security import require_encrypted
+from grantway_plugins.stores._shared.steps import Steps
 
 from ._statements import Statements
 from ._tables import create_or_check, tables
@@ -43,14 +49,24 @@ def digest(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement and its values, which its repr does not show: they may contain a token."""
+
+    statement: sa.Executable
+    values: Mapping[str, Any] = field(repr=False, default_factory=dict)
+
+
 class SqlDatabase:
-    """A bounded pool of connections to a database, and the statements that it runs.
+    """Bounded pools of connections to a database, and the statements that it runs.
+
+    Threads share one pool, and each event loop has its own.
 
     Args:
         url: SQLAlchemy URL of the database.
         prefix: Prefix of the table names.
         timeout: Seconds that a statement may take, and to wait for a free connection.
-        connections: Maximum number of open connections.
+        connections: Maximum number of open connections in each pool.
         allow_insecure: Whether to accept a server on another host without TLS.
 
     Attributes:
@@ -76,6 +92,10 @@ class SqlDatabase:
         check_count("connections", connections, most=MOST_CONNECTIONS)
         self.tables = tables(prefix)
         self.engine = _engine(url, timeout, connections)
+        self._runs_on_loops = _runs_on_loops(self.engine)
+        self._loops = PerLoop(
+            lambda: _engine(url, timeout, connections, asynchronous=True), _dispose
+        )
         self._server = self.engine.dialect.name == "postgresql"
         if self._server:
             require_encrypted(
@@ -89,31 +109,37 @@ class SqlDatabase:
         self._ready = False
         self._process = os.getpid()
 
-    def run(
-        self, statement: sa.Executable, values: Masked[dict[str, Any]] | Mapping[str, Any]
-    ) -> tuple[Masked[list[Any]], str]:
+    def run(self, command: Statement) -> tuple[Masked[list[Any]], str]:
         """Return the statement's rows and a problem, which is empty on success.
 
         The caller raises the error, because the frames of SQLAlchemy's error contain the record.
         """
-        given = values.value if isinstance(values, Masked) else values
+        return self._run(self.engine, self._start, command)
+
+    async def run_async(self, command: Statement) -> tuple[Masked[list[Any]], str]:
+        """Do the same as ``run`` on the event loop, or in a thread if the driver only blocks."""
+        if not self._runs_on_loops:
+            return await in_thread(self.run, command)
+        from sqlalchemy.util import greenlet_spawn  # noqa: PLC0415 - not needed without a loop
+
+        # It runs blocking code of SQLAlchemy and awaits the driver wherever that would block.
+        engine = self._loops.get()
+        return await greenlet_spawn(self._run, engine, lambda: self._prepare(engine), command)
+
+    def _run(
+        self, engine: sa.Engine, start: Callable[[], None], command: Statement
+    ) -> tuple[Masked[list[Any]], str]:
         try:
-            self._start()
+            start()
             try:
-                return Masked(self._rows(statement, given)), ""
+                return Masked(_rows(engine, command)), ""
             except DBAPIError as failed:
                 if not failed.connection_invalidated:
                     raise
             # The idle connection had been closed. Retry once: all statements are idempotent.
-            return Masked(self._rows(statement, given)), ""
+            return Masked(_rows(engine, command)), ""
         except (DBAPIError, PoolTimeout, OSError) as failed:
             return Masked([]), explain(failed).text
-
-    def _rows(self, statement: sa.Executable, values: Mapping[str, Any]) -> list[Any]:
-        with self.engine.connect() as connection:
-            result = connection.execute(statement, values)
-            # Fetch all rows: SQLite commits, and can fail to commit, only after the last.
-            return list(result.all()) if result.returns_rows else []
 
     def _start(self) -> None:
         """Create the tables on first use, and drop inherited connections after a fork."""
@@ -125,16 +151,46 @@ class SqlDatabase:
                 self._parent_pool = self.engine.pool
                 self.engine.dispose(close=False)
                 self._process = os.getpid()
-            if not self._ready:
-                file = None if self._server else sqlite_file(self.engine.url)
-                if file is not None:
-                    create_private_file(file)
-                create_or_check(self.engine, self.tables, self.where)
-                self._ready = True
+            self._prepare(self.engine)
+
+    def _prepare(self, engine: sa.Engine) -> None:
+        if self._ready:
+            return
+        file = None if self._server else sqlite_file(self.engine.url)
+        if file is not None:
+            create_private_file(file)
+        create_or_check(engine, self.tables, self.where)
+        self._ready = True
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections of threads."""
         self.engine.dispose()
+
+    async def close_async(self) -> None:
+        """Close the connections of the running event loop."""
+        await self._loops.close()
+
+
+def _rows(engine: sa.Engine, command: Statement) -> list[Any]:
+    with engine.connect() as connection:
+        result = connection.execute(command.statement, command.values)
+        # Fetch all rows: SQLite commits, and can fail to commit, only after the last.
+        return list(result.all()) if result.returns_rows else []
+
+
+async def _dispose(engine: sa.Engine) -> None:
+    from sqlalchemy.util import greenlet_spawn  # noqa: PLC0415 - as in run_async()
+
+    await greenlet_spawn(engine.dispose)
+
+
+def _runs_on_loops(engine: sa.Engine) -> bool:
+    """Return whether SQLAlchemy can use this engine's driver on an event loop."""
+    return (
+        engine.dialect.driver == "psycopg"
+        and sys.platform != "win32"  # psycopg does not support the default event loop of Windows
+        and find_spec("greenlet") is not None
+    )
 
 
 class SqlLease:
@@ -145,30 +201,33 @@ class SqlLease:
         self._owner = {"digest": digest(key), "owner_id": secrets.token_hex(16)}
         self._values = {**self._owner, "lease": int(seconds * 1000)}
 
-    def acquire(self) -> int | None:
+    def acquire(self) -> Steps[int | None]:
         """Acquire the lease; see ``lease.Lease``."""
         # Read first, so that waiting processes do not write on every attempt.
-        if self._run(self._database.statements.busy, self._owner):
+        if (yield from self._run(self._database.statements.busy, self._owner)):
             return None
-        rows = self._run(self._database.statements.acquire, self._values)
+        rows = yield from self._run(self._database.statements.acquire, self._values)
         return int(rows[0][0]) if rows else None
 
-    def extend(self) -> bool:
+    def extend(self) -> Steps[bool]:
         """Extend the lease; see ``lease.Lease``."""
-        return bool(self._run(self._database.statements.extend, self._values))
+        return bool((yield from self._run(self._database.statements.extend, self._values)))
 
-    def release(self) -> None:
+    def release(self) -> Steps[None]:
         """Release the lease; see ``lease.Lease``."""
-        self._run(self._database.statements.release, self._owner)
+        yield from self._run(self._database.statements.release, self._owner)
 
-    def _run(self, statement: sa.Executable, values: Mapping[str, Any]) -> list[Any]:
-        rows, problem = self._database.run(statement, values)
+    def _run(self, statement: sa.Executable, values: Mapping[str, Any]) -> Steps[list[Any]]:
+        rows, problem = yield Statement(statement, values)
         if problem:
             raise StoreUnreadableError(f"{self._database.where}: cannot be locked: {problem}.")
-        return rows.value
+        found: list[Any] = rows.value
+        return found
 
 
-def _engine(url: Masked[str], timeout: float, connections: int) -> sa.Engine:
+def _engine(
+    url: Masked[str], timeout: float, connections: int, *, asynchronous: bool = False
+) -> sa.Engine:
     """Return an engine in autocommit mode, without connecting yet.
 
     Autocommit ensures that no database lock outlasts a statement, even if this process is
@@ -178,7 +237,7 @@ def _engine(url: Masked[str], timeout: float, connections: int) -> sa.Engine:
         ConfigurationError: The URL is not one of SQLite or PostgreSQL, or its driver is not
             installed.
     """
-    engine, problem = _make_engine(url, timeout, connections)
+    engine, problem = _make_engine(url, timeout, connections, asynchronous)
     if engine is None:
         raise ConfigurationError(f"url: {problem}.", errors={"url": [problem]})
     if engine.dialect.name == "postgresql":
@@ -198,7 +257,7 @@ def _engine(url: Masked[str], timeout: float, connections: int) -> sa.Engine:
 
 
 def _make_engine(
-    url: Masked[str], timeout: float, connections: int
+    url: Masked[str], timeout: float, connections: int, asynchronous: bool
 ) -> tuple[sa.Engine | None, str]:
     """Return an engine and a problem, which is empty on success.
 
@@ -218,6 +277,7 @@ def _make_engine(
         connect_timeout=max(2, int(timeout)),
         synchronous="FULL",  # a save is on disk when it returns
         rule=_RULE,
+        asynchronous=asynchronous,
         isolation_level="AUTOCOMMIT",
         pool_size=connections,
         max_overflow=0,
