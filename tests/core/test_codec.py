@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import traceback
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -241,6 +242,9 @@ def test_rejects_a_header_that_would_end_early(name: str, value: str) -> None:
         encode_request(HttpRequest("POST", "", {name: value}), route, "")
     assert "secret" not in str(caught.value)
     assert caught.value.__context__ is None
+    inside = [frame for frame, _ in traceback.walk_tb(caught.tb)][1:]
+    assert inside
+    assert not any("secret" in repr(frame.f_locals) for frame in inside)
 
 
 def test_the_caller_can_set_the_host_and_the_user_agent() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def transport(session: requests.Session) -> RequestsTransport:
 
 
 def post(url: str) -> HttpRequest:
-    return HttpRequest("POST", f"{url}/token", {"X-Test": "1"}, SECRET.encode())
+    return HttpRequest("POST", f"{url}/token", {"X-Test": SECRET}, SECRET.encode())
 
 
 def test_a_client_sends_through_the_session(
@@ -119,6 +120,8 @@ def test_the_outcome_of_a_lost_response_is_unknown(
         transport.send(post(server.url), Deadline(5))
     assert caught.value.__context__ is None
     assert SECRET not in str(caught.value)
+    inside = [frame for frame, _ in traceback.walk_tb(caught.tb)][1:]
+    assert not any(SECRET in repr(frame.f_locals) for frame in inside)
     assert caught.value.failed == ("timeout" if act is faults.stall else "connection")
 
 

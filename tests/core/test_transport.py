@@ -8,6 +8,7 @@ import gc
 import os
 import threading
 import time
+import traceback
 import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -67,7 +68,9 @@ def transport(kind: type[HttpTransport]) -> Iterator[HttpTransport]:
 
 
 def post(url: str) -> HttpRequest:
-    return HttpRequest("POST", f"{url}/token", {"X-Test": "1"}, b"refresh_token=" + SECRET.encode())
+    return HttpRequest(
+        "POST", f"{url}/token", {"X-Test": SECRET}, b"refresh_token=" + SECRET.encode()
+    )
 
 
 def test_returns_the_whole_response(transport: HttpTransport) -> None:
@@ -140,6 +143,9 @@ def test_the_outcome_is_unknown_after_the_body_was_sent(transport: HttpTransport
     assert error.__context__ is None
     assert error.__cause__ is None
     assert SECRET not in str(error)
+    frames = [frame for frame, _ in traceback.walk_tb(caught.tb) if "/_transport/" in str(frame)]
+    assert frames
+    assert not any(SECRET in repr(frame.f_locals) for frame in frames)
     assert server.connections == 1
     # The next request does not reuse the failed connection.
     with FaultServer(act, faults.respond()) as server:
@@ -197,6 +203,25 @@ def test_a_keep_alive_connection_that_the_server_closed_is_replaced(
         assert server.closed.wait(PATIENCE)
         assert transport.send(post(server.url), Deadline(5)).status == 200
     assert (len(server.requests), server.connections) == (2, 2)
+
+
+def test_bytes_that_nothing_requested_are_not_taken_for_a_response(
+    transport: HttpTransport,
+) -> None:
+    """Some servers send 408 over an idle connection before they close it."""
+    unrequested = threading.Event()
+
+    def sends_more(stage: faults.Stage) -> bool:
+        faults.respond(200, b"first")(stage)
+        stage.send(faults.message(408, b"too slow"))
+        unrequested.set()
+        return True
+
+    with FaultServer(sends_more, faults.respond(200, b"second")) as server:
+        assert transport.send(post(server.url), Deadline(5)).body == b"first"
+        assert unrequested.wait(PATIENCE)
+        assert transport.send(post(server.url), Deadline(5)).body == b"second"
+    assert server.connections == 2
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -55,6 +55,19 @@ def encode_request(request: HttpRequest, route: Route, user_agent: str) -> Encod
     Raises:
         RequestInvalidError: a header cannot be sent. The message does not contain its value.
     """
+    encoded = _encode(request, route, user_agent)
+    if isinstance(encoded, Encoded):
+        return encoded
+    # Raised here, because the frame of ``_encode`` contains secrets.
+    rule = "a header contains a line break, or characters that HTTP cannot send"
+    raise RequestInvalidError(
+        f"headers: {rule}: {encoded!r:.80}. Nothing was sent; correct the code that sets it.",
+        errors={"headers": [rule]},
+    )
+
+
+def _encode(request: HttpRequest, route: Route, user_agent: str) -> Encoded | str:
+    """Return the bytes of a request, or the name of a header that cannot be sent."""
     lines = [request.method, route.line]
     names = set()
     for name, value in request.headers.items():
@@ -63,7 +76,7 @@ def encode_request(request: HttpRequest, route: Route, user_agent: str) -> Encod
         if lower in _OWN:
             continue
         if "\n" in value or "\r" in value or _NAME(name) is None:
-            raise _unusable(name)
+            return name
         lines.append(f"{name}: {value}\r\n")
     if "host" not in names:
         lines.insert(2, route.host_line)
@@ -76,20 +89,8 @@ def encode_request(request: HttpRequest, route: Route, user_agent: str) -> Encod
     try:
         head = "".join(lines).encode("latin-1")
     except UnicodeEncodeError:
-        head = None
-    if head is None:  # outside the except block, because the exception holds the text
-        raise _unusable(
-            next((n for n, v in request.headers.items() if not v.isascii()), "the method")
-        )
+        return next((n for n, v in request.headers.items() if not v.isascii()), "the method")
     return Encoded(head + request.body, len(head))
-
-
-def _unusable(name: str) -> RequestInvalidError:
-    rule = "a header contains a line break, or characters that HTTP cannot send"
-    return RequestInvalidError(
-        f"headers: {rule}: {name!r:.80}. Nothing was sent; correct the code that sets it.",
-        errors={"headers": [rule]},
-    )
 
 
 class ResponseParser:

@@ -100,22 +100,8 @@ class RequestsTransport(OneProcess):
             raise deadline_error(deadline)
         status: int | None = None
         failure: TransportError
-        headers = {"User-Agent": USER_AGENT, **request.headers, "Accept-Encoding": "identity"}
         try:
-            with self._session.request(
-                request.method,
-                request.url,
-                data=request.body or None,
-                headers={
-                    "User-Agent": USER_AGENT,
-                    **request.headers,
-                    "Accept-Encoding": "identity",
-                },
-                auth=_unchanged,
-                timeout=(min(self._timeouts[0], remaining), min(self._timeouts[1], remaining)),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
+            with self._respond(request, remaining) as response:
                 status = response.status_code
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 if is_redirect(status):
@@ -132,6 +118,19 @@ class RequestsTransport(OneProcess):
             raise failure
         finally:
             del failure  # its traceback holds this frame
+
+    def _respond(self, request: HttpRequest, remaining: float) -> requests.Response:
+        headers = {"User-Agent": USER_AGENT, **request.headers, "Accept-Encoding": "identity"}
+        return self._session.request(
+            request.method,
+            request.url,
+            data=request.body or None,
+            headers=headers,
+            auth=_unchanged,
+            timeout=(min(self._timeouts[0], remaining), min(self._timeouts[1], remaining)),
+            allow_redirects=False,
+            stream=True,
+        )
 
     def _body(self, response: requests.Response, deadline: Deadline) -> bytes:
         """Return the body, or its first part if it exceeds the limit."""
