@@ -159,9 +159,9 @@ class LoopbackListener:
         return self.__enter__()
 
     async def __aexit__(self, *_exc: object) -> None:
-        import asyncio  # noqa: PLC0415 - blocking logins do not need it
+        from grantway._processes.threads import in_thread  # noqa: PLC0415 - loads asyncio
 
-        await asyncio.to_thread(self.close)
+        await in_thread(self.close)
 
     def close(self) -> None:
         """Stop listening. This waits for the threads of the listener."""

@@ -79,9 +79,9 @@ async def _send(transport: Transport, request: HttpRequest, deadline: Deadline) 
     """Send a request, in a thread if the transport has no ``send_async``."""
     send_async = getattr(transport, "send_async", None)
     if send_async is None:
-        import asyncio  # noqa: PLC0415
+        from grantway._processes.threads import in_thread  # noqa: PLC0415
 
-        return await asyncio.to_thread(transport.send, request, deadline)
+        return await in_thread(transport.send, request, deadline)
     response: HttpResponse = await send_async(request, deadline)
     return response
 

@@ -50,8 +50,8 @@ class Transport(Protocol):
     """Sends one request and returns its response, except redirects.
 
     For event loops, a transport may also have ``async def send_async(request, deadline)`` and
-    ``async def aclose()``. Without ``send_async``, asynchronous calls run ``send`` in a thread of
-    the loop's default executor; cancelling them does not stop the thread.
+    ``async def aclose()``. Without ``send_async``, each asynchronous call runs ``send`` in a new
+    thread; cancelling it does not stop the thread.
     """
 
     def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
