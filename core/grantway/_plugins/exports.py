@@ -52,9 +52,16 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 _MOST = 1_000
 
 
+class _PluginManager(pluggy.PluginManager):
+    """A plugin manager that does not look for hooks among special attributes, which takes long."""
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        return None if name.startswith("__") else super().parse_hookimpl_opts(plugin, name)
+
+
 def hook_manager() -> pluggy.PluginManager:
     """Return a plugin manager with the hook specifications and no plugin."""
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager = _PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     return manager
 

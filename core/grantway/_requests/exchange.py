@@ -10,11 +10,11 @@ from grantway._exceptions import Attempt, Evidence
 from grantway._processes.copies import OneProcess
 from grantway._secrets.error_members import Members, members_of
 from grantway._secrets.redaction import scrub, texts
-from grantway._types.event import Event
 
 if TYPE_CHECKING:
     from grantway._secrets.params import Params
     from grantway._transport.deadline import Deadline
+    from grantway._types.event import Event
     from grantway._types.grant import Grant
     from grantway._types.token import Token
     from grantway._wire.dialect import Dialect
@@ -93,6 +93,8 @@ class Exchange(OneProcess):
         status: int | None = None,
     ) -> Event:
         """Return an event of this call; see ``Event`` for the arguments."""
+        from grantway._types.event import Event  # noqa: PLC0415 - only observers need it
+
         return Event(
             kind=kind,
             call_id=self.call_id,
