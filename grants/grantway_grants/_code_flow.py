@@ -151,9 +151,8 @@ class AuthorizationCodeFlow(OneProcess):
 
     def _push(self, fields: Mapping[str, Any]) -> Flow[Mapping[str, Any]]:
         """Push the request to the provider, and return the parameters that replace it."""
-        response: dict[str, Any] = yield EndpointCall(
-            "pushed_authorization_request", Params(extra=fields)
-        )
+        arguments = Params(extra=fields)
+        response = Params((yield EndpointCall("pushed_authorization_request", arguments)))
         reference = response.get("request_uri")
         if not isinstance(reference, str) or not reference:
             raise ResponseInvalidError(

@@ -63,11 +63,12 @@ def run(flow: Flow[Result], client: Client, cancel: threading.Event | None = Non
         step = next(flow)
         while True:
             try:
-                received = _perform(step, client, cancel)
+                received = [_perform(step, client, cancel)]
             except BaseException as error:  # noqa: BLE001 - raised again in the generator
                 failure = error
             else:
-                step = flow.send(received)
+                # Popped, because tools that print the locals of a traceback would show its secrets.
+                step = flow.send(received.pop())
                 continue
             # Outside the except block, so that it does not become the context of other errors.
             try:
@@ -103,11 +104,11 @@ async def run_async(flow: Flow[Result], client: Client) -> Result:
         step = next(flow)
         while True:
             try:
-                received = await _perform_async(step, client)
+                received = [await _perform_async(step, client)]
             except BaseException as error:  # noqa: BLE001 - raised again in the generator
                 failure = error
             else:
-                step = flow.send(received)
+                step = flow.send(received.pop())
                 continue
             try:
                 step = flow.throw(failure)

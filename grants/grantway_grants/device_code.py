@@ -134,9 +134,8 @@ class DeviceFlow(OneProcess):
         return await run_async(self._start(), self._client)
 
     def _start(self) -> Flow[DeviceAuthorization]:
-        response: dict[str, Any] = yield EndpointCall(
-            "device_authorization", Params(scope=self._scope, extra=self._parameters.first)
-        )
+        arguments = Params(scope=self._scope, extra=self._parameters.first)
+        response = Params((yield EndpointCall("device_authorization", arguments)))
         # Early servers of Google and others use the name verification_url.
         for old, name in (
             ("verification_url", "verification_uri"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,7 @@ from grantway import (
     InvalidClientException,
     Provider,
     RedirectMismatchError,
+    ResponseInvalidError,
 )
 from grantway_grants import authorization_code, device_code
 from grantway_grants.authorization_code import AuthorizationCodeFlow
@@ -89,6 +91,29 @@ def visit(url: str, **fields: str) -> None:
 
 def start(call: Call, flow: DeviceFlow | CibaFlow) -> Any:
     return call(flow, "start", **({"login_hint": "me"} if isinstance(flow, CibaFlow) else {}))
+
+
+def locals_of(error: BaseException) -> str:
+    """Return the local variables of grantway's frames, as error trackers record them."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return "".join(
+        repr(value)
+        for frame in frames
+        if "grantway" in frame.f_globals["__name__"]
+        for value in frame.f_locals.values()
+    )
+
+
+def test_tracebacks_show_no_device_code(call: Call) -> None:
+    def prompt(authorization: DeviceAuthorization) -> None:
+        raise KeyError("screen")
+
+    incomplete = faults.respond(200, {**STARTED, "verification_uri": ""})
+    with serving(BEGUN, incomplete) as (client, _):
+        for error in (KeyError, ResponseInvalidError):
+            with pytest.raises(error) as raised:
+                call(device_code, "login", client, prompt)
+            assert STARTED["device_code"] not in locals_of(raised.value)
 
 
 @pytest.mark.parametrize("kind", [DeviceFlow, CibaFlow])

@@ -205,9 +205,8 @@ class CibaFlow(OneProcess):
                 "CibaFlow and the others to start as arguments."
             )
         parameters = login_parameters(self._client, GRANT_TYPE, extra=extra, resource=resource)
-        response: dict[str, Any] = yield EndpointCall(
-            _STEP, Params(scope=self._scope, extra=parameters.first, **fields)
-        )
+        arguments = Params(scope=self._scope, extra=parameters.first, **fields)
+        response = Params((yield EndpointCall(_STEP, arguments)))
         auth_req_id = response.get("auth_req_id")
         lifetime = seconds(response.get("expires_in"))
         if not isinstance(auth_req_id, str) or not auth_req_id or lifetime is None:
