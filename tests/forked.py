@@ -12,6 +12,7 @@ replaces it first.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import inspect
@@ -25,8 +26,9 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -242,10 +244,38 @@ def _prepare(program: dict[str, Any], streams: list[int]) -> Any:
     sys.path[0] = os.path.dirname(what) if kind == "script" else ""  # noqa: PTH120 - as Python does
     if path := program["environment"].get("PYTHONPATH"):
         sys.path[1:1] = path.split(os.pathsep)
+    main: Callable[[], object]
+    if kind == "-m":
+        main = partial(runpy.run_module, what, run_name="__main__", alter_sys=True)
+    elif kind == "script":
+        main = partial(runpy.run_path, what, run_name="__main__")
+    else:
+        code = compile(what, "<string>", "exec")
+        main = partial(exec, code, sys.modules["__main__"].__dict__)
     if program["strict"]:
         warnings.simplefilter("error")
-    if kind == "-m":
-        return lambda: runpy.run_module(what, run_name="__main__", alter_sys=True)
-    if kind == "script":
-        return lambda: runpy.run_path(what, run_name="__main__")
-    return lambda: exec(compile(what, "<string>", "exec"), sys.modules["__main__"].__dict__)
+        return main  # at the end, Python warns about resources that were not closed
+    return partial(_run, main)
+
+
+def _run(main: Callable[[], object]) -> None:
+    """Run the program, and exit as Python does but without freeing each object.
+
+    Freeing the objects of the imported modules copies their memory, which takes ten times as long
+    as the fork.
+    """
+    status = 0
+    try:
+        main()
+    except SystemExit as error:
+        if error.code is not None and not isinstance(error.code, int):
+            raise  # Python prints it
+        status = error.code or 0
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.exit(status)  # Python reports it
+    os._exit(status)

@@ -80,6 +80,36 @@ print("main")
     assert done.stdout.split("\n") == ["main", "thread", "exit function", ""]
 
 
+@pytest.mark.parametrize(
+    "end",
+    ["pass", "sys.exit(5)", "sys.exit(-1)", "sys.exit('problem')", "1 / 0", "sys.stdout.close()"],
+)
+def test_exits_like_a_new_process(end: str) -> None:
+    ends = []
+    for start in (subprocess.run, forked.run):
+        command = [sys.executable, "-c", f"import sys; print('unwritten', end=''); {end}"]
+        done = start(command, capture_output=True, text=True, timeout=60)
+        ends.append((done.returncode, done.stdout, done.stderr.splitlines()[-1:]))
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is full")
+def test_reports_unwritten_output_like_a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # so that the error occurs at the exit
+    ends = []
+    for start in (subprocess.run, forked.run):
+        with Path("/dev/full").open("w") as full:
+            done = start(
+                [sys.executable, "-c", "print('x')"],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=60,
+            )
+        ends.append((done.returncode, done.stderr.splitlines()[-1]))
+    assert ends[0] == ends[1]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="programs are forked on Linux only")
 def test_has_imported_grantway_already() -> None:
     program = "import sys; print('grantway_plugins.cli.app' in sys.modules)"
