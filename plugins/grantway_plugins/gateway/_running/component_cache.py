@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -41,11 +42,19 @@ class ComponentCache:
         Args:
             after: The cache that replaces this one. Its components stay open.
         """
+        for close in self._methods("close", after):
+            close()
+
+    async def close_async(self, after: ComponentCache | None = None) -> None:
+        """Do the same without blocking, and close what components opened on this event loop."""
+        for close in self._methods("close_async", after):
+            await close()
+        await asyncio.to_thread(self.close, after)
+
+    def _methods(self, name: str, after: ComponentCache | None) -> list[Callable[[], Any]]:
         used = () if after is None else {id(each) for each in after._components.values()}  # noqa: SLF001 - same class
-        for each in self._components.values():
-            close = getattr(each, "close", None)
-            if close is not None and id(each) not in used:
-                close()
+        unused = [each for each in self._components.values() if id(each) not in used]
+        return [getattr(each, name) for each in unused if hasattr(each, name)]
 
     def forget_before(self) -> None:
         """Drop the components of the cache before the reload, once all are created."""

@@ -123,7 +123,7 @@ class Gateway(OneProcess):
         if self._session is not None:
             await self._session.close()
         if self._active is not None:
-            await asyncio.to_thread(self._active.runtime.components.close)
+            await self._active.runtime.components.close_async()
 
     def discard(self) -> None:
         """Close the components of a gateway that was never started."""
@@ -295,4 +295,4 @@ async def _retire(active: _ActiveConfiguration, after: Runtime) -> None:
         active.idle.clear()
         await active.idle.wait()
     with contextlib.suppress(GrantwayError):
-        await asyncio.to_thread(active.runtime.components.close, after.components)
+        await active.runtime.components.close_async(after.components)
