@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import struct
 import sys
@@ -118,8 +117,7 @@ def _without_offer(headers: Iterable[Pair]) -> Iterable[Pair]:
 def _parser(protocol: asyncio.Protocol) -> httptools.HttpRequestParser:
     parser = httptools.HttpRequestParser(protocol)
     # As in uvicorn: accept data after a request with "Connection: close".
-    with contextlib.suppress(AttributeError):  # httptools before 0.6.3
-        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
     return parser
 
 
