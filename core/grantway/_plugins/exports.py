@@ -272,7 +272,6 @@ def _is_marked(function: object) -> bool:
 
 
 def _reject_unknown_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
-    known = [name for name in dir(hookspecs) if name.startswith("grantway_")]
     for caller in manager.get_hookcallers(plugin) or ():
         optional = any(
             each.plugin is plugin and each.optionalhook for each in caller.get_hookimpls()
@@ -280,6 +279,7 @@ def _reject_unknown_hooks(manager: pluggy.PluginManager, plugin: object) -> None
         if not caller.has_spec() and not optional:
             from difflib import get_close_matches  # noqa: PLC0415 - only for this error
 
+            known = [each for each in dir(hookspecs) if each.startswith("grantway_")]
             near = get_close_matches(caller.name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else f"; the hooks are {', '.join(known)}"
             raise PluginLoadError(f"it implements the unknown hook {caller.name}{hint}")

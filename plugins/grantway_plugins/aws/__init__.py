@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from ._config.sso_config import SsoConfig as SsoConfig
     from ._dialect import AWS_SSO_OIDC as AWS_SSO_OIDC
     from ._drop_in.client import SSOOIDCClient as SSOOIDCClient, client as client
-    from ._drop_in.exceptions import InvalidRequestRegionException as InvalidRequestRegionException
     from ._iam import AwsIam as AwsIam
     from ._login.session import SsoSession as SsoSession, sso_session as sso_session
+    from ._region_error import InvalidRequestRegionException as InvalidRequestRegionException
 
 __getattr__, __dir__ = lazy(
     __name__,
@@ -32,7 +32,7 @@ __getattr__, __dir__ = lazy(
         "._config.sso_config": "SsoConfig",
         "._dialect": "AWS_SSO_OIDC",
         "._drop_in.client": "SSOOIDCClient client",
-        "._drop_in.exceptions": "InvalidRequestRegionException",
+        "._region_error": "InvalidRequestRegionException",
         "._iam": "AwsIam",
         "._login.session": "SsoSession sso_session",
     },

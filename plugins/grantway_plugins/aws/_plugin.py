@@ -9,7 +9,7 @@ from grantway._exceptions import TokenError
 from grantway.hookspecs import hookimpl
 from grantway_plugins.stores._plugin import store_factory
 
-from ._drop_in.exceptions import InvalidRequestRegionException
+from ._region_error import InvalidRequestRegionException
 
 if TYPE_CHECKING:
     from grantway._types.store import StoreFactory

@@ -18,7 +18,8 @@ from grantway_plugins import aws as sso_oidc
 from grantway_plugins.aws import _iam as aws_iam
 from grantway_plugins.aws._dialect import AWS_SSO_OIDC, REQUEST_NAMES, RESPONSE_NAMES
 from grantway_plugins.aws._drop_in import model
-from grantway_plugins.aws._drop_in.exceptions import MODELED, InvalidRequestRegionException
+from grantway_plugins.aws._drop_in.exceptions import MODELED
+from grantway_plugins.aws._region_error import InvalidRequestRegionException
 from tests import faults
 from tests.faults import FaultServer
 from tests.plugins.aws.aws import ours

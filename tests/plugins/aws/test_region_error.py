@@ -11,7 +11,7 @@ from botocore.credentials import Credentials
 import grantway
 from grantway_plugins import aws
 from grantway_plugins.aws import AwsIam
-from grantway_plugins.aws._drop_in.exceptions import InvalidRequestRegionException
+from grantway_plugins.aws._region_error import InvalidRequestRegionException
 from tests import faults
 from tests.faults import FaultServer
 

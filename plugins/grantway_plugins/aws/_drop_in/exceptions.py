@@ -21,7 +21,6 @@ from grantway._exceptions import (
     ConnectionFailedError,
     Evidence,
     GrantwayError,
-    InvalidRequestException,
     RequestInvalidError,
     ResponseTooLargeError,
     TokenError,
@@ -30,6 +29,7 @@ from grantway._exceptions import (
 )
 from grantway._secrets.error_members import Members
 from grantway._secrets.redaction import scrub
+from grantway_plugins.aws._region_error import InvalidRequestRegionException
 
 if TYPE_CHECKING:
     from grantway._wire.provider_response import ProviderResponse
@@ -38,52 +38,6 @@ E = TypeVar("E", bound=GrantwayError)
 
 _SERVER_FAULT = 500
 _SUCCESS = range(200, 300)
-
-
-class InvalidRequestRegionException(InvalidRequestException):
-    """The application's identity store is in another region (CreateTokenWithIAM)."""
-
-    code = "invalid_request_region"
-
-    def __init__(
-        self,
-        message: str = "",
-        *,
-        error: str | None = None,
-        error_description: str | None = None,
-        error_uri: str | None = None,
-        reason: str | None = None,
-        evidence: Evidence | None = None,
-    ) -> None:
-        # AWS names this class only in a header. The body has the code invalid_request.
-        super().__init__(
-            message,
-            error=self.wire,
-            error_description=error_description,
-            error_uri=error_uri,
-            reason=reason,
-            evidence=evidence,
-        )
-
-    @property
-    def endpoint(self) -> str | None:
-        """Address of the right endpoint, if the service sent it."""
-        return self._text("endpoint")
-
-    @property
-    def region(self) -> str | None:
-        """The right region, if the service sent it."""
-        return self._text("region")
-
-    def _text(self, name: str) -> str | None:
-        found = self.members.get(name)
-        return found if isinstance(found, str) else None
-
-    @property
-    def response(self) -> dict[str, Any]:
-        """The error in the shape of botocore's ``ClientError.response``."""
-        own = {"endpoint": self.endpoint, "region": self.region}
-        return {**super().response, **{name: text for name, text in own.items() if text}}
 
 
 #: The exceptions of the service model: thirteen standard ones, and one that only AWS has.
