@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -68,14 +70,16 @@ def server(identity: Identity, request: pytest.FixtureRequest) -> Iterator[Fault
 def sends(request: pytest.FixtureRequest, authority: Identity) -> Sends:
     """Send two requests, one after the other, with a new transport."""
 
-    def send(url: str, *, body: bytes = b"a=b", **options: Any) -> list[HttpResponse]:
+    def send(
+        url: str, *, method: str = "POST", body: bytes = b"a=b", **options: Any
+    ) -> list[HttpResponse]:
         fixed = {"trust_env": False, "ca_bundle": authority.certificate, "read_timeout": 5}
         transport = HttpTransport(**{**fixed, **options})
 
         async def in_loop() -> list[HttpResponse]:
             return [await transport.send_async(asked, Deadline(PATIENCE)) for _ in range(2)]
 
-        asked = HttpRequest("POST", f"{url}/token", {}, body)
+        asked = HttpRequest(method, f"{url}/token", {}, body)
         try:
             if request.param == "asyncio":
                 return asyncio.run(in_loop())
@@ -146,6 +150,28 @@ def test_an_unreachable_socks_proxy_sends_nothing(sends: Sends) -> None:
         sends("http://127.0.0.1:9", proxies=address)
 
 
+def test_a_slow_socks_proxy_does_not_exceed_the_limit(sends: Sends) -> None:
+    done = threading.Event()
+
+    def drips() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            for byte in b"\5\0\5\0\0\3\xff" + bytes(300):
+                connection.sendall(bytes([byte]))
+                done.wait(0.02)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drips)
+        thread.start()
+        address = f"socks5h://127.0.0.1:{listener.getsockname()[1]}"
+        began = time.monotonic()
+        with pytest.raises(ConnectionFailedError, match="timed out"):
+            sends("http://127.0.0.1:9", proxies=address, connect_timeout=0.1)
+        assert time.monotonic() - began < 3  # a limit for each read would allow 6 seconds
+        done.set()
+        thread.join(PATIENCE)
+
+
 @pytest.mark.parametrize("status", [403, 407])
 def test_a_proxy_that_rejects_the_target_sends_nothing(
     sends: Sends, identity: Identity, status: int
@@ -175,6 +201,16 @@ def test_a_proxy_that_misbehaves_sends_nothing(sends: Sends, act: faults.Act) ->
     assert len(between.requests) == 1
 
 
+def test_a_server_behind_a_proxy_can_respond_with_any_status(
+    sends: Sends, identity: Identity
+) -> None:
+    with (
+        FaultServer(faults.respond(407), tls=context(identity)) as server,
+        proxy() as between,
+    ):
+        assert [each.status for each in sends(server.url, proxies=between.url)] == [407, 407]
+
+
 def test_an_untrusted_https_proxy_sends_nothing(
     sends: Sends, server: FaultServer, folder: Path, authority: Identity
 ) -> None:
@@ -189,7 +225,7 @@ def test_an_untrusted_https_proxy_sends_nothing(
 def test_tries_every_address_of_a_host(
     sends: Sends, server: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first address rejects the connection."""
+    """The system does not know the family of the first address, and the second rejects."""
     tried: list[object] = []
     real = socket.getaddrinfo
 
@@ -198,7 +234,8 @@ def test_tries_every_address_of_a_host(
             raise socket.gaierror
         tried.append(host)
         closed = real("127.0.0.1", faults.free_port(), type=socket.SOCK_STREAM)
-        return closed + real("127.0.0.1", port, type=socket.SOCK_STREAM)
+        unknown = (99, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("::1", port, 0, 0))
+        return [unknown, *closed, *real("127.0.0.1", port, type=socket.SOCK_STREAM)]
 
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
     assert len(sends(server.url)) == 2
@@ -209,6 +246,9 @@ def test_a_host_name_that_cannot_exist_sends_nothing(sends: Sends) -> None:
     for host in ("a" * 70 + ".invalid", "a..invalid"):
         with pytest.raises(ConnectionFailedError):
             sends(f"https://{host}")
+        tunnel = faults.raw(b"HTTP/1.1 200 OK\r\n\r\n", keep=True)
+        with FaultServer(tunnel) as between, pytest.raises(ConnectionFailedError, match="invalid"):
+            sends(f"https://{host}", proxies=between.url)
 
 
 def test_new_connections_use_a_rotated_certificate(
@@ -283,6 +323,53 @@ def test_the_outcome_of_a_request_that_was_sent_in_part_is_unknown(
             pytest.raises(OutcomeUnknownError, match="timed out"),
         ):
             sends(server.url, body=bytes(20_000_000), read_timeout=0.3)
+
+
+def test_an_early_response_to_a_request_sent_in_part_is_kept(
+    sends: Sends, identity: Identity
+) -> None:
+    def rejects(stage: faults.Stage) -> bool:
+        stage.send(faults.message(413, b"too large"))
+        return False
+
+    for tls in (None, context(identity)):
+        with FaultServer(rejects, tls=tls) as server:
+            assert sends(server.url, body=bytes(20_000_000))[0].status == 413
+
+
+@pytest.mark.parametrize(
+    ("method", "error"),
+    [
+        ("GET", ConnectionFailedError),  # it changes nothing, so trying again is safe
+        ("POST", OutcomeUnknownError),
+        ("DELETE", OutcomeUnknownError),
+    ],
+)
+def test_a_request_without_a_body_may_arrive(
+    sends: Sends, identity: Identity, method: str, error: type[Exception]
+) -> None:
+    for tls in (None, context(identity)):
+        with FaultServer(faults.close_after_request, tls=tls) as server, pytest.raises(error):
+            sends(server.url, method=method, body=b"")
+
+
+def test_a_response_without_a_length_ends_with_the_tls_connection(
+    sends: Sends, identity: Identity
+) -> None:
+    def ends(stage: faults.Stage) -> bool:
+        faults.raw(response)(stage)
+        assert isinstance(stage.sock, ssl.SSLSocket)
+        stage.sock.unwrap()
+        return False
+
+    response = b"HTTP/1.1 200 OK\r\n\r\naccess_token=at&refresh_token=rt"
+    with FaultServer(ends, tls=context(identity)) as server:
+        assert [each.status for each in sends(server.url)] == [200, 200]
+    with (
+        FaultServer(faults.raw(response), tls=context(identity)) as server,
+        pytest.raises(OutcomeUnknownError, match="truncated"),
+    ):
+        sends(server.url)
 
 
 @pytest.mark.parametrize(

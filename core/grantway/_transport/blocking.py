@@ -41,7 +41,7 @@ class BlockingStream(SocketStream):
         cls, proxy: ProxyChoice, host: str, port: int, sending: Sending
     ) -> Self:
         """Connect through a SOCKS proxy."""
-        return cls(connect_through_socks(proxy, host, port, sending.timeout()))
+        return cls(await connect_through_socks(proxy, host, port, sending))
 
     async def send(self, data: bytes, sending: Sending) -> None:
         self.sock.settimeout(sending.timeout())

@@ -24,6 +24,8 @@ _OWN = frozenset({"accept-encoding", "content-length", "transfer-encoding"})
 _BODILESS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS"})
 _SWITCHING_PROTOCOLS, _FIRST_FINAL = 101, 200
 _REDIRECT_FROM, _REDIRECT_TO = 300, 400
+#: The first bytes of contents whose parsers notice a missing end: JSON and gzip.
+_SHOW_THEIR_END = (b"{", b"[", b"\x1f\x8b")
 _IDENTITY = "Accept-Encoding: identity\r\n"
 
 
@@ -42,11 +44,12 @@ class Encoded:
 
     Attributes:
         data: The request line, the headers and the body.
-        head: The size of the request line and the headers.
+        harmless: The number of bytes after which a server cannot process the request yet: the head,
+            or all but the last byte of a request without a body.
     """
 
     data: bytes = field(repr=False)
-    head: int
+    harmless: int
 
 
 def encode_request(request: HttpRequest, route: Route, user_agent: str) -> Encoded:
@@ -90,7 +93,7 @@ def _encode(request: HttpRequest, route: Route, user_agent: str) -> Encoded | st
         head = "".join(lines).encode("latin-1")
     except UnicodeEncodeError:
         return next((n for n, v in request.headers.items() if not v.isascii()), "the method")
-    return Encoded(head + request.body, len(head))
+    return Encoded(head + request.body, len(head) if request.body else len(head) - 1)
 
 
 class ResponseParser:
@@ -173,8 +176,13 @@ class ResponseParser:
             problem = "the headers or chunk sizes of the response are too long"
         raise InvalidResponseError(problem)
 
-    def end(self) -> None:
-        """Note that the server closed the connection before the response was complete.
+    def end(self, *, cut: bool = False) -> None:
+        """Note that the connection was closed before the response was complete.
+
+        Args:
+            cut: Whether anyone on the way may have closed it, and not the server. A response
+                without a length is then incomplete (RFC 9112 section 9.8), unless its content
+                shows where it ends, as in JSON.
 
         Raises:
             InvalidResponseError: the response is truncated.
@@ -182,7 +190,8 @@ class ResponseParser:
         if self._head_received:
             headers = self.headers
             chunked = "chunked" in headers.get("transfer-encoding", "").lower()
-            if not chunked and "content-length" not in headers:
+            ends = not cut or self.body.lstrip().startswith(_SHOW_THEIR_END)
+            if not chunked and "content-length" not in headers and ends:
                 self.complete = True
                 return
         raise InvalidResponseError(

@@ -10,6 +10,7 @@ import asyncio
 import socket
 from typing import Any, Self
 
+from .blocking import run
 from .proxies import ProxyChoice
 from .sending import Sending
 from .socks import connect_through_socks
@@ -33,11 +34,12 @@ class LoopStream(SocketStream):
     ) -> Self:
         """Connect through a SOCKS proxy, in a thread, because PySocks blocks."""
         connecting = asyncio.get_running_loop().run_in_executor(
-            None, connect_through_socks, proxy, host, port, sending.timeout()
+            None, lambda: run(connect_through_socks(proxy, host, port, sending))
         )
         try:
-            sock = await asyncio.shield(connecting)
-        except asyncio.CancelledError:
+            async with asyncio.timeout(sending.timeout()):
+                sock = await asyncio.shield(connecting)
+        except BaseException:
             connecting.add_done_callback(_discard)
             raise
         sock.setblocking(False)

@@ -26,6 +26,8 @@ from .sending import Sending
 
 #: The status with which a proxy requires a login.
 PROXY_LOGIN = 407
+#: Methods that change nothing, so that trying again is safe even if the request was sent.
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Maximum characters of a URL in an error.
 _SHOWN = 200
 
@@ -79,7 +81,8 @@ def failure_error(
     if isinstance(error, ProxyRejectedError) and proxy is not None:
         return proxy_error(proxy, error.status, request)
     failed, what = describe(error)
-    if not sending.body_sent:
+    reads = request.method in READING
+    if reads or not sending.may_have_arrived:
         if sending.reaching_proxy and proxy is not None:
             return ConnectionFailedError(
                 f"Could not reach the proxy {proxy.shown} on the way to {host}: {what}. Check "
@@ -87,8 +90,7 @@ def failure_error(
                 "Nothing was sent; trying again is safe.",
                 failed="proxy",
             )
-        # A request without a body may have been sent, but it only reads.
-        again = "Nothing was sent; trying" if request.body else "Trying"
+        again = "Trying" if reads else "Nothing was sent; trying"
         way = "" if proxy is None else f" through the proxy {proxy.shown} ({proxy.setting})"
         return ConnectionFailedError(
             f"Could not reach {host}{way}: {what}. {_advice(what, network)}{again} again is safe.",

@@ -23,7 +23,7 @@ from grantway._types.quantity import check_count, check_seconds
 from .codec import InvalidResponseError, is_redirect
 from .content_coding import decompressed
 from .deadline import Deadline
-from .failures import deadline_error, describe, lost_error, redirect_error, too_large_error
+from .failures import READING, deadline_error, describe, lost_error, redirect_error, too_large_error
 from .http import HttpRequest, HttpResponse
 from .limits import CONNECT_TIMEOUT, MAX_RESPONSE, READ_TIMEOUT, USER_AGENT
 from .stream import READ_SIZE
@@ -171,7 +171,7 @@ def _failure(
         failed, what = "timeout", "timed out"
     if any(isinstance(each, requests.exceptions.ProxyError) for each in causes):
         failed = "proxy"
-    if any(isinstance(each, _UNSENT) for each in causes) or not request.body:
+    if any(isinstance(each, _UNSENT) for each in causes) or request.method in READING:
         host = urlsplit(request.url).netloc
         return ConnectionFailedError(
             f"Could not reach {host} with the given requests session: {what}. Trying again is "

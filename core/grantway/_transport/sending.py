@@ -21,7 +21,7 @@ class Sending:
         connect_until: The time, on the monotonic clock, until which the connection must be open;
             None once it is.
         reaching_proxy: Whether a proxy has not yet opened the way to the server.
-        head: The size of the head of the request, once it is being sent.
+        harmless: See ``Encoded``, once the request is being sent.
         sent: The number of bytes passed to the socket.
         status: The HTTP status, once received.
     """
@@ -30,23 +30,23 @@ class Sending:
     read_timeout: float
     connect_until: float | None = None
     reaching_proxy: bool = False
-    head: int = 0
+    harmless: int = 0
     sent: int = 0
     status: int | None = None
 
-    def start(self, head: int) -> None:
-        """Start to count the bytes of a request with a head of this size."""
+    def start(self, harmless: int) -> None:
+        """Start to count the bytes of a request."""
         self.connect_until = None
-        self.head, self.sent = head, 0
+        self.harmless, self.sent = harmless, 0
 
     @property
-    def body_sent(self) -> bool:
-        """Whether any of the body was passed to the socket.
+    def may_have_arrived(self) -> bool:
+        """Whether enough bytes were passed to the socket for the server to process the request.
 
         A server cannot process a POST without its body, so a sent head does not count. With TLS,
         the bytes are encrypted and therefore more, which can only make this true earlier.
         """
-        return self.connect_until is None and self.sent > self.head > 0
+        return self.connect_until is None and self.sent > self.harmless
 
     def timeout(self) -> float:
         """Return the seconds that the next operation may take.

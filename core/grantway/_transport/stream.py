@@ -72,7 +72,10 @@ class SocketStream:
 
 
 async def connect_to_first(
-    addresses: Sequence[Address], sending: Sending, connect: Connect
+    addresses: Sequence[Address],
+    sending: Sending,
+    connect: Connect,
+    make: Callable[..., socket.socket] = socket.socket,
 ) -> socket.socket:
     """Return a socket that is connected to the first address that accepts, and does not block.
 
@@ -82,19 +85,23 @@ async def connect_to_first(
         addresses: The results of ``getaddrinfo``.
         sending: The limits.
         connect: Connects the socket within the seconds.
+        make: Makes a socket of a family, kind and protocol.
     """
     failure = OSError(errno.EADDRNOTAVAIL, "the host has no address")
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
         seconds = sending.timeout() / (len(addresses) - index)
-        sock = socket.socket(family, kind, protocol)
+        sock: socket.socket | None = None
         try:
+            sock = make(family, kind, protocol)  # fails without IPv6, for example
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await connect(sock, address, seconds)
         except OSError as error:
-            sock.close()
+            if sock is not None:
+                sock.close()
             failure = error.with_traceback(None)  # it would hold this frame
         except BaseException:
-            sock.close()
+            if sock is not None:
+                sock.close()
             raise
         else:
             return sock

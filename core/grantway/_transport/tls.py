@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import ssl
 
 from .sending import Sending
@@ -10,7 +11,11 @@ from .stream import READ_SIZE, Stream
 
 
 class TlsStream:
-    """A TLS client on a stream. Call ``handshake`` first."""
+    """A TLS client on a stream. Call ``handshake`` first.
+
+    Raises:
+        OSError: no certificate can have this host name.
+    """
 
     __slots__ = ("_incoming", "_lower", "_object", "_outgoing")
 
@@ -18,7 +23,10 @@ class TlsStream:
         self._lower = lower
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         name = host.partition("%")[0].rstrip(".")  # without the zone of an IPv6 address
-        self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+        try:
+            self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+        except ValueError:
+            raise OSError(errno.EINVAL, "the host name is invalid") from None
 
     async def handshake(self, sending: Sending) -> None:
         """Negotiate TLS and check the server's certificate.
@@ -49,12 +57,18 @@ class TlsStream:
         await self._flush(sending)
 
     async def receive(self, sending: Sending) -> bytes:
+        """Return received bytes; none if the server ended the connection.
+
+        Raises:
+            ssl.SSLEOFError: the connection ended, and perhaps not by the server.
+            OSError: the connection failed, or a limit passed.
+        """
         while True:
             try:
                 return self._object.read(READ_SIZE)
             except ssl.SSLWantReadError:
                 await self._exchange(sending)
-            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            except ssl.SSLZeroReturnError:
                 return b""
 
     async def _exchange(self, sending: Sending) -> None:

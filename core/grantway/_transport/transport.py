@@ -10,8 +10,10 @@ one byte at a time.
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Self
 
 from grantway._exceptions import TransportError
@@ -159,7 +161,7 @@ class HttpTransport(OneProcess):
             status, headers = response.status or 0, response.headers
             if response.is_redirect:
                 failure = redirect_error(status, headers)
-            elif status == PROXY_LOGIN and route.proxy is not None:
+            elif status == PROXY_LOGIN and route.proxy is not None and not route.tls:
                 failure = proxy_error(route.proxy, status, request)
             elif response.too_large:
                 failure = too_large_error(status, headers, self._max_response)
@@ -188,10 +190,16 @@ class HttpTransport(OneProcess):
             stream = await connect(connector, route, self._network, sending)
         response = ResponseParser(self._max_response, head_only=request.method == "HEAD")
         try:
-            sending.start(encoded.head)
-            await stream.send(encoded.data, sending)
+            sending.start(encoded.harmless)
+            # A server that rejects the request may respond and close before it read all of it.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                await stream.send(encoded.data, sending)
             while not (response.complete or response.too_large or response.is_redirect):
-                data = await stream.receive(sending)
+                try:
+                    data = await stream.receive(sending)
+                except ssl.SSLEOFError:
+                    response.end(cut=True)
+                    continue
                 if data:
                     response.feed(data)
                 else:
