@@ -1,4 +1,4 @@
-"""The token server of the benchmarks, in a process of its own.
+"""The token server of the benchmarks, which runs in a separate process.
 
 It responds to every POST with a token. Its responses cost little, so that the clients' work makes
 the difference: each connection has a thread that blocks in ``recv`` and answers with one write.
