@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import gzip
 import os
 import threading
 import time
@@ -15,6 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import requests
 
 from grantway._exceptions import (
     ConfigurationError,
@@ -27,6 +29,7 @@ from grantway._exceptions import (
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest, HttpResponse
 from grantway._transport.limits import MAX_RESPONSE
+from grantway._transport.requests_transport import RequestsTransport
 from grantway._transport.transport import HttpTransport
 from tests import faults
 from tests.faults import Act, FaultServer
@@ -164,6 +167,36 @@ def test_an_early_reset_has_a_definite_error_and_is_sent_once(
     ):
         transport.send(post(server.url), Deadline(5))
     assert (server.connections, server.requests) == (1, [])
+
+
+LEAKY = {"Location": f"/?code={SECRET}", "X-Token": SECRET}
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        pytest.param(faults.respond(302, b"", LEAKY), id="redirect"),
+        pytest.param(faults.respond(200, SECRET.encode() * 50_000, LEAKY), id="too large"),
+        pytest.param(
+            faults.respond(200, gzip.compress(SECRET.encode() * 50_000), LEAKY),
+            id="too large if decompressed",
+        ),
+        pytest.param(
+            faults.respond(200, gzip.compress(SECRET.encode())[:-1], LEAKY), id="truncated gzip"
+        ),
+        pytest.param(faults.half(SECRET.encode()), id="half a body"),
+    ],
+)
+@pytest.mark.parametrize("by_requests", [False, True], ids=["own", "requests"])
+def test_an_error_shows_no_part_of_the_response(
+    transport: HttpTransport, act: Act, by_requests: bool
+) -> None:
+    with requests.Session() as session, FaultServer(act) as server:
+        send = RequestsTransport(session).send if by_requests else transport.send
+        with pytest.raises(TransportError) as caught:
+            send(post(server.url), Deadline(5))
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert SECRET not in "".join(shown.format())
 
 
 def test_keeps_the_status_of_a_truncated_response(transport: HttpTransport) -> None:

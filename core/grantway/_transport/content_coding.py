@@ -26,8 +26,12 @@ class _TooLargeError(Exception):
     """The decompressed data exceeds the limit."""
 
 
-def decompressed(status: int, headers: dict[str, str], body: bytes, limit: int) -> HttpResponse:
-    """Return a response with its body decompressed.
+def decompressed(
+    status: int, headers: dict[str, str], body: bytes, limit: int
+) -> HttpResponse | ResponseTooLargeError:
+    """Return a response with its body decompressed, or the error if that exceeds the limit.
+
+    The error is not raised here, because its traceback would show the headers and the body.
 
     Args:
         status: The HTTP status.
@@ -37,7 +41,6 @@ def decompressed(status: int, headers: dict[str, str], body: bytes, limit: int) 
         limit: Maximum size of the decompressed body in bytes.
 
     Raises:
-        ResponseTooLargeError: the decompressed body exceeds the limit.
         InvalidResponseError: the compressed data is truncated.
     """
     coding = headers.pop("content-encoding", "")
@@ -46,11 +49,11 @@ def decompressed(status: int, headers: dict[str, str], body: bytes, limit: int) 
     try:
         body, coding = _decompress(body, coding, limit)
     except _TooLargeError:
-        raise ResponseTooLargeError(
+        return ResponseTooLargeError(
             f"The response is compressed and larger than {limit} bytes when decompressed; the rest "
             "was not read.",
             evidence=Evidence(status=status, headers=headers),
-        ) from None
+        )
     if coding:
         headers["content-encoding"] = coding
     return HttpResponse(status, headers, body)

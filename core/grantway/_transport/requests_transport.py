@@ -99,25 +99,33 @@ class RequestsTransport(OneProcess):
         if remaining <= 0:
             raise deadline_error(deadline)
         status: int | None = None
-        failure: TransportError
+        outcome: HttpResponse | TransportError
         try:
             with self._respond(request, remaining) as response:
                 status = response.status_code
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                if is_redirect(status):
-                    failure = redirect_error(status, headers)
-                else:
-                    body = self._body(response, deadline)
-                    if len(body) <= self._max_response:
-                        return decompressed(status, headers, body, self._max_response)
-                    failure = too_large_error(status, headers, self._max_response)
+                outcome = self._outcome(response, deadline)
         except (requests.RequestException, HTTPError, OSError, InvalidResponseError) as error:
-            failure = _failure(error, request, status)
+            outcome = _failure(error, request, status)
+        if isinstance(outcome, HttpResponse):
+            return outcome
         # Raised outside the except block, because the exception of requests holds the request.
         try:
-            raise failure
+            raise outcome
         finally:
-            del failure  # its traceback holds this frame
+            del outcome  # its traceback holds this frame
+
+    def _outcome(
+        self, response: requests.Response, deadline: Deadline
+    ) -> HttpResponse | TransportError:
+        """Return the response, or the error to raise in a frame without the response's headers."""
+        status = response.status_code
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        if is_redirect(status):
+            return redirect_error(status, headers)
+        body = self._body(response, deadline)
+        if len(body) > self._max_response:
+            return too_large_error(status, headers, self._max_response)
+        return decompressed(status, headers, body, self._max_response)
 
     def _respond(self, request: HttpRequest, remaining: float) -> requests.Response:
         headers = {"User-Agent": USER_AGENT, **request.headers, "Accept-Encoding": "identity"}

@@ -44,6 +44,8 @@ async def connect_through_socks(
             sock.connect((host, port))
         except socks.ProxyError as error:
             problem, cause = error.msg, error.socket_err
+            while isinstance(cause, socks.ProxyError):  # it wraps its own errors too
+                problem, cause = cause.msg, cause.socket_err
         except UnicodeError:
             problem, cause = "the host name is invalid", None
         else:

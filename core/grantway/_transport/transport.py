@@ -155,25 +155,32 @@ class HttpTransport(OneProcess):
         route = self._routes.get(request.url) or self._route(request.url)
         until = time.monotonic() + self._connect_timeout
         sending = Sending(deadline, self._read_timeout, until)
-        failure: TransportError
+        outcome: HttpResponse | TransportError
         try:
             response = await self._exchange(request, route, sending, idle, connector)
-            status, headers = response.status or 0, response.headers
-            if response.is_redirect:
-                failure = redirect_error(status, headers)
-            elif status == PROXY_LOGIN and route.proxy is not None and not route.tls:
-                failure = proxy_error(route.proxy, status, request)
-            elif response.too_large:
-                failure = too_large_error(status, headers, self._max_response)
-            else:
-                return decompressed(status, headers, response.body, self._max_response)
+            outcome = self._outcome(response, request, route)
         except (OSError, InvalidResponseError, ProxyRejectedError) as error:
-            failure = failure_error(error, sending, request, route.proxy, self._network)
+            outcome = failure_error(error, sending, request, route.proxy, self._network)
+        if isinstance(outcome, HttpResponse):
+            return outcome
         # Raised outside the except block, because the context holds the request.
         try:
-            raise failure
+            raise outcome
         finally:
-            del failure  # its traceback holds this frame
+            del outcome  # its traceback holds this frame
+
+    def _outcome(
+        self, response: ResponseParser, request: HttpRequest, route: Route
+    ) -> HttpResponse | TransportError:
+        """Return the response, or the error to raise in a frame without the response's headers."""
+        status, headers = response.status or 0, response.headers
+        if response.is_redirect:
+            return redirect_error(status, headers)
+        if status == PROXY_LOGIN and route.proxy is not None and not route.tls:
+            return proxy_error(route.proxy, status, request)
+        if response.too_large:
+            return too_large_error(status, headers, self._max_response)
+        return decompressed(status, headers, response.body, self._max_response)
 
     async def _exchange(
         self,
