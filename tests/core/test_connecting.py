@@ -337,6 +337,21 @@ def test_an_early_response_to_a_request_sent_in_part_is_kept(
             assert sends(server.url, body=bytes(20_000_000))[0].status == 413
 
 
+def test_a_success_for_a_request_sent_in_part_is_not_its_response(
+    sends: Sends, identity: Identity
+) -> None:
+    def succeeds(stage: faults.Stage) -> bool:
+        stage.send(faults.message(200, b"of another request"))
+        return False
+
+    for tls in (None, context(identity)):
+        with (
+            FaultServer(succeeds, tls=tls) as server,
+            pytest.raises(OutcomeUnknownError, match="without having the request"),
+        ):
+            sends(server.url, body=bytes(20_000_000))
+
+
 @pytest.mark.parametrize(
     ("method", "error"),
     [

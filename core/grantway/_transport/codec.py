@@ -155,6 +155,11 @@ class ResponseParser:
         """Whether the headers of a redirect (3xx) were received."""
         return self._head_received and is_redirect(self.status or 0)
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether the status means success (2xx)."""
+        return _FIRST_FINAL <= (self.status or 0) < _REDIRECT_FROM
+
     def feed(self, data: bytes) -> None:
         """Parse received bytes, which must not be empty.
 

@@ -198,9 +198,11 @@ class HttpTransport(OneProcess):
         response = ResponseParser(self._max_response, head_only=request.method == "HEAD")
         try:
             sending.start(encoded.harmless)
+            sent = False
             # A server that rejects the request may respond and close before it read all of it.
             with suppress(BrokenPipeError, ConnectionResetError):
                 await stream.send(encoded.data, sending)
+                sent = True
             while not (response.complete or response.too_large or response.is_redirect):
                 try:
                     data = await stream.receive(sending)
@@ -215,10 +217,12 @@ class HttpTransport(OneProcess):
         except BaseException:
             stream.close()
             raise
-        if response.reusable:
+        if response.reusable and sent:
             idle.put(route.key, stream)
         else:
             stream.close()
+        if response.succeeded and not sent:
+            raise InvalidResponseError("the server responded without having the request")
         return response
 
     def _route(self, url: str) -> Route:
