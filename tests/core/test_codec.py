@@ -261,6 +261,15 @@ def test_rejects_a_header_that_would_end_early(name: str, value: str) -> None:
     assert not any("secret" in repr(frame.f_locals) for frame in inside)
 
 
+def test_a_proxy_gets_its_login_whatever_the_host_header() -> None:
+    network = Network(trust_env=False, proxies="http://me:pw@127.0.0.1:1")
+    route = route_to("http://as.example/", network)
+    request = HttpRequest("POST", "", {"Host": "other.example"})
+    head = encode_request(request, route, "User-Agent: grantway\r\n").data
+    assert b"Host: other.example\r\n" in head
+    assert b"Proxy-Authorization: Basic bWU6cHc=\r\n" in head
+
+
 def test_the_caller_can_set_the_host_and_the_user_agent() -> None:
     route = route_to("http://127.0.0.1:81/token?x=1", Network(trust_env=False))
     given = {"host": "as.example", "USER-AGENT": "mine", "Content-Length": "9"}

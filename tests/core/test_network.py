@@ -216,6 +216,13 @@ def test_accepts_a_key_with_a_password(
     assert MARK not in repr(vars(Network(client_certificate=certificate, client_key_password=MARK)))
 
 
+def test_a_missing_client_certificate_is_named(strict: FaultServer, authority: Identity) -> None:
+    """With TLS 1.3, the server's alert arrives after the request was passed to the socket."""
+    with pytest.raises(ConnectionFailedError, match="requires a client certificate: set client_c"):
+        ask(strict, ca_bundle=authority.certificate)
+    assert strict.requests == []
+
+
 def test_an_invalid_client_certificate_names_its_setting(
     authority: Identity, tmp_path: Path
 ) -> None:

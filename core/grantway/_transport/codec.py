@@ -85,7 +85,7 @@ def _encode(request: HttpRequest, route: Route, user_agent: str) -> Encoded | st
         lines.insert(2, route.host_line)
     if "user-agent" not in names:
         lines.append(user_agent)
-    lines.append(_IDENTITY)
+    lines += (route.login_line, _IDENTITY)
     if request.body or request.method not in _BODILESS:
         lines.append(f"Content-Length: {len(request.body)}\r\n")
     lines.append("\r\n")

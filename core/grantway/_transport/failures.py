@@ -70,6 +70,11 @@ def _place(location: str) -> str:
     return visible(f"{host}{target.path}")[:_SHOWN]
 
 
+def host_of(request: HttpRequest) -> str:
+    """Return the host and port of a request, without credentials."""
+    return urlsplit(request.url).netloc.rpartition("@")[2]
+
+
 def failure_error(
     error: Exception,
     sending: Sending,
@@ -77,12 +82,12 @@ def failure_error(
     proxy: ProxyChoice | None,
     network: Network,
 ) -> TransportError:
-    host = urlsplit(request.url).netloc
+    host = host_of(request)
     if isinstance(error, ProxyRejectedError) and proxy is not None:
         return proxy_error(proxy, error.status, request)
     failed, what = describe(error)
     reads = request.method in READING
-    if reads or not sending.may_have_arrived:
+    if reads or not sending.may_have_arrived or _rejected_in_handshake(error):
         if sending.reaching_proxy and proxy is not None:
             return ConnectionFailedError(
                 f"Could not reach the proxy {proxy.shown} on the way to {host}: {what}. Check "
@@ -104,7 +109,7 @@ def lost_error(
 ) -> OutcomeUnknownError:
     """Return the error for a request that was sent, and whose response was lost."""
     return OutcomeUnknownError(
-        f"The request was sent to {urlsplit(request.url).netloc} but the response was lost: "
+        f"The request was sent to {host_of(request)} but the response was lost: "
         f"{what}. The provider may have processed it. You may try your refresh token once more; a "
         "single-use code may be used up, so log in again if it is rejected.",
         failed=failed,
@@ -114,7 +119,7 @@ def lost_error(
 
 def proxy_error(proxy: ProxyChoice, status: int, request: HttpRequest) -> ConnectionFailedError:
     """Return the error for a proxy that did not forward the request to the provider."""
-    host = urlsplit(request.url).netloc
+    host = host_of(request)
     if status == PROXY_LOGIN:
         advice = (
             f"put a user name and password into {proxy.setting}: http://USER:PASSWORD@HOST:PORT"
@@ -130,6 +135,14 @@ def proxy_error(proxy: ProxyChoice, status: int, request: HttpRequest) -> Connec
         "Nothing was sent.",
         failed="proxy",
     )
+
+
+def _rejected_in_handshake(error: Exception) -> bool:
+    """Return whether the server required a client certificate.
+
+    In TLS 1.3, a client sends its request before it learns that the server ended the handshake.
+    """
+    return isinstance(error, ssl.SSLError) and error.reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED"
 
 
 def _advice(what: str, network: Network) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError
@@ -23,7 +22,15 @@ from grantway._types.quantity import check_count, check_seconds
 from .codec import InvalidResponseError, is_redirect
 from .content_coding import decompressed
 from .deadline import Deadline
-from .failures import READING, deadline_error, describe, lost_error, redirect_error, too_large_error
+from .failures import (
+    READING,
+    deadline_error,
+    describe,
+    host_of,
+    lost_error,
+    redirect_error,
+    too_large_error,
+)
 from .http import HttpRequest, HttpResponse
 from .limits import CONNECT_TIMEOUT, MAX_RESPONSE, READ_TIMEOUT, USER_AGENT
 from .stream import READ_SIZE
@@ -180,7 +187,7 @@ def _failure(
     if any(isinstance(each, requests.exceptions.ProxyError) for each in causes):
         failed = "proxy"
     if any(isinstance(each, _UNSENT) for each in causes) or request.method in READING:
-        host = urlsplit(request.url).netloc
+        host = host_of(request)
         return ConnectionFailedError(
             f"Could not reach {host} with the given requests session: {what}. Trying again is "
             "safe.",

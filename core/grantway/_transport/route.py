@@ -25,7 +25,8 @@ class Route:
         tls: Whether the URL is https.
         proxy: The proxy, or None.
         line: The rest of the request line, after the method.
-        host_line: The ``Host`` header, and the login for a proxy that forwards plain http.
+        host_line: The ``Host`` header.
+        login_line: The header with the login for a proxy that forwards plain http; may be empty.
         key: Connections with equal keys are interchangeable.
     """
 
@@ -35,6 +36,7 @@ class Route:
     proxy: ProxyChoice | None
     line: str = field(repr=False)
     host_line: str = field(repr=False)
+    login_line: str = field(repr=False)
     key: tuple[str, int, bool]
 
     @property
@@ -69,11 +71,12 @@ def route_to(url: str, network: Network) -> Route:
     shown = f"[{host}]" if ":" in host else host
     if port != _PORTS[parts.scheme]:
         shown += f":{port}"
-    host_line = f"Host: {shown}\r\n"
+    login_line = ""
     if proxy is not None and not tls and not proxy.is_socks:
         target = f"http://{shown}{target}"
-        host_line += proxy.login_line
-    return Route(host, port, tls, proxy, f" {target} HTTP/1.1\r\n", host_line, (host, port, tls))
+        login_line = proxy.login_line
+    line, host_line = f" {target} HTTP/1.1\r\n", f"Host: {shown}\r\n"
+    return Route(host, port, tls, proxy, line, host_line, login_line, (host, port, tls))
 
 
 def _ascii(host: str) -> str:
