@@ -113,7 +113,7 @@ def measure(base: str, *, short: bool) -> list[Row]:
             return taken
 
         # The first round compiles the modules.
-        taken = interleaved(11 if short else 7, {peer: partial(run, peer) for peer in commands})
+        taken = interleaved(11 if short else 15, {peer: partial(run, peer) for peer in commands})
     rounds = len(taken[BARE])
     memory = {peer: sizes[peer][-rounds:] for peer in taken}
     memory[OURS] = memory[CREDENTIAL]

@@ -75,7 +75,7 @@ def render(rows: Sequence[Row]) -> str:
                 if reason not in reasons:
                     reasons.append(reason)
                 line.append(f"- ({reasons.index(reason) + 1})")
-            elif peer in oauth_clients.SYNC and cell.ratio == best[name]:
+            elif peer in oauth_clients.SYNC and _number(cell.ratio) == _number(best[name]):
                 line.append(f"**{_number(cell.ratio)}**")
             else:
                 line.append(_number(cell.ratio))
