@@ -26,6 +26,7 @@ from grantway._exceptions import (
     ResponseTooLargeError,
     TransportError,
 )
+from grantway._transport import connections as idle_connections
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest, HttpResponse
 from grantway._transport.limits import MAX_RESPONSE
@@ -255,6 +256,21 @@ def test_bytes_that_nothing_requested_are_not_taken_for_a_response(
         assert unrequested.wait(PATIENCE)
         assert transport.send(post(server.url), Deadline(5)).body == b"second"
     assert server.connections == 2
+
+
+def test_an_old_connection_is_not_used(
+    transport: HttpTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Something on the way may have dropped it silently, or the server may be closing it."""
+    short, long = ({"Keep-Alive": f"timeout={seconds}, max=9"} for seconds in (1, 5))
+    with FaultServer(faults.respond(200, b"", short), faults.respond(200, b"", long)) as server:
+        for connections in (1, 2, 2):
+            transport.send(post(server.url), Deadline(5))
+            assert server.connections == connections
+        monkeypatch.setattr(idle_connections, "_MOST_IDLE", 0)
+        for connections in (2, 3):
+            transport.send(post(server.url), Deadline(5))
+            assert server.connections == connections
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

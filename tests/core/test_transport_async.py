@@ -108,7 +108,7 @@ def test_connections_of_closed_loops_are_closed() -> None:
         first.run_until_complete(post(transport, server))
         (idle,) = transport._connections._of_loops.values()
         (streams,) = idle._by_key.values()
-        (stream,) = streams
+        ((stream, _),) = streams
         first.close()
         second.run_until_complete(post(transport, server))
         second.close()

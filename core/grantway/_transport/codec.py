@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -18,6 +19,9 @@ MAX_HEADERS, MAX_HEAD = 100, 64 * 1024
 #: Maximum bytes of framing, such as chunk sizes, for each byte of the body.
 _FRAMING = 8
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
+#: The seconds in a ``Keep-Alive`` header, and the seconds by which to undercut them, so that a
+#: request does not arrive while the server closes the connection.
+_KEPT, _MARGIN = re.compile(rb"\btimeout=(\d{1,9})\b").search, 1
 #: Headers that follow from the request and are not taken from the caller.
 _OWN = frozenset({"accept-encoding", "content-length", "transfer-encoding"})
 #: Methods without a Content-Length if they have no body (RFC 9110 section 8.6).
@@ -109,17 +113,20 @@ class ResponseParser:
         headers: The headers, lower-case names; repeated headers are joined by commas.
         complete: Whether the whole response was received.
         reusable: Whether the connection can carry another request.
+        idle_seconds: Maximum seconds until that request, from the ``Keep-Alive`` header.
         too_large: Whether the body exceeds the limit.
     """
 
     __slots__ = (
         "_body", "_head_only", "_head_received", "_headers", "_max_body", "_names", "_parser",
-        "_problem", "_received", "_size", "complete", "reusable", "status", "too_large",
+        "_problem", "_received", "_size", "complete", "idle_seconds", "reusable", "status",
+        "too_large",
     )  # fmt: skip
 
     def __init__(self, max_body: int, *, head_only: bool = False) -> None:
         self.status: int | None = None
         self.complete = self.reusable = self.too_large = False
+        self.idle_seconds = math.inf
         self._headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self._max_body = max_body
@@ -244,13 +251,14 @@ class ResponseParser:
     def on_message_complete(self) -> None:
         if self._head_received and not self.complete:
             self.complete = True
-            self.reusable = self._parser.should_keep_alive() and not self._both_lengths()
+            headers = {name.lower(): value for name, value in self._headers}
+            # Two contradicting lengths (RFC 9112 section 6.3) leave it open where the next begins.
+            both = b"transfer-encoding" in headers and b"content-length" in headers
+            self.reusable = self._parser.should_keep_alive() and not both
+            kept = _KEPT(headers.get(b"keep-alive", b""))
+            if kept is not None:
+                self.idle_seconds = int(kept[1]) - _MARGIN
 
     def _fail(self, problem: str) -> NoReturn:
         self._problem = problem
         raise httptools.HttpParserError(problem)  # httptools replaces the text
-
-    def _both_lengths(self) -> bool:
-        """Return whether the response has two contradicting lengths (RFC 9112 section 6.3)."""
-        names = {name.lower() for name, _ in self._headers}
-        return b"transfer-encoding" in names and b"content-length" in names

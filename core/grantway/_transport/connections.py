@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 #: Maximum number of servers with idle connections.
 _MOST_SERVERS = 16
+#: Maximum seconds for which a connection is kept. Load balancers and NAT drop older connections,
+#: often silently, and a request on such a connection has an unknown outcome.
+_MOST_IDLE = 60.0
 
 
 class IdleConnections:
@@ -27,7 +31,8 @@ class IdleConnections:
     def __init__(self, most: int) -> None:
         self._most = most
         self._lock = threading.Lock()
-        self._by_key: dict[Hashable, list[Stream]] = {}
+        #: Server -> connections with the time until which they may be used.
+        self._by_key: dict[Hashable, list[tuple[Stream, float]]] = {}
         self._closed = False
 
     def take(self, key: Hashable) -> Stream | None:
@@ -37,14 +42,17 @@ class IdleConnections:
                 streams = self._by_key.get(key)
                 if not streams:
                     return None
-                stream = streams.pop()
-            if stream.is_idle():
+                stream, until = streams.pop()
+                if not streams:
+                    del self._by_key[key]  # so that servers in use are the last to be dropped
+            if time.monotonic() < until and stream.is_idle():
                 return stream
             stream.close()
 
-    def put(self, key: Hashable, stream: Stream) -> None:
-        """Keep a connection for the next request, or close it."""
-        surplus = [stream]
+    def put(self, key: Hashable, stream: Stream, seconds: float) -> None:
+        """Keep a connection for the next request, at most for some seconds, or close it."""
+        kept = stream, time.monotonic() + min(seconds, _MOST_IDLE)
+        surplus = [kept]
         with self._lock:
             if not self._closed:
                 streams = self._by_key.get(key)
@@ -53,9 +61,9 @@ class IdleConnections:
                         surplus += self._by_key.pop(next(iter(self._by_key)))
                     streams = self._by_key[key] = []
                 if len(streams) < self._most:
-                    streams.append(stream)
+                    streams.append(kept)
                     del surplus[0]
-        for each in surplus:
+        for each, _ in surplus:
             each.close()
 
     def close(self) -> None:
@@ -67,7 +75,7 @@ class IdleConnections:
     def _close_all(self) -> None:
         by_key, self._by_key = self._by_key, {}
         for streams in by_key.values():
-            for stream in streams:
+            for stream, _ in streams:
                 stream.close()
 
     def __del__(self) -> None:

@@ -50,7 +50,8 @@ class HttpTransport(OneProcess):
     """Sends requests over kept HTTP/1.1 connections, blocking or in an asyncio event loop.
 
     Thread-safe. Each event loop has its own connections; in an event loop, names are looked up by
-    the loop's ``getaddrinfo`` and SOCKS proxies are reached in a thread.
+    the loop's ``getaddrinfo`` and SOCKS proxies are reached in a thread. An idle connection is used
+    again for at most a minute, or less if the server says so.
 
     Missing settings come from the environment: ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and
     ``NO_PROXY`` (or in lower case), and the certificates of ``REQUESTS_CA_BUNDLE``,
@@ -218,7 +219,7 @@ class HttpTransport(OneProcess):
             stream.close()
             raise
         if response.reusable and sent:
-            idle.put(route.key, stream)
+            idle.put(route.key, stream, response.idle_seconds)
         else:
             stream.close()
         if response.succeeded and not sent:
