@@ -51,8 +51,7 @@ async def wait_async(flight: Flight, deadline: Deadline) -> bool:
         if asyncio.current_task() is flight.task:
             raise waits_for_itself()
         if not flight.done():
-            left = max(0.0, min(deadline.remaining(), LONGEST_WAIT))
-            await asyncio.wait([flight.task], timeout=left)
+            await flight.wait(max(0.0, min(deadline.remaining(), LONGEST_WAIT)))
         return flight.done()
     ended = asyncio.Event()
 
@@ -87,6 +86,7 @@ class LoopFlight(Flight):
         super().__init__()
         self._key = key
         self._loop = loop
+        self._waiting_tasks: set[asyncio.Future[None]] = set()
         self._deadline = Deadline(seconds)
 
     @property
@@ -125,6 +125,20 @@ class LoopFlight(Flight):
         self.cancel()
         return True
 
+    async def wait(self, seconds: float) -> None:
+        """Wait on the same loop until the work ends, at most for some seconds.
+
+        ``asyncio.wait`` needs more memory and time, which counts when 1,000 tasks wait.
+        """
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        timer = self._loop.call_later(seconds, _wake, waiter)
+        self._waiting_tasks.add(waiter)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            self._waiting_tasks.discard(waiter)
+
     async def _run(self, work: Work) -> None:
         result: Token | BaseException
         try:
@@ -140,6 +154,9 @@ class LoopFlight(Flight):
             self.set_exception(result)
         else:
             self.set_result(result)
+        if not self._loop.is_closed():
+            for waiter in self._waiting_tasks:
+                _wake(waiter)
         del result  # an exception refers to this frame, and so to all that the frame refers to
 
     async def _outlast(self) -> None:
@@ -147,6 +164,11 @@ class LoopFlight(Flight):
         if not self.task.done():
             self.task.cancel()
             await asyncio.wait([self.task])
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 class _Uncancellable(asyncio.Task[None]):
