@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import traceback
 
 import pytest
 
@@ -43,6 +44,49 @@ def test_cancelling_closes_the_connection() -> None:
         asyncio.run(use(server))
         assert (len(server.requests), server.connections) == (2, 2)
     transport.close()
+
+
+SECRET = "rt-very-secret-0123456789"
+
+
+def partial(stage: faults.Stage) -> bool:
+    """Send half a response with a secret, then nothing."""
+    stage.read_request()
+    stage.send(faults.message(200, SECRET.encode(), {"X-Token": SECRET}, length=500))
+    stage.server.closed.set()
+    stage.wait_for_client()
+    return False
+
+
+def unread(stage: faults.Stage) -> bool:
+    """Read nothing."""
+    stage.server.closed.set()
+    stage.server.stopped.wait(PATIENCE)
+    return False
+
+
+@pytest.mark.parametrize("act", [partial, unread], ids=["response", "request"])
+def test_a_cancelled_request_shows_no_secret(act: faults.Act) -> None:
+    transport = HttpTransport(proxies={})
+
+    async def use() -> str:
+        body = SECRET.encode() * (1 if act is partial else 500_000)
+        request = HttpRequest("POST", server.token_endpoint, {"X-Token": SECRET}, body)
+        del body
+        task = asyncio.ensure_future(transport.send_async(request, Deadline(PATIENCE)))
+        await asyncio.to_thread(server.closed.wait, PATIENCE)
+        await asyncio.sleep(0.02)  # until the task has used what arrived
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+        return "".join(shown.format())
+
+    with FaultServer(act) as server:
+        shown = asyncio.run(use())
+    transport.close()
+    assert "_exchange" in shown
+    assert SECRET not in shown
 
 
 def echo(stage: faults.Stage) -> bool:

@@ -43,7 +43,7 @@ class BlockingStream(SocketStream):
         """Connect through a SOCKS proxy."""
         return cls(await connect_through_socks(proxy, host, port, sending))
 
-    async def send(self, data: bytes, sending: Sending) -> None:
+    async def send(self, data: memoryview, sending: Sending) -> None:
         self.sock.settimeout(sending.timeout())
         count = self.sock.send(data)
         sending.sent += count

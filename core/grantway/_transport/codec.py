@@ -168,11 +168,15 @@ class ResponseParser:
         return _FIRST_FINAL <= (self.status or 0) < _REDIRECT_FROM
 
     def feed(self, data: bytes) -> None:
-        """Parse received bytes, which must not be empty.
+        """Parse received bytes; none at the end of the connection.
 
         Raises:
-            InvalidResponseError: the response is not HTTP, or its headers exceed a limit.
+            InvalidResponseError: the response is truncated or not HTTP, or its headers exceed a
+                limit.
         """
+        if not data:
+            self.end()
+            return
         self._received += len(data)
         try:
             self._parser.feed_data(data)

@@ -74,11 +74,10 @@ async def connect(connector: Connector, route: Route, network: Network, sending:
 async def _connect_proxy(
     connector: Connector, proxy: ProxyChoice, route: Route, network: Network, sending: Sending
 ) -> Stream:
-    parts = urlsplit(proxy.address)
-    host = parts.hostname or ""
-    stream = await connector.connect(host, parts.port or _PORTS[parts.scheme], sending)
+    scheme, host, port = _place(proxy)
+    stream = await connector.connect(host, port, sending)
     try:
-        if parts.scheme == "https":
+        if scheme == "https":
             secured = TlsStream(stream, network.tls_context(client=False), host)
             await secured.handshake(sending)
             stream = secured
@@ -90,17 +89,21 @@ async def _connect_proxy(
     return stream
 
 
+def _place(proxy: ProxyChoice) -> tuple[str, str, int]:
+    """Return the scheme, host and port of a proxy, without its password."""
+    parts = urlsplit(proxy.address)
+    return parts.scheme, parts.hostname or "", parts.port or _PORTS[parts.scheme]
+
+
 async def _open_tunnel(stream: Stream, proxy: ProxyChoice, route: Route, sending: Sending) -> None:
     place = route.authority
-    request = f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n{proxy.login_line}\r\n"
-    await stream.send(request.encode(), sending)
+    request = memoryview(
+        f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n{proxy.login_line}\r\n".encode()
+    )
+    await stream.send(request, sending)
     parser = ResponseParser(0, head_only=True)
     while not parser.complete:
-        data = await stream.receive(sending)
-        if data:
-            parser.feed(data)
-        else:
-            parser.end()
+        parser.feed(await stream.receive(sending))
     status = parser.status or 0
     if not _SUCCESS_FROM <= status < _SUCCESS_TO:
         raise ProxyRejectedError(status)

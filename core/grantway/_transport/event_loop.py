@@ -45,7 +45,7 @@ class LoopStream(SocketStream):
         sock.setblocking(False)
         return cls(sock)
 
-    async def send(self, data: bytes, sending: Sending) -> None:
+    async def send(self, data: memoryview, sending: Sending) -> None:
         timeout = sending.timeout()
         try:
             count = self.sock.send(data)

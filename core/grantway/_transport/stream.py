@@ -24,7 +24,7 @@ class Stream(Protocol):
     drive them without an event loop.
     """
 
-    async def send(self, data: bytes, sending: Sending) -> None:
+    async def send(self, data: memoryview, sending: Sending) -> None:
         """Send all bytes, and count them in ``sending``.
 
         Raises:

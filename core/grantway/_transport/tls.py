@@ -48,7 +48,7 @@ class TlsStream:
             raise
         await self._flush(sending)
 
-    async def send(self, data: bytes, sending: Sending) -> None:
+    async def send(self, data: memoryview, sending: Sending) -> None:
         while data:
             try:
                 data = data[self._object.write(data) :]
@@ -82,7 +82,7 @@ class TlsStream:
 
     async def _flush(self, sending: Sending) -> None:
         if self._outgoing.pending:
-            await self._lower.send(self._outgoing.read(), sending)
+            await self._lower.send(memoryview(self._outgoing.read()), sending)
 
     def is_idle(self) -> bool:
         return not self._incoming.pending and not self._object.pending() and self._lower.is_idle()

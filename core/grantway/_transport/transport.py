@@ -202,18 +202,14 @@ class HttpTransport(OneProcess):
             sent = False
             # A server that rejects the request may respond and close before it read all of it.
             with suppress(BrokenPipeError, ConnectionResetError):
-                await stream.send(encoded.data, sending)
+                # Tracebacks with locals do not show the content of a memoryview.
+                await stream.send(memoryview(encoded.data), sending)
                 sent = True
             while not (response.complete or response.too_large or response.is_redirect):
                 try:
-                    data = await stream.receive(sending)
+                    response.feed(await stream.receive(sending))
                 except ssl.SSLEOFError:
                     response.end(cut=True)
-                    continue
-                if data:
-                    response.feed(data)
-                else:
-                    response.end()
                 sending.status = response.status
         except BaseException:
             stream.close()
