@@ -125,6 +125,16 @@ def test_the_outcome_of_a_lost_response_is_unknown(
     assert caught.value.failed == ("timeout" if act is faults.stall else "connection")
 
 
+def test_an_interim_response_is_not_the_response(transport: RequestsTransport) -> None:
+    """The connection is closed, because the final response would answer the next request."""
+    hints = faults.raw(b"HTTP/1.1 103 Early Hints\r\n\r\n", keep=True)
+    with FaultServer(hints, faults.respond()) as server:
+        with pytest.raises(OutcomeUnknownError):
+            transport.send(post(server.url), Deadline(5))
+        assert transport.send(post(server.url), Deadline(5)).status == 200
+    assert server.connections == 2
+
+
 def test_a_slow_body_ends_at_the_deadline(transport: RequestsTransport) -> None:
     with FaultServer(faults.drip_body) as server, pytest.raises(OutcomeUnknownError, match="timed"):
         transport.send(post(server.url), Deadline(0.3))

@@ -26,7 +26,9 @@ _KEPT, _MARGIN = re.compile(rb"\btimeout=(\d{1,9})\b").search, 1
 _OWN = frozenset({"accept-encoding", "content-length", "transfer-encoding"})
 #: Methods without a Content-Length if they have no body (RFC 9110 section 8.6).
 _BODILESS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS"})
-_SWITCHING_PROTOCOLS, _FIRST_FINAL = 101, 200
+_SWITCHING_PROTOCOLS = 101
+#: First status of final responses. Lower ones are interim, such as 103 Early Hints.
+FIRST_FINAL = 200
 _REDIRECT_FROM, _REDIRECT_TO = 300, 400
 #: The first bytes of contents whose parsers notice a missing end: JSON and gzip.
 _SHOW_THEIR_END = (b"{", b"[", b"\x1f\x8b")
@@ -165,7 +167,7 @@ class ResponseParser:
     @property
     def succeeded(self) -> bool:
         """Whether the status means success (2xx)."""
-        return _FIRST_FINAL <= (self.status or 0) < _REDIRECT_FROM
+        return FIRST_FINAL <= (self.status or 0) < _REDIRECT_FROM
 
     def feed(self, data: bytes) -> None:
         """Parse received bytes; none at the end of the connection.
@@ -236,7 +238,7 @@ class ResponseParser:
         self.status = status = self._parser.get_status_code()
         if status == _SWITCHING_PROTOCOLS:
             self._fail("the server switched to another protocol")
-        if status >= _FIRST_FINAL:
+        if status >= FIRST_FINAL:
             self._head_received = True
             self.complete = self._head_only
         else:

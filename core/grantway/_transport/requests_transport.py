@@ -19,7 +19,7 @@ from grantway._exceptions import (
 from grantway._processes.copies import OneProcess
 from grantway._types.quantity import check_count, check_seconds
 
-from .codec import InvalidResponseError, is_redirect
+from .codec import FIRST_FINAL, InvalidResponseError, is_redirect
 from .content_coding import decompressed
 from .deadline import Deadline
 from .failures import (
@@ -55,8 +55,8 @@ class RequestsTransport(OneProcess):
 
     Use it if a session has adapters, hooks or proxies that ``HttpTransport`` does not have. It is
     slower, and knows less: an error that may have occurred after the request was sent is
-    ``OutcomeUnknownError``, and the deadline of a call does not limit a server that sends the
-    headers of its response slowly. The session's ``auth`` and netrc are not used.
+    ``OutcomeUnknownError``, the deadline of a call does not limit a server that sends the headers
+    of its response slowly, and a TLS connection that was cut ends a response without a length. The session's ``auth`` and netrc are not used.
 
     In a forked process, it raises ``ConfigurationError``.
 
@@ -127,6 +127,8 @@ class RequestsTransport(OneProcess):
         """Return the response, or the error to raise in a frame without the response's headers."""
         status = response.status_code
         headers = {name.lower(): value for name, value in response.headers.items()}
+        if status < FIRST_FINAL:  # Python's http.client handles 100 Continue alone
+            raise InvalidResponseError(f"requests does not support interim responses ({status})")
         if is_redirect(status):
             return redirect_error(status, headers)
         body = self._body(response, deadline)
