@@ -56,7 +56,8 @@ class RequestsTransport(OneProcess):
     Use it if a session has adapters, hooks or proxies that ``HttpTransport`` does not have. It is
     slower, and knows less: an error that may have occurred after the request was sent is
     ``OutcomeUnknownError``, the deadline of a call does not limit a server that sends the headers
-    of its response slowly, and a TLS connection that was cut ends a response without a length. The session's ``auth`` and netrc are not used.
+    of its response slowly, and a TLS connection that was cut ends a response without a length. The
+    session's ``auth`` and netrc are not used.
 
     In a forked process, it raises ``ConfigurationError``.
 
