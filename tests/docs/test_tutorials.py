@@ -55,7 +55,8 @@ def environment(home: Path) -> dict[str, str]:
             ("AWS_", "COV_", "GRANTWAY_", "PYTEST_", "PYTHON", "VIRTUAL_", "XDG_")
         )
         and not name.lower().endswith("_proxy")
-        and name not in {"BROWSER", "DISPLAY", "WAYLAND_DISPLAY"}
+        # nox sets UV_PYTHON, which would make uv install into the environment of the tests.
+        and name not in {"BROWSER", "DISPLAY", "UV_PYTHON", "WAYLAND_DISPLAY"}
     }
     # The home folder is empty, but packages that were downloaded before need not be again.
     cache = subprocess.check_output([find_uv_bin(), "cache", "dir"], text=True).strip()
