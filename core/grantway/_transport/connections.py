@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, finalize
 
 from .stream import Stream
 
@@ -34,6 +34,9 @@ class IdleConnections:
         #: Server -> connections with the time until which they may be used.
         self._by_key: dict[Hashable, list[tuple[Stream, float]]] = {}
         self._closed = False
+        # Close the connections of a transport or event loop that nothing uses any more. A method
+        # __del__ could run after the sockets have warned that nothing closed them.
+        finalize(self, _close_all, self._by_key)
 
     def take(self, key: Hashable) -> Stream | None:
         """Return an open connection and remove it, or return None."""
@@ -70,17 +73,14 @@ class IdleConnections:
         """Close all connections, and those that are put back later."""
         with self._lock:
             self._closed = True
-            self._close_all()
+            _close_all(self._by_key)
 
-    def _close_all(self) -> None:
-        by_key, self._by_key = self._by_key, {}
-        for streams in by_key.values():
-            for stream, _ in streams:
-                stream.close()
 
-    def __del__(self) -> None:
-        """Close the connections of a transport or event loop that nothing uses any more."""
-        self._close_all()
+def _close_all(by_key: dict[Hashable, list[tuple[Stream, float]]]) -> None:
+    for streams in by_key.values():
+        for stream, _ in streams:
+            stream.close()
+    by_key.clear()
 
 
 class Connections:
