@@ -8,7 +8,6 @@ import sys
 import zipfile
 from collections.abc import Iterable
 from importlib import metadata
-from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +145,7 @@ def test_finds_plugins_of_import_hooks(site: Site, monkeypatch: pytest.MonkeyPat
             return None
 
         def find_distributions(self, context: Any) -> Iterable[metadata.Distribution]:
-            path = metadata.DistributionFinder.Context(path=[folder])
-            return PathFinder.find_distributions(path)
+            return map(metadata.PathDistribution, site.folder.glob("*.dist-info"))
 
     assert not is_installed("acme-coupons")
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Hook()])
