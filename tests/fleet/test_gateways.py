@@ -35,7 +35,7 @@ def test_failures_lose_no_token_and_mix_no_tenants(tmp_path: Path) -> None:
         assert len(report["logins"]) == TENANTS
         assert report["refreshes"] == {}
 
-        with callers(ports=ports, rate=200, seconds=LOAD, tenants=TENANTS) as program:
+        with callers(ports=ports, rate=60, seconds=LOAD, tenants=TENANTS) as program:
             began = time.monotonic()
             gateways[0].kill()
             valkey.restart()

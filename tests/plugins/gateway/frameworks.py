@@ -1,4 +1,8 @@
-"""The endpoint mounted in each framework, on a real server."""
+"""The endpoint mounted in each framework, on a real server.
+
+Each framework is imported when a test uses it: every process collects the tests, and importing
+all of them takes half a second.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,13 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-import django
-import fastapi
-import flask
-from django.conf import settings
-from django.core.handlers.wsgi import WSGIHandler
-from django.http import HttpRequest, HttpResponse
-from django.urls import path
-from django.views.decorators.csrf import csrf_exempt
 from starlette.applications import Starlette
 from starlette.routing import Route
 
 from grantway_plugins.gateway import TokenEndpoint
 from tests.plugins.gateway.servers import asgi_server, werkzeug_server, wsgiref_server
+
+# ruff: noqa: PLC0415
 
 
 @contextmanager
@@ -36,6 +34,8 @@ def starlette_app(endpoint: TokenEndpoint) -> Iterator[str]:
 
 @contextmanager
 def fastapi_app(endpoint: TokenEndpoint) -> Iterator[str]:
+    import fastapi
+
     app = fastapi.FastAPI(routes=[Route("/token", endpoint.asgi)])
     with asgi_server(app) as url:
         yield url
@@ -49,6 +49,8 @@ def bare_wsgi(endpoint: TokenEndpoint) -> Iterator[str]:
 
 @contextmanager
 def flask_app(endpoint: TokenEndpoint) -> Iterator[str]:
+    import flask
+
     app = flask.Flask("gateway")
     methods = ["GET", "POST", "PUT", "DELETE"]
     app.add_url_rule("/token", "token", lambda: endpoint.wsgi, methods=methods)
@@ -58,6 +60,13 @@ def flask_app(endpoint: TokenEndpoint) -> Iterator[str]:
 
 @contextmanager
 def django_app(endpoint: TokenEndpoint) -> Iterator[str]:
+    import django
+    from django.conf import settings
+    from django.core.handlers.wsgi import WSGIHandler
+    from django.http import HttpRequest, HttpResponse
+    from django.urls import path
+    from django.views.decorators.csrf import csrf_exempt
+
     if not settings.configured:
         settings.configure(ALLOWED_HOSTS=["127.0.0.1"], ROOT_URLCONF=__name__, LOGGING_CONFIG=None)
         django.setup()
@@ -80,7 +89,7 @@ def django_app(endpoint: TokenEndpoint) -> Iterator[str]:
 
 @contextmanager
 def _urls(urls: ModuleType) -> Iterator[None]:
-    from django.urls import clear_url_caches  # noqa: PLC0415 - beside what it undoes
+    from django.urls import clear_url_caches
 
     urlpatterns[:] = urls.urlpatterns
     clear_url_caches()

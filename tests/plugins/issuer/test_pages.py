@@ -296,11 +296,17 @@ def test_ignores_case_and_punctuation_of_user_codes(
 
 def test_counts_an_entry_before_it_is_looked_up(rfc: Caller, server: IssuerServer) -> None:
     """Otherwise, many entries sent at the same time would all be looked up."""
-    released = threading.Event()
+    holding, released = threading.Event(), threading.Event()
+
+    def hold(_transaction: object) -> bool:
+        holding.set()
+        return released.wait(PATIENCE)
+
     right = rfc.start()["verification_uri_complete"]
     wrong = f"{rfc.url}/device?user_code=BBBB-BBBB"
     with ThreadPoolExecutor(11) as pool:
-        held = pool.submit(server.store.run, lambda _transaction: released.wait(PATIENCE))
+        held = pool.submit(server.store.run, hold)
+        assert holding.wait(PATIENCE)
         try:
             guesses = [pool.submit(requests.get, wrong, timeout=PATIENCE) for _ in range(10)]
             until(lambda: server.store._jobs.qsize() >= 10, seconds=PATIENCE / 2)
