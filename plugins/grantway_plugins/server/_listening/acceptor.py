@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import socket
+import sys
 from collections.abc import Callable
 
 from .incident import Incident
@@ -61,7 +62,7 @@ class Acceptor:
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            connection, _ = await loop.sock_accept(self._listening)
+            connection = await self._next()
         except ConnectionAbortedError:  # the client has already disconnected
             return
         except OSError as error:
@@ -75,6 +76,27 @@ class Acceptor:
         task = loop.create_task(self._connect(connection))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
+
+    async def _next(self) -> socket.socket:
+        loop = asyncio.get_running_loop()
+        if sys.platform == "win32":  # its event loop waits only for complete operations
+            return (await loop.sock_accept(self._listening))[0]
+        # If sock_accept is cancelled while a connection arrives, it accepts the connection
+        # nevertheless, drops it, and logs a traceback.
+        while True:
+            try:
+                connection, _ = self._listening.accept()
+            except BlockingIOError:
+                pass
+            else:
+                connection.setblocking(False)
+                return connection
+            arrived = asyncio.Event()
+            loop.add_reader(self._listening, arrived.set)
+            try:
+                await arrived.wait()
+            finally:
+                loop.remove_reader(self._listening)
 
     async def _connect(self, connection: socket.socket) -> None:
         try:
