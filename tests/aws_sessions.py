@@ -20,5 +20,5 @@ def botocore_session() -> botocore.session.Session:
 
 
 def boto3_session(*keys: str, **options: Any) -> boto3.Session:
-    """Create a session that reads the environment and the configuration files anew."""
+    """Create a session that reads the environment and the configuration files again."""
     return boto3.Session(*keys, botocore_session=botocore_session(), **options)

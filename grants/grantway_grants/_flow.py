@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from grantway._exceptions import ConfigurationError
+from grantway._processes.driving import drive, drive_async
 from grantway._requests.driver import wait
 from grantway._requests.steps import Wait
 from grantway._transport.deadline import Deadline
@@ -59,25 +61,7 @@ Flow = Generator[Step, Any, Result]
 
 def run(flow: Flow[Result], client: Client, cancel: threading.Event | None = None) -> Result:
     """Perform a flow in the calling thread, and return its result."""
-    try:
-        step = next(flow)
-        while True:
-            try:
-                received = [_perform(step, client, cancel)]
-            except BaseException as error:  # noqa: BLE001 - raised again in the generator
-                failure = error
-            else:
-                # Popped, because tools that print the locals of a traceback would show its secrets.
-                step = flow.send(received.pop())
-                continue
-            # Outside the except block, so that it does not become the context of other errors.
-            try:
-                step = flow.throw(failure)
-            finally:
-                del failure  # its traceback refers to this frame
-    except StopIteration as done:
-        result: Result = done.value
-        return result
+    return drive(flow, partial(_perform, client=client, cancel=cancel))
 
 
 def _perform(step: Step, client: Client, cancel: threading.Event | None) -> object:
@@ -100,23 +84,7 @@ def _perform(step: Step, client: Client, cancel: threading.Event | None) -> obje
 
 async def run_async(flow: Flow[Result], client: Client) -> Result:
     """Perform a flow in the running event loop, and return its result."""
-    try:
-        step = next(flow)
-        while True:
-            try:
-                received = [await _perform_async(step, client)]
-            except BaseException as error:  # noqa: BLE001 - raised again in the generator
-                failure = error
-            else:
-                step = flow.send(received.pop())
-                continue
-            try:
-                step = flow.throw(failure)
-            finally:
-                del failure
-    except StopIteration as done:
-        result: Result = done.value
-        return result
+    return await drive_async(flow, partial(_perform_async, client=client))
 
 
 async def _perform_async(step: Step, client: Client) -> object:

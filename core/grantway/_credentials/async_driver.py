@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, TypeVar
 
 from grantway._exceptions import OutcomeUnknownError
+from grantway._processes.driving import drive_async
 from grantway._types.token import Token
 
 from .async_store import asynchronous
@@ -20,7 +22,7 @@ from .token_source import TokenSource
 Found = TypeVar("Found")
 
 
-async def perform_async(  # noqa: C901 - one case for each step
+async def perform_async(
     config: CredentialConfig, key: str, steps: Generator[Step, Any, Found]
 ) -> Found:
     """Do the steps that a generator yields, and return its result; see ``perform``.
@@ -28,39 +30,34 @@ async def perform_async(  # noqa: C901 - one case for each step
     A store without asynchronous methods is called in threads.
     """
     store: Any = None if config.store is None else asynchronous(config.store)
-    result: Any = None
-    # Popped, because a traceback refers to this frame: a variable would make a cycle of both.
-    raised: list[BaseException] = []
     async with AsyncExitStack() as lock:
-        while True:
-            try:
-                step = steps.throw(raised.pop()) if raised else steps.send(result)
-            except StopIteration as done:
-                found: Found = done.value
-                return found
-            result = None
-            try:
-                match step:
-                    case Load():
-                        result = await store.load_async(key)
-                        check_loaded(config.store, result)
-                    case Lock():
-                        held = store.lock_async(key, config.timeout)
-                        result = await lock.enter_async_context(held)
-                    case CheckWritable(token):
-                        check_writable = getattr(store, "check_writable_async", None)
-                        if check_writable is not None:
-                            await check_writable(key, token)
-                    case Save(token, fence):
-                        await store.save_async(key, token, fence=fence)
-                    case Delete(fence):
-                        await store.delete_async(key, fence=fence)
-                    case Send(request):
-                        result = await _send(config.source, request)
-                    case Notify(token):
-                        notify(config, token)
-            except BaseException as error:  # noqa: BLE001 - raised again in the generator
-                raised.append(error)
+        return await drive_async(steps, partial(_perform, config, key, store, lock))
+
+
+async def _perform(
+    config: CredentialConfig, key: str, store: Any, lock: AsyncExitStack, step: Step
+) -> object:
+    """Do one step. The lock is held until the refresh ends."""
+    match step:
+        case Load():
+            found = await store.load_async(key)
+            check_loaded(config.store, found)
+            return found
+        case Lock():
+            return await lock.enter_async_context(store.lock_async(key, config.timeout))
+        case CheckWritable(token):
+            check_writable = getattr(store, "check_writable_async", None)
+            if check_writable is not None:
+                await check_writable(key, token)
+        case Save(token, fence):
+            await store.save_async(key, token, fence=fence)
+        case Delete(fence):
+            await store.delete_async(key, fence=fence)
+        case Send(request):
+            return await _send(config.source, request)
+        case Notify(token):
+            notify(config, token)
+    return None
 
 
 async def _send(source: TokenSource, request: TokenRequest) -> Token:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, TypeVar
 
 from grantway._exceptions import ConfigurationError, StoreUnreadableError
+from grantway._processes.driving import drive
 from grantway._types.callables import is_unfinished, kind_of
 from grantway._types.token import Token
 
@@ -16,9 +18,7 @@ from .refresh import CheckWritable, Delete, Load, Lock, Notify, Save, Send, Step
 Found = TypeVar("Found")
 
 
-def perform(  # noqa: C901 - one case for each step
-    config: CredentialConfig, key: str, steps: Generator[Step, Any, Found]
-) -> Found:
+def perform(config: CredentialConfig, key: str, steps: Generator[Step, Any, Found]) -> Found:
     """Do the steps that a generator yields, and return its result.
 
     Args:
@@ -26,43 +26,35 @@ def perform(  # noqa: C901 - one case for each step
         key: Name of the token in the store.
         steps: The steps of a refresh.
     """
-    store: Any = config.store
-    result: Any = None
-    # Popped, because a traceback refers to this frame: a variable would make a cycle of both.
-    raised: list[BaseException] = []
     with ExitStack() as lock:
-        while True:
-            try:
-                step = steps.throw(raised.pop()) if raised else steps.send(result)
-            except StopIteration as done:
-                found: Found = done.value
-                return found
-            result = None
-            try:
-                match step:
-                    case Load():
-                        result = store.load(key)
-                        check_loaded(store, result)
-                    case Lock():
-                        result = lock.enter_context(store.lock(key, config.timeout))
-                    case CheckWritable(token):
-                        check_writable = getattr(store, "check_writable", None)
-                        if check_writable is not None:
-                            check_writable(key, token)
-                    case Save(token, fence):
-                        store.save(key, token, fence=fence)
-                    case Delete(fence):
-                        store.delete(key, fence=fence)
-                    case Send(request):
-                        result = config.source.create_token(
-                            grant_type=request.grant_type,
-                            extra=request.extra or None,
-                            **request.params,
-                        )
-                    case Notify(token):
-                        notify(config, token)
-            except BaseException as error:  # noqa: BLE001 - raised again in the generator
-                raised.append(error)
+        return drive(steps, partial(_perform, config, key, lock))
+
+
+def _perform(config: CredentialConfig, key: str, lock: ExitStack, step: Step) -> object:
+    """Do one step. The lock is held until the refresh ends."""
+    store: Any = config.store
+    match step:
+        case Load():
+            found = store.load(key)
+            check_loaded(store, found)
+            return found
+        case Lock():
+            return lock.enter_context(store.lock(key, config.timeout))
+        case CheckWritable(token):
+            check_writable = getattr(store, "check_writable", None)
+            if check_writable is not None:
+                check_writable(key, token)
+        case Save(token, fence):
+            store.save(key, token, fence=fence)
+        case Delete(fence):
+            store.delete(key, fence=fence)
+        case Send(request):
+            return config.source.create_token(
+                grant_type=request.grant_type, extra=request.extra or None, **request.params
+            )
+        case Notify(token):
+            notify(config, token)
+    return None
 
 
 def check_loaded(store: object, found: object) -> None:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .base import GrantwayError
-
-if TYPE_CHECKING:
-    pass
 
 
 class FlowError(GrantwayError):

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from .base import Evidence, GrantwayError
-
-if TYPE_CHECKING:
-    pass
 
 
 class TokenError(GrantwayError):

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from .base import Evidence, GrantwayError
-
-if TYPE_CHECKING:
-    pass
 
 
 class RequestInvalidError(GrantwayError, ValueError):

@@ -8,9 +8,13 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from grantway._processes.driving import drive, drive_async
+
 from .steps import Result, Wait
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from grantway._transport.deadline import Deadline
     from grantway._transport.http import HttpRequest, HttpResponse, Transport
 
@@ -18,61 +22,25 @@ if TYPE_CHECKING:
 
 
 def run(steps: Steps[Result], transport: Transport, deadline: Deadline) -> Result:
-    """Send the requests and wait, and return the result of the steps.
+    """Send the requests and wait, and return the result of the steps."""
 
-    Every failure is raised again in the generator, including ``KeyboardInterrupt``, so that
-    middleware can clean up.
-    """
-    try:
-        step = next(steps)
-        while True:
-            received: HttpResponse | bool
-            try:
-                if isinstance(step, Wait):
-                    received = deadline.wait(step.seconds, step.until)
-                else:
-                    received = transport.send(step, deadline)
-            except BaseException as error:  # noqa: BLE001 - raised again in the generator
-                failure = error
-            else:
-                step = steps.send(received)
-                continue
-            # Outside the except block, so that it does not become the context of other errors.
-            try:
-                step = steps.throw(failure)
-            finally:
-                del failure  # its traceback refers to this frame
-    except StopIteration as done:
-        result: Result = done.value
-        return result
+    def perform(step: HttpRequest | Wait) -> HttpResponse | bool:
+        if isinstance(step, Wait):
+            return deadline.wait(step.seconds, step.until)
+        return transport.send(step, deadline)
+
+    return drive(steps, perform)
 
 
 async def run_async(steps: Steps[Result], transport: Transport, deadline: Deadline) -> Result:
-    """Send the requests and wait, and return the result of the steps; see ``run``.
+    """Send the requests and wait, and return the result of the steps; see ``run``."""
 
-    ``CancelledError`` is raised again in the generator like any other failure.
-    """
-    try:
-        step = next(steps)
-        while True:
-            received: HttpResponse | bool
-            try:
-                if isinstance(step, Wait):
-                    received = await wait(step, deadline)
-                else:
-                    received = await _send(transport, step, deadline)
-            except BaseException as error:  # noqa: BLE001 - raised again in the generator
-                failure = error
-            else:
-                step = steps.send(received)
-                continue
-            try:
-                step = steps.throw(failure)
-            finally:
-                del failure
-    except StopIteration as done:
-        result: Result = done.value
-        return result
+    def perform(step: HttpRequest | Wait) -> Awaitable[HttpResponse | bool]:
+        if isinstance(step, Wait):
+            return wait(step, deadline)
+        return _send(transport, step, deadline)
+
+    return await drive_async(steps, perform)
 
 
 async def _send(transport: Transport, request: HttpRequest, deadline: Deadline) -> HttpResponse:

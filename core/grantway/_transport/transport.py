@@ -50,8 +50,8 @@ class HttpTransport(OneProcess):
     """Sends requests over kept HTTP/1.1 connections, blocking or in an asyncio event loop.
 
     Thread-safe. Each event loop has its own connections; in an event loop, names are looked up by
-    the loop's ``getaddrinfo`` and SOCKS proxies are reached in a thread. An idle connection is used
-    again for at most a minute, or less if the server says so.
+    the loop's ``getaddrinfo`` and SOCKS proxies are reached in a thread. An idle connection is
+    reused for at most a minute, or for a shorter time if the ``Keep-Alive`` header states one.
 
     Missing settings come from the environment: ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and
     ``NO_PROXY`` (or in lower case), and the certificates of ``REQUESTS_CA_BUNDLE``,

@@ -37,6 +37,10 @@ class Response:
     challenge: str
 
 
+#: Sends a request with a source, and returns the response.
+Library = Callable[..., Response]
+
+
 def by_requests(
     source: Source,
     url: str,
@@ -52,62 +56,37 @@ def by_requests(
         return Response(got.status_code, got.text, got.headers.get("WWW-Authenticate", ""))
 
 
-def by_httpx(
-    source: Source,
-    url: str,
-    body: Any = None,
-    *,
-    method: str = "POST",
-    **options: Any,
-) -> Response:
-    with httpx.Client(**OPTIONS) as client:
-        auth = auth_of(source, options)
-        return answer(client.request(method, url, content=body, auth=auth))
+def by_client(module: Any) -> Library:
+    """Return a function that sends with ``Client`` of httpx or httpx2."""
 
-
-def by_httpx2(
-    source: Source,
-    url: str,
-    body: Any = None,
-    *,
-    method: str = "POST",
-    **options: Any,
-) -> Response:
-    with httpx2.Client(**OPTIONS) as client:
-        auth = auth_of(source, options)
-        return answer(client.request(method, url, content=body, auth=auth))
-
-
-def by_async_httpx(
-    source: Source,
-    url: str,
-    body: Any = None,
-    *,
-    method: str = "POST",
-    **options: Any,
-) -> Response:
-    async def send() -> Response:
-        async with httpx.AsyncClient(**OPTIONS) as client:
+    def send(
+        source: Source, url: str, body: Any = None, *, method: str = "POST", **options: Any
+    ) -> Response:
+        with module.Client(**OPTIONS) as client:
             auth = auth_of(source, options)
-            return answer(await client.request(method, url, content=streamed(body), auth=auth))
+            return answer(client.request(method, url, content=body, auth=auth))
 
-    return asyncio.run(send())
+    return send
 
 
-def by_async_httpx2(
-    source: Source,
-    url: str,
-    body: Any = None,
-    *,
-    method: str = "POST",
-    **options: Any,
-) -> Response:
-    async def send() -> Response:
-        async with httpx2.AsyncClient(**OPTIONS) as client:
-            auth = auth_of(source, options)
-            return answer(await client.request(method, url, content=streamed(body), auth=auth))
+def by_async_client(module: Any) -> Library:
+    """Return a function that sends with ``AsyncClient`` of httpx or httpx2."""
 
-    return asyncio.run(send())
+    def send(
+        source: Source, url: str, body: Any = None, *, method: str = "POST", **options: Any
+    ) -> Response:
+        async def request() -> Response:
+            async with module.AsyncClient(**OPTIONS) as client:
+                auth = auth_of(source, options)
+                return answer(await client.request(method, url, content=streamed(body), auth=auth))
+
+        return asyncio.run(request())
+
+    return send
+
+
+by_httpx, by_httpx2 = by_client(httpx), by_client(httpx2)
+by_async_httpx, by_async_httpx2 = by_async_client(httpx), by_async_client(httpx2)
 
 
 def by_aiohttp(
@@ -167,7 +146,6 @@ async def gather(library: str, auth: TokenAuth, url: str, tasks: int) -> list[in
         return [each.status_code for each in await asyncio.gather(*posts)]
 
 
-Library = Callable[..., Response]
 LIBRARIES: dict[str, Library] = {
     "requests": by_requests,
     "httpx": by_httpx,
