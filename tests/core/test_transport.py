@@ -65,8 +65,16 @@ def kind(request: pytest.FixtureRequest) -> Iterator[type[HttpTransport]]:
 
 
 @pytest.fixture
+def impatient(kind: type[HttpTransport]) -> Iterator[HttpTransport]:
+    """A transport for servers that never complete a response."""
+    sender = kind(connect_timeout=PATIENCE, read_timeout=0.4)
+    yield sender
+    sender.close()
+
+
+@pytest.fixture
 def transport(kind: type[HttpTransport]) -> Iterator[HttpTransport]:
-    sender = kind(connect_timeout=2, read_timeout=0.4)
+    sender = kind(connect_timeout=PATIENCE, read_timeout=PATIENCE)
     yield sender
     sender.close()
 
@@ -137,12 +145,12 @@ def test_a_passed_deadline_sends_nothing(transport: HttpTransport) -> None:
         ),
     ],
 )
-def test_the_outcome_is_unknown_after_the_body_was_sent(transport: HttpTransport, act: Act) -> None:
+def test_the_outcome_is_unknown_after_the_body_was_sent(impatient: HttpTransport, act: Act) -> None:
     with (
         FaultServer(act, faults.respond()) as server,
         pytest.raises(OutcomeUnknownError, match="may have processed it") as caught,
     ):
-        transport.send(post(server.url), Deadline(5))
+        impatient.send(post(server.url), Deadline(5))
     error = caught.value
     assert error.__context__ is None
     assert error.__cause__ is None
@@ -154,8 +162,8 @@ def test_the_outcome_is_unknown_after_the_body_was_sent(transport: HttpTransport
     # The next request does not reuse the failed connection.
     with FaultServer(act, faults.respond()) as server:
         with pytest.raises(OutcomeUnknownError):
-            transport.send(post(server.url), Deadline(5))
-        assert transport.send(post(server.url), Deadline(5)).status == 200
+            impatient.send(post(server.url), Deadline(5))
+        assert impatient.send(post(server.url), Deadline(5)).status == 200
 
 
 def test_an_early_reset_has_a_definite_error_and_is_sent_once(
@@ -200,9 +208,9 @@ def test_an_error_shows_no_part_of_the_response(
     assert SECRET not in "".join(shown.format())
 
 
-def test_keeps_the_status_of_a_truncated_response(transport: HttpTransport) -> None:
+def test_keeps_the_status_of_a_truncated_response(impatient: HttpTransport) -> None:
     with FaultServer(faults.stall_body) as server, pytest.raises(OutcomeUnknownError) as caught:
-        transport.send(post(server.url), Deadline(5))
+        impatient.send(post(server.url), Deadline(5))
     assert caught.value.evidence.status == 200
 
 
