@@ -22,13 +22,14 @@ from grantway._requests.client_auth import STANDARD_METHODS
 from grantway._types.plugin_status import APPLICATION, PluginStatus, normal
 from grantway._wire.dialect import RFC6749
 
-from .exports import CLIENT_AUTH, DIALECT, GRANT, ISSUER_GRANT, PluginExports
+from .exports import PluginExports
+from .kinds import CLIENT_AUTH, DIALECT, GRANT, ISSUER_GRANT, Kind
 from .selection import VARIABLE, without
 
 #: The distribution whose names third parties cannot take over by accident.
 OWN = "grantway"
 
-Key = tuple[str, str]
+Key = tuple[Kind, str]
 #: Names that the core has without any plugin.
 _BUILT_IN = PluginExports(PluginStatus("core", OWN))
 _BUILT_IN_NAMES: tuple[Key, ...] = (
@@ -157,7 +158,10 @@ def _reason(key: Key, claimants: Sequence[PluginExports], *, stays: bool) -> str
         )
     elif not remedies:
         remedies.append("To fix it, give one of them another name.")
-    return f"The {kind} {name!r} is registered by {registered_by}. {outcome} {' '.join(remedies)}"
+    return (
+        f"The {kind.label} {name!r} is registered by {registered_by}. {outcome} "
+        f"{' '.join(remedies)}"
+    )
 
 
 def _check_prefer(exports: Sequence[PluginExports], prefer: Mapping[str, str]) -> None:

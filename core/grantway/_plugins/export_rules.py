@@ -1,22 +1,12 @@
-"""The rules for what the register hooks return, except grants."""
+"""Rules for objects that the register hooks return."""
 
 from __future__ import annotations
 
 import inspect
-import re
-from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from grantway._exceptions import (
-    TOKEN_ERRORS,
-    Evidence,
-    GrantInvalidError,
-    RegistryError,
-    TokenError,
-)
+from grantway._exceptions import Evidence, RegistryError, TokenError
 from grantway._types.callables import is_async, kind_of
-
-_REFERENCE = re.compile(r"[\w.]+:[\w.]+")
 
 
 def reject_async(what: str, function: object) -> None:
@@ -32,51 +22,29 @@ def reject_async(what: str, function: object) -> None:
         )
 
 
-def check_issuer_grant(grant_type: str, side: object) -> None:
-    """Reject what is neither an issuer grant nor a reference to one.
+def check_callable(label: str, value: object) -> None:
+    """Reject what cannot be called.
 
     Raises:
-        RegistryError: says what is wrong and how to fix it.
+        RegistryError: the object cannot be called, or is asynchronous.
     """
-    if isinstance(side, str):
-        if not _REFERENCE.fullmatch(side):
-            raise GrantInvalidError(
-                f"the issuer grant {grant_type} is the text {side!r:.80}; use an object with "
-                "decide(request, transaction), or name one, like 'my_package.issuer:COUPONS'"
-            )
-        return
-    decide = getattr(side, "decide", None)
-    if not callable(decide):
-        raise GrantInvalidError(
-            f"the issuer grant {grant_type} has no decide(request, transaction)"
-        )
-    reject_async(f"decide of the issuer grant {grant_type}", decide)
-
-
-def check_reference(hook: str, name: str, reference: object) -> None:
-    """Reject an entry of a mapping that is not a reference.
-
-    Raises:
-        RegistryError: says what is wrong and how to fix it.
-    """
-    if not isinstance(reference, str) or not _REFERENCE.fullmatch(reference):
+    if not callable(value):
         raise RegistryError(
-            f"{hook} returned a mapping, not a list, and its entry {name!r:.80} is not a reference "
-            "like 'my_package.grants:COUPON'"
+            f"the {label} {type(value).__name__} cannot be called; return a function or an object "
+            "with __call__"
         )
+    name = getattr(value, "__qualname__", type(value).__name__)
+    reject_async(f"the {label} {name}", value)
 
 
-def check_errors(errors: Mapping[str, object]) -> None:
-    for code, kind in errors.items():
-        if not (inspect.isclass(kind) and issubclass(kind, TokenError)):
-            raise RegistryError(f"the class for the error code {code!r} is not a TokenError")
-        _check_error_class(code, kind)
-        if any(code == standard.wire for standard in TOKEN_ERRORS):
-            raise RegistryError(f"the error code {code!r} has a class already")
+def check_error_class(code: str, kind: object) -> None:
+    """Reject a class of which the error mapping cannot create instances during a call.
 
-
-def _check_error_class(code: str, kind: type[TokenError]) -> None:
-    """Create an instance as the error mapping does, so that this cannot fail during a call."""
+    Raises:
+        RegistryError: says what is wrong and how to fix it.
+    """
+    if not (inspect.isclass(kind) and issubclass(kind, TokenError)):
+        raise RegistryError(f"the class for the error code {code!r} is not a TokenError")
     keywords: dict[str, Any] = {
         each.name: None
         for each in inspect.signature(TokenError.__init__).parameters.values()
@@ -94,20 +62,3 @@ def _check_error_class(code: str, kind: type[TokenError]) -> None:
         raise RegistryError(
             f"the class {kind.__name__} for the error code {code!r} creates {kind_of(instance)}"
         )
-
-
-def check_once(kind: str, names: Sequence[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise RegistryError(f"the {kind} {name!r} is registered twice; register it once")
-
-
-def check_callables(kind: str, returned: Iterable[object]) -> None:
-    for one in returned:
-        if not callable(one):
-            raise RegistryError(
-                f"the {kind} {type(one).__name__} cannot be called; return a function or an object "
-                "with __call__"
-            )
-        name = getattr(one, "__qualname__", type(one).__name__)
-        reject_async(f"the {kind} {name}", one)

@@ -16,38 +16,21 @@ from grantway._exceptions import (
     PluginIncompatibleError,
     PluginLoadError,
     RegistryError,
-    TokenError,
 )
 from grantway._requests.middleware.contract import name_of, problem_of
 from grantway._types.callables import is_unfinished, kind_of
 from grantway._types.grant import Grant, IssuerGrant
 from grantway._types.plugin_status import PluginStatus
-from grantway._wire.dialect import Dialect
 
-from .export_rules import (
-    check_callables,
-    check_errors,
-    check_issuer_grant,
-    check_once,
-    check_reference,
-    reject_async,
-)
-from .grant_rules import check_grant
+from .export_rules import reject_async
+from .kinds import GRANT, ISSUER_GRANT, KINDS, Kind, is_reference
 
 if TYPE_CHECKING:
-    from grantway._requests.client_auth import ClientAuthFactory
     from grantway._requests.middleware import Middleware
     from grantway._types.event import Event
-    from grantway._types.store import StoreFactory
-
-GRANT = "grant"
-ISSUER_GRANT = "issuer grant"
-DIALECT = "dialect"
-CLIENT_AUTH = "client authentication"
-ERROR_CODE = "error code"
-STORE = "store"
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
+_MIDDLEWARE = "grantway_register_middleware"
 #: Maximum entries per hook, so that an infinite generator cannot hang the process.
 _MOST = 1_000
 
@@ -72,27 +55,15 @@ class PluginExports:
 
     Attributes:
         status: The status of the plugin.
-        grants: Its grants.
-        issuer_grants: grant_type -> the issuer's part of the grant, or a reference to it.
-        dialects: Its dialects.
-        client_auth: Method -> factory.
-        errors: Error code -> class.
-        stores: Name -> factory.
+        named: Kind -> name -> value, or a reference to it.
         middleware: Its middleware, outermost first.
         observe: Its observer, or None.
-        references: Kind and name -> reference to a grant or dialect, imported on first use.
     """
 
     status: PluginStatus
-    grants: Sequence[Grant] = ()
-    issuer_grants: Mapping[str, IssuerGrant | str] = field(default_factory=dict)
-    dialects: Sequence[Dialect] = ()
-    client_auth: Mapping[str, ClientAuthFactory] = field(default_factory=dict)
-    errors: Mapping[str, type[TokenError]] = field(default_factory=dict)
-    stores: Mapping[str, StoreFactory] = field(default_factory=dict)
+    named: Mapping[Kind, Mapping[str, Any]] = field(default_factory=dict)
     middleware: Sequence[Middleware] = ()
     observe: Callable[[Event], None] | None = None
-    references: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     @classmethod
     def read(
@@ -158,34 +129,12 @@ class PluginExports:
                 return ()
             return found.function(*(arguments[name] for name in found.argnames))
 
-        references: dict[tuple[str, str], str] = {}
-
-        def listed(hook: str, kind: str = "") -> tuple[Any, ...]:
-            found = returned(hook)
-            if kind and isinstance(found, Mapping):
-                for name, reference in _mapped(hook, found).items():
-                    check_reference(hook, name, reference)
-                    references[kind, name] = reference
-                return ()
-            return _listed(hook, found)
-
-        def mapped(hook: str) -> dict[str, Any]:
-            return _mapped(hook, returned(hook)) if hook in hooks else {}
-
-        exports = cls(
-            status,
-            listed("grantway_register_grants", GRANT),
-            mapped("grantway_register_issuer_grants"),
-            listed("grantway_register_dialects", DIALECT),
-            mapped("grantway_register_client_auth"),
-            mapped("grantway_register_errors"),
-            mapped("grantway_register_stores"),
-            listed("grantway_register_middleware"),
-            _observer(hooks.get("grantway_observe")),
-            references,
-        )
-        exports.check()
-        return exports
+        named = {kind: _named(kind, returned(kind.hook)) for kind in KINDS if kind.hook in hooks}
+        middleware = _listed(_MIDDLEWARE, returned(_MIDDLEWARE))
+        for each in middleware:
+            if problem := problem_of(each):
+                raise RegistryError(f"the middleware {name_of(each)} {problem}")
+        return cls(status, named, middleware, _observer(hooks.get("grantway_observe")))
 
     @classmethod
     def of_grants(
@@ -199,52 +148,24 @@ class PluginExports:
         Raises:
             RegistryError: an export is invalid.
         """
-        exports = cls(status, tuple(grants), issuer_grants)
-        exports.check()
-        return exports
+        named = {GRANT: _named(GRANT, list(grants))}
+        if issuer_grants:
+            named[ISSUER_GRANT] = _named(ISSUER_GRANT, issuer_grants)
+        return cls(status, named)
 
-    def check(self) -> None:
-        """Check every export.
-
-        Raises:
-            RegistryError: an export is invalid.
-        """
-        for grant in self.grants:
-            check_grant(grant)
-        check_once(GRANT, [grant.grant_type for grant in self.grants])
-        for grant_type, side in self.issuer_grants.items():
-            check_issuer_grant(grant_type, side)
-        for dialect in self.dialects:
-            if not isinstance(dialect, Dialect):
-                raise RegistryError(
-                    f"grantway_register_dialects returned {kind_of(dialect)}, not a Dialect"
-                )
-        check_once(DIALECT, [dialect.name for dialect in self.dialects])
-        check_errors(self.errors)
-        check_callables(CLIENT_AUTH, self.client_auth.values())
-        check_callables(STORE, self.stores.values())
-        for middleware in self.middleware:
-            if problem := problem_of(middleware):
-                raise RegistryError(f"the middleware {name_of(middleware)} {problem}")
-
-    def names(self) -> Iterator[tuple[str, str, Any]]:
+    def names(self) -> Iterator[tuple[Kind, str, Any]]:
         """Yield the kind, name and value of everything whose name must be unique."""
-        yield from ((GRANT, grant.grant_type, grant) for grant in self.grants)
-        yield from ((ISSUER_GRANT, name, side) for name, side in self.issuer_grants.items())
-        yield from ((DIALECT, dialect.name, dialect) for dialect in self.dialects)
-        yield from ((CLIENT_AUTH, method, factory) for method, factory in self.client_auth.items())
-        yield from ((ERROR_CODE, code, error) for code, error in self.errors.items())
-        yield from ((STORE, name, factory) for name, factory in self.stores.items())
-        yield from ((kind, name, reference) for (kind, name), reference in self.references.items())
+        for kind, values in self.named.items():
+            yield from ((kind, name, value) for name, value in values.items())
 
-    def replaces(self, kind: str, name: str) -> str:
+    def replaces(self, kind: Kind, name: str) -> str:
         """Return the distribution whose grant this plugin replaces, or an empty string.
 
         A grant that is registered by reference replaces none.
         """
         if kind not in {GRANT, ISSUER_GRANT}:
             return ""
-        return next((grant.replaces for grant in self.grants if grant.grant_type == name), "")
+        return getattr(self.named.get(GRANT, _NONE).get(name), "replaces", "")
 
 
 def _check_plugin(plugin: object) -> None:
@@ -313,6 +234,32 @@ _UNSUPPORTED = {
     "tryfirst": "the order of plugins has no effect; resolve conflicts with prefer and replaces",
     "trylast": "the order of plugins has no effect; resolve conflicts with prefer and replaces",
 }
+
+
+def _named(kind: Kind, returned: object) -> dict[str, Any]:
+    """Return the checked entries of a register hook by name."""
+    if not kind.own_name:
+        found = _mapped(kind.hook, returned)
+        for name, value in found.items():
+            kind.check_export(name, value)
+        return found
+    if isinstance(returned, Mapping):
+        found = _mapped(kind.hook, returned)
+        for name, value in found.items():
+            if not is_reference(value):
+                raise RegistryError(
+                    f"{kind.hook} returned a mapping, not a list, and its entry {name!r:.80} is "
+                    "not a reference like 'my_package.grants:COUPON'"
+                )
+        return found
+    by_name: dict[str, Any] = {}
+    for value in _listed(kind.hook, returned):
+        kind.check(kind.hook, value)
+        name = getattr(value, kind.own_name)
+        if name in by_name:
+            raise RegistryError(f"the {kind.label} {name!r} is registered twice; register it once")
+        by_name[name] = value
+    return by_name
 
 
 def _listed(hook: str, returned: object) -> tuple[Any, ...]:

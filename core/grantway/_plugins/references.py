@@ -6,15 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from grantway._exceptions import GrantInvalidError, PluginLoadError, RegistryError
-from grantway._types.callables import kind_of
+from grantway._exceptions import PluginLoadError
 from grantway._types.plugin_status import PluginStatus
-from grantway._wire.dialect import Dialect
 
 from .entry_points import load_object
-from .export_rules import check_issuer_grant
 from .failures import not_loaded, reason_of, report_failures
-from .grant_rules import check_grant
 
 T = TypeVar("T")
 
@@ -86,36 +82,3 @@ class References(Mapping[str, T]):
 
     def __len__(self) -> int:
         return len(self._registered)
-
-
-def check_loaded_grant(grant_type: str, grant: object) -> None:
-    """Reject an invalid grant, one of another grant_type, and one that replaces another."""
-    check_grant(grant)
-    _check_name("grant", grant_type, getattr(grant, "grant_type", None))
-    if getattr(grant, "replaces", ""):
-        raise GrantInvalidError(
-            f"the grant {grant_type} has replaces, which needs to be known when the registry is "
-            "built; register the grant itself, not a reference"
-        )
-
-
-def check_loaded_dialect(name: str, dialect: object) -> None:
-    """Reject what is not the dialect of this name."""
-    if not isinstance(dialect, Dialect):
-        raise RegistryError(f"the dialect {name} names {kind_of(dialect)}, not a Dialect")
-    _check_name("dialect", name, dialect.name)
-
-
-def check_loaded_issuer_grant(grant_type: str, side: object) -> None:
-    """Reject what is not an issuer grant."""
-    if isinstance(side, (str, type)):
-        raise GrantInvalidError(
-            f"the issuer grant {grant_type} names {kind_of(side)}; "
-            "name an object with decide(request, transaction)"
-        )
-    check_issuer_grant(grant_type, side)
-
-
-def _check_name(kind: str, registered: str, own: object) -> None:
-    if own != registered:
-        raise RegistryError(f"the {kind} registered as {registered!r} is named {own!r:.200}")

@@ -26,23 +26,10 @@ from grantway._wire.dialect import RFC6749, Dialect
 
 from .conflicts import ConflictResolution, resolve_conflicts
 from .discovery import installed
-from .exports import (
-    CLIENT_AUTH,
-    DIALECT,
-    ERROR_CODE,
-    GRANT,
-    ISSUER_GRANT,
-    STORE,
-    PluginExports,
-    hook_manager,
-)
+from .exports import PluginExports, hook_manager
 from .failures import not_loaded, reason_of, report_failures
-from .references import (
-    References,
-    check_loaded_dialect,
-    check_loaded_grant,
-    check_loaded_issuer_grant,
-)
+from .kinds import CLIENT_AUTH, DIALECT, ERROR_CODE, GRANT, ISSUER_GRANT, KINDS, STORE, Kind
+from .references import References
 from .selection import Selection, names_of
 
 if TYPE_CHECKING:
@@ -70,18 +57,13 @@ class Origins(NamedTuple):
     middleware: tuple[PluginStatus, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Registry(OneProcess):
     """The exports of all plugins, immutable. Lookups call no plugin and take no lock.
 
     Attributes:
-        grants: grant_type -> grant. Here and in the next two, a lookup imports what a plugin
-            registered by reference, and raises ``PluginLoadError`` if that fails.
-        issuer_grants: grant_type -> the issuer's part of the grant.
-        dialects: Name -> dialect, including ``rfc6749``.
-        client_auth: Method -> factory of client authentication, without the standard methods.
-        errors: Error code -> exception class, without the standard codes.
-        stores: Name -> factory of token stores.
+        tables: Kind -> the registered values by name. A lookup imports what a plugin registered by
+            reference, and raises ``PluginLoadError`` if that fails.
         middleware: Plugins' middleware, outermost first.
         observers: Name and callable of each observer.
         origins: The plugins behind the registry.
@@ -89,15 +71,40 @@ class Registry(OneProcess):
 
     stays = "it holds loaded plugins; build one in the process that uses it"
 
-    grants: References[Grant]
-    issuer_grants: References[IssuerGrant]
-    dialects: References[Dialect]
-    client_auth: Mapping[str, ClientAuthFactory]
-    errors: Mapping[str, type[TokenError]]
-    stores: Mapping[str, StoreFactory]
+    tables: Mapping[Kind, References[Any]]
     middleware: tuple[Middleware, ...]
     observers: tuple[tuple[str, Callable[[Event], None]], ...]
     origins: Origins = field(repr=False)
+
+    @property
+    def grants(self) -> References[Grant]:
+        """grant_type -> grant."""
+        return self.tables[GRANT]
+
+    @property
+    def issuer_grants(self) -> References[IssuerGrant]:
+        """grant_type -> the issuer's part of the grant."""
+        return self.tables[ISSUER_GRANT]
+
+    @property
+    def dialects(self) -> References[Dialect]:
+        """Name -> dialect, including ``rfc6749``."""
+        return self.tables[DIALECT]
+
+    @property
+    def client_auth(self) -> References[ClientAuthFactory]:
+        """Method -> factory of client authentication, without the standard methods."""
+        return self.tables[CLIENT_AUTH]
+
+    @property
+    def errors(self) -> References[type[TokenError]]:
+        """Error code -> exception class, without the standard codes."""
+        return self.tables[ERROR_CODE]
+
+    @property
+    def stores(self) -> References[StoreFactory]:
+        """Name -> factory of token stores."""
+        return self.tables[STORE]
 
     @property
     def plugins(self) -> tuple[PluginStatus, ...]:
@@ -198,15 +205,14 @@ class Registry(OneProcess):
             self.import_references({each.path for each in found})
 
     def import_references(self, paths: Collection[str]) -> None:
-        """Import the grants and dialects that these plugins registered by reference.
+        """Import what these plugins registered by reference for clients.
 
         Raises:
             PluginLoadError: one of them cannot be imported, or is invalid.
         """
         for (kind, name), owner in self.origins.owned.owners.items():
-            if (kind, name) in owner.references and owner.status.path in paths:
-                table: References[Any] = self.grants if kind == GRANT else self.dialects
-                table[name]
+            if kind.for_clients and owner.status.path in paths and name in self.tables[kind]:
+                self.tables[kind][name]
 
     def with_grants(self, grants: Iterable[Grant]) -> Registry:
         """Return a copy of the registry with additional grants.
@@ -216,7 +222,7 @@ class Registry(OneProcess):
             GrantInvalidError: a grant is invalid.
         """
         more = PluginExports.of_grants(PluginStatus("grants", source="grants="), grants)
-        return self.with_exports([more] if more.grants else [])
+        return self.with_exports([more] if more.named[GRANT] else [])
 
     def with_exports(self, more: Sequence[PluginExports]) -> Registry:
         """Return a copy of the registry with additional exports."""
@@ -348,23 +354,18 @@ def assemble(
             raise GrantConflictError(reason)
     reasons = {losing.status.path: reason for reason, losing in owned.rejected}
     loaded = [each for each in exports if each.status.path not in reasons]
-    tables: dict[str, dict[str, Any]] = {
-        kind: {} for kind in (GRANT, ISSUER_GRANT, DIALECT, CLIENT_AUTH, ERROR_CODE, STORE)
-    }
+    tables: dict[Kind, dict[str, Any]] = {kind: {} for kind in KINDS}
     tables[DIALECT][RFC6749.name] = RFC6749
     for (kind, name), value in owned.values.items():
         tables[kind][name] = value
 
-    def references(kind: str, check: Callable[[str, Any], None]) -> References[Any]:
-        return References(tables[kind], lambda name: owned.owners[kind, name].status, check)
+    def references(kind: Kind) -> References[Any]:
+        return References(
+            tables[kind], lambda name: owned.owners[kind, name].status, kind.check_loaded
+        )
 
     return Registry(
-        grants=references(GRANT, check_loaded_grant),
-        issuer_grants=references(ISSUER_GRANT, check_loaded_issuer_grant),
-        dialects=references(DIALECT, check_loaded_dialect),
-        client_auth=MappingProxyType(tables[CLIENT_AUTH]),
-        errors=MappingProxyType(tables[ERROR_CODE]),
-        stores=MappingProxyType(tables[STORE]),
+        tables=MappingProxyType({kind: references(kind) for kind in KINDS}),
         middleware=tuple(one for each in loaded for one in each.middleware),
         observers=tuple((each.status.path, each.observe) for each in loaded if each.observe),
         origins=Origins(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from grantway._exceptions import ConfigurationError
 from grantway._plugins.default_registry import default_registry
-from grantway._plugins.exports import CLIENT_AUTH
+from grantway._plugins.kinds import CLIENT_AUTH
 from grantway._plugins.registry import Registry
 from grantway._processes.copies import check_parts, reject_pickling
 from grantway._secrets.hidden_arguments import hides_arguments

@@ -7,11 +7,11 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from grantway._exceptions import ConfigurationError, GrantwayError, RegistryError
 from grantway._plugins.default_registry import default_registry
@@ -111,18 +111,15 @@ def plugins() -> Iterator[Finding]:
 
 
 def _unusable_references(registry: Registry) -> Iterator[Finding]:
-    tables: dict[str, Mapping[str, Any]] = {
-        "grant": registry.grants,
-        "issuer grant": registry.issuer_grants,
-        "dialect": registry.dialects,
-    }
-    for kind, table in tables.items():
+    for kind, table in registry.tables.items():
         for name in table:
             try:
                 table[name]
             except RegistryError as error:
-                remedy = f"Fix or uninstall the plugin. The {kind} is not available until then."
-                yield Finding("problem", f"{kind} {name}", str(error), remedy)
+                remedy = (
+                    f"Fix or uninstall the plugin. The {kind.label} is not available until then."
+                )
+                yield Finding("problem", f"{kind.label} {name}", str(error), remedy)
 
 
 def extras() -> Iterator[Finding]:

@@ -18,6 +18,7 @@ import pytest
 import grantway
 from grantway import hookspecs
 from grantway._plugins.exports import PluginExports
+from grantway._plugins.kinds import GRANT
 from grantway._requests.exchange import Exchange
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest, HttpResponse
@@ -114,7 +115,7 @@ def test_a_new_argument_does_not_break_a_plugin() -> None:
             manager=manager(grantway_register_grants),
             arguments={"host": "login.example.com"},
         )
-        assert [each.summary for each in exports.grants] == [summary]
+        assert [each.summary for each in exports.named[GRANT].values()] == [summary]
 
 
 def test_a_deprecated_hook_warns_and_is_used() -> None:
@@ -132,7 +133,7 @@ def test_a_deprecated_hook_warns_and_is_used() -> None:
             SimpleNamespace(hook=old),
             manager=manager(grantway_register_grants),
         )
-    assert [each.summary for each in exports.grants] == ["old"]
+    assert [each.summary for each in exports.named[GRANT].values()] == ["old"]
 
 
 class Transport:

@@ -59,8 +59,8 @@ def test_blocking_a_plugin_removes_its_grant_and_its_reference(site: Site) -> No
         ("no_such_module:COUPONS", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("issuer_of_acme:NONE", "AttributeError: module 'issuer_of_acme' has no attribute 'NONE'"),
         ("issuer_of_acme:OTHER", f"the issuer grant {TYPE} has no decide(request, transaction)"),
-        ("issuer_of_acme:Coupons", f"the issuer grant {TYPE} names a type; name an object with"),
-        ("issuer_of_acme:TEXT", f"the issuer grant {TYPE} names a str; name an object with decide"),
+        ("issuer_of_acme:Coupons", f"the issuer grant {TYPE} is a type; use an object with"),
+        ("issuer_of_acme:TEXT", f"the issuer grant {TYPE} is a str; use an object with decide"),
         ("issuer_of_acme:LATE", f"decide of the issuer grant {TYPE} is asynchronous (async def)"),
     ],
 )

@@ -70,7 +70,7 @@ def test_a_dialect_is_imported_when_it_is_used(site: Site) -> None:
         ("grants", "later_of_acme:OTHER", "the grant registered as 'urn:example:coupon' is named"),
         ("grants", "later_of_acme:REPLACING", "register the grant itself, not a reference"),
         ("grants", "later_of_acme:COMMA", "returned a Dialect, not a grantway.Grant"),
-        ("dialects", "later_of_acme:GOOD", f"the dialect {TYPE} names a Grant, not a Dialect"),
+        ("dialects", "later_of_acme:GOOD", f"the dialect {TYPE} is a Grant, not a Dialect"),
         ("dialects", "later_of_acme:COMMA", f"the dialect registered as {TYPE!r} is named 'comma'"),
     ],
 )
