@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import signal
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -54,6 +57,29 @@ def pytest_configure(config: pytest.Config) -> None:
         left_running.adopt_orphans()
         # Handle SIGTERM like Ctrl-C, so that fixtures stop their programs.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Start importing the test modules at another one in each worker of a whole run.
+
+    After a clone, no test module is compiled. In the same order, every worker would compile every
+    module; now each compiles a part of them, and reads the others from the cache.
+    """
+    config = session.config
+    if not _is_worker(config) or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return
+    worker: dict[str, Any] = config.workerinput  # type: ignore[attr-defined]
+    names = [
+        ".".join(path.relative_to(config.rootpath).with_suffix("").parts)
+        for path in sorted((config.rootpath / "tests").rglob("test_*.py"))
+        if "node_modules" not in path.parts
+    ]
+    first = len(names) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    for name in names[first:] + names[:first]:
+        # The collection imports the module again, and reports the error.
+        with contextlib.suppress(Exception, pytest.skip.Exception):
+            importlib.import_module(name)
 
 
 @pytest.hookimpl(trylast=True)

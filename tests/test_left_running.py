@@ -26,7 +26,10 @@ def test_it():
 """
 REPORT = "programs that were left running"
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="needs /proc"),
+]
 
 
 @contextmanager

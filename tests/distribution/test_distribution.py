@@ -9,6 +9,8 @@ import pytest
 
 from tests.distribution.environment import HERE, ROOT, Environment, build, uv, wheel
 
+pytestmark = pytest.mark.slow
+
 TYPE = "urn:acme:coupon"
 GRANT = f"""
 from grantway import Grant, GrantSchema, hookimpl

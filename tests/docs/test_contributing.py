@@ -16,7 +16,7 @@ NOXFILE = (ROOT / "noxfile.py").read_text(encoding="utf-8")
 HOOKS = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
 #: Options that run pytest in parallel.
 PARALLEL = re.compile(r"pytest (?:-q )?(-n \d+ --dist \w+)")
-CHECKS = re.findall(r"\$bin/((?!python)[\w-]+(?: check| format| build)?)", CI)
+CHECKS = re.findall(r"\$bin/((?!python|pytest)[\w-]+(?: check| format| build)?)", CI)
 
 
 def _mapped(heading: str) -> set[str]:

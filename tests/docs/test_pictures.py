@@ -13,6 +13,8 @@ import pytest
 from tests.docs.pages import DOCS, ROOT
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 PICTURES = DOCS / "pictures"
 NAMES = sorted(path.name for path in PICTURES.iterdir())
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in DOCS.rglob("*.md"))

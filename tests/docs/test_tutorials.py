@@ -37,6 +37,8 @@ from tests.docs.terminal import CommandError, Terminal
 from tests.faults import free_port
 from tests.waiting import until
 
+pytestmark = pytest.mark.slow
+
 TUTORIAL = DOCS / "tutorial"
 FIRST = blocks(TUTORIAL / "first-token.md")
 #: The installation in the first tutorial, which the others rely on.

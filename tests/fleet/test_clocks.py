@@ -9,6 +9,8 @@ import pytest
 from tests.fleet.issuer import HOUR, StrictIssuer
 from tests.fleet.machines import Fleet, StoreOptions, fleet, send_to_all
 
+pytestmark = pytest.mark.slow
+
 AHEAD, BACK = HOUR, -HOUR
 
 

@@ -6,8 +6,12 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from tests.benchmarks.gateway.machines import backend, callers, finished, gateway, write_config
 from tests.valkey import valkey_server
+
+pytestmark = pytest.mark.slow
 
 TENANTS = 20
 #: Token lifetime in seconds. Tokens are refreshed at the latest when a tenth of it is left, which

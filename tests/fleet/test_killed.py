@@ -16,6 +16,8 @@ from tests.fleet.conftest import LEASE
 from tests.fleet.issuer import HOUR, StrictIssuer
 from tests.fleet.machines import Fleet, StoreOptions, TokenResults, combined, fleet
 
+pytestmark = pytest.mark.slow
+
 STORES = pytest.mark.parametrize("shared_store", ["file", "redis-short"], indirect=True)
 EVERY_STORE = pytest.mark.parametrize(
     "shared_store", ["file", "redis-short", "sql-short"], indirect=True

@@ -10,6 +10,8 @@ from tests.fleet.issuer import HOUR, StrictIssuer
 from tests.fleet.machines import Fleet, StoreOptions, combined, fleet, send_to_all
 from tests.valkey import ValkeyServer
 
+pytestmark = pytest.mark.slow
+
 #: Age in seconds at which a token of one hour is in its refresh window but still live.
 NEAR_THE_END = HOUR - 100
 #: Seconds beyond a deadline that a busy machine may need.

@@ -11,6 +11,8 @@ import pytest
 from tests.fleet.issuer import HOUR, StrictIssuer
 from tests.fleet.machines import Fleet, StoreOptions, TokenResults, combined, fleet
 
+pytestmark = pytest.mark.slow
+
 #: Stores whose lease can expire while its holder lives, unlike a file lock.
 STORES = pytest.mark.parametrize("shared_store", ["redis-short"], indirect=True)
 EVERY_STORE = pytest.mark.parametrize("shared_store", ["redis-short", "sql-short"], indirect=True)

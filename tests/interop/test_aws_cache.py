@@ -21,6 +21,8 @@ from tests.interop.gate import Gate
 from tests.interop.grantway_serve import grantway_serve
 from tests.interop.program import Program
 
+pytestmark = pytest.mark.slow
+
 CONFIG = f"""\
 [sso-session work]
 sso_start_url = https://d-0000000000.awsapps.com/start

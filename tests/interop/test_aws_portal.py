@@ -20,6 +20,8 @@ from tests.interop.aws_js import AwsJsClient, AwsJsError
 from tests.interop.grantway_serve import grantway_serve
 from tests.interop.program import Program
 
+pytestmark = pytest.mark.slow
+
 #: Seconds that a command may take on a busy machine.
 PATIENCE = 90.0
 START_URL = "https://d-0000000000.awsapps.com/start"

@@ -17,6 +17,8 @@ from tests.plugins.gateway.running.programs import PATIENCE, EchoUpstream, Gatew
 from tests.plugins.gateway.servers import asgi_server
 from tests.waiting import until
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "gateway-behind-a-proxy.md"
 ACME = {"X-Tenant": "acme"}
 THEIRS = {**ACME, "Authorization": "Bearer of-the-caller"}

@@ -26,6 +26,8 @@ from grantway_plugins.server._listening.address import listen
 from tests.plugins.gateway.hostile import Running, issuing, noting, started
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 FORM = "grant_type=client_credentials"
 POST = Path(__file__).parent / "java" / "Post.java"
 

@@ -16,6 +16,8 @@ from tests.interop.chromium import chromium
 from tests.plugins.issuer.conftest import Caller, Clock, query_of
 from tests.waiting import PATIENCE, until
 
+pytestmark = pytest.mark.slow
+
 LONG = "Averylongwordwithoutanyspaces" * 5
 NARROW = {"width": 320, "height": 640}
 #: A site of the client on another host. Requests to it are intercepted.

@@ -17,6 +17,8 @@ from tests.docs.pages import DOCS, ROOT, blocks
 from tests.interop.chromium import chromium
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 PAGES = [
     page
     for page in sorted(DOCS.rglob("*.md"))

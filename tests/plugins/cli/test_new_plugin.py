@@ -110,6 +110,7 @@ def test_the_package_passes_ruff_with_any_name(name: str, tmp_path: Path) -> Non
     run(tmp_path / name, "ruff", "format", "--no-cache", "--check", ".")
 
 
+@pytest.mark.slow
 def test_the_package_passes_mypy_strict(tmp_path: Path) -> None:
     assert new_plugin(NAME, "--into", tmp_path)[0] == 0
     run(tmp_path / NAME, "mypy", "--cache-dir", os.devnull)
