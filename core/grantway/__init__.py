@@ -70,6 +70,7 @@ if TYPE_CHECKING:
         RequestInvalidError as RequestInvalidError,
         ResponseInvalidError as ResponseInvalidError,
         ResponseTooLargeError as ResponseTooLargeError,
+        SecretUnavailableError as SecretUnavailableError,
         SlowDownException as SlowDownException,
         StoreError as StoreError,
         StoreLockError as StoreLockError,
@@ -120,6 +121,7 @@ if TYPE_CHECKING:
     from ._types.freshness import Freshness as Freshness
     from ._types.grant import Grant as Grant, Replay as Replay
     from ._types.plugin_status import PluginStatus as PluginStatus
+    from ._types.secret_source import Secret as Secret, SecretSource as SecretSource
     from ._types.store import AsyncStore as AsyncStore, Store as Store
     from ._types.token import Token as Token
     from ._wire.dialect import Dialect as Dialect
@@ -190,6 +192,7 @@ __getattr__, __dir__ = lazy(
             RequestInvalidError
             ResponseInvalidError
             ResponseTooLargeError
+            SecretUnavailableError
             SlowDownException
             StoreError
             StoreLockError
@@ -231,6 +234,7 @@ __getattr__, __dir__ = lazy(
         "._types.fields": "GrantSchema Scope Text",
         "._types.grant": "Grant Replay",
         "._types.plugin_status": "PluginStatus",
+        "._types.secret_source": "Secret SecretSource",
         "._types.store": "AsyncStore Store",
         "._types.token": "Token",
         "._wire.dialect": "Dialect",

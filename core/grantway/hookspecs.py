@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._requests.middleware import Middleware
     from ._types.event import Event
     from ._types.grant import Grant, IssuerGrant
+    from ._types.secret_source import SecretSourceFactory
     from ._types.store import StoreFactory
     from ._wire.dialect import Dialect
 
@@ -224,6 +225,39 @@ def grantway_register_stores() -> Mapping[str, StoreFactory]:
     Returns:
         Name -> callable that takes the store's options as keywords and returns a
         ``grantway.Store``.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def grantway_register_secret_sources() -> Mapping[str, SecretSourceFactory | str]:
+    """Register sources of secrets, which ``Registry.secret_source`` creates by name.
+
+    Profiles and gateway files use them as ``client_secret = { source = "vault", path = "..." }``.
+
+    ::
+
+        class VaultSecret:
+            def __init__(self, *, path):
+                self.path = path
+
+            def read(self):
+                found = vault.read(self.path)
+                if found is None:
+                    raise grantway.SecretUnavailableError(
+                        f"the vault has no entry {self.path}; add it, or correct its path"
+                    )
+                return grantway.Secret(found.value, expires_at=found.expires_at)
+
+        @grantway.hookimpl
+        def grantway_register_secret_sources():
+            return {"vault": VaultSecret}
+
+    grantway caches what ``read`` returns, and calls it from one thread at a time.
+
+    Returns:
+        Name -> callable that takes the options as keywords and returns a
+        ``grantway.SecretSource``, or ``module:attribute`` of one, which is imported on first use.
     """
     raise NotImplementedError
 

@@ -68,6 +68,7 @@ CODES = {
     "LoginNeededError": "login_needed",
     "WaitTimeoutError": "wait_timeout",
     "ProviderPausedError": "provider_paused",
+    "SecretUnavailableError": "secret_unavailable",
     "StoreError": "store_failed",
     "StoreUnreadableError": "store_unreadable",
     "StoreSaveError": "store_save_failed",

@@ -52,6 +52,7 @@
     |  |- LoginNeededError              no token; a user has to log in
     |  |- WaitTimeoutError              the refresh took longer than the caller's timeout
     |  |- ProviderPausedError           no request sent: it failed a moment ago, or sent Retry-After
+    |  |- SecretUnavailableError        a secret source could not be read; nothing was sent
     |  `- StoreError                    the store failed
     |     |- StoreUnreadableError       a stored token cannot be read, or the store not reached
     |     |- StoreSaveError             a token could not be saved; see ``token``
@@ -76,6 +77,7 @@ from .credential import (
     LeaseLostError as LeaseLostError,
     LoginNeededError as LoginNeededError,
     ProviderPausedError as ProviderPausedError,
+    SecretUnavailableError as SecretUnavailableError,
     StoreError as StoreError,
     StoreLockError as StoreLockError,
     StoreSaveError as StoreSaveError,

@@ -44,6 +44,16 @@ class ProviderPausedError(CredentialError):
         self.retry_after = retry_after
 
 
+class SecretUnavailableError(CredentialError):
+    """A secret source could not be read. Nothing was sent.
+
+    Sources raise it with a message that says where, why and what to do. The message that a caller
+    gets also names the setting and the source.
+    """
+
+    code = "secret_unavailable"
+
+
 class StoreError(CredentialError):
     """The store failed."""
 

@@ -142,5 +142,12 @@ STORE = Kind(
     "store", "grantway_register_stores", _callable("store"), "a callable that returns a store"
 )
 
+SECRET_SOURCE = Kind(
+    "secret source",
+    "grantway_register_secret_sources",
+    _callable("secret source"),
+    "a callable that returns a secret source",
+)
+
 #: Every kind of named export.
-KINDS = (GRANT, ISSUER_GRANT, DIALECT, CLIENT_AUTH, ERROR_CODE, STORE)
+KINDS = (GRANT, ISSUER_GRANT, DIALECT, CLIENT_AUTH, ERROR_CODE, STORE, SECRET_SOURCE)

@@ -24,18 +24,30 @@ from grantway._types.plugin_status import PluginStatus, source_of
 from grantway._types.store import problem_of
 from grantway._wire.dialect import RFC6749, Dialect
 
-from .conflicts import ConflictResolution, resolve_conflicts
+from .conflicts import OWN, ConflictResolution, resolve_conflicts
 from .discovery import installed
 from .exports import PluginExports, hook_manager
 from .failures import not_loaded, reason_of, report_failures
-from .kinds import CLIENT_AUTH, DIALECT, ERROR_CODE, GRANT, ISSUER_GRANT, KINDS, STORE, Kind
+from .kinds import (
+    CLIENT_AUTH,
+    DIALECT,
+    ERROR_CODE,
+    GRANT,
+    ISSUER_GRANT,
+    KINDS,
+    SECRET_SOURCE,
+    STORE,
+    Kind,
+)
 from .references import References
 from .selection import Selection, names_of
 
 if TYPE_CHECKING:
+    from grantway._requests.cached_source import CachedSource
     from grantway._requests.client_auth import ClientAuthFactory
     from grantway._requests.middleware import Middleware
     from grantway._types.event import Event
+    from grantway._types.secret_source import SecretSourceFactory
     from grantway._types.store import Store, StoreFactory
 
 
@@ -107,6 +119,11 @@ class Registry(OneProcess):
         return self.tables[STORE]
 
     @property
+    def secret_sources(self) -> References[SecretSourceFactory]:
+        """Name -> factory of secret sources."""
+        return self.tables[SECRET_SOURCE]
+
+    @property
     def plugins(self) -> tuple[PluginStatus, ...]:
         """The status of each plugin."""
         return self.origins.plugins
@@ -139,7 +156,7 @@ class Registry(OneProcess):
             nearest=nearest,
         )
 
-    def store(self, name: str, **options: Any) -> Store:
+    def store(self, name: str, /, **options: Any) -> Store:
         """Create a store.
 
         Args:
@@ -150,21 +167,48 @@ class Registry(OneProcess):
             ConfigurationError: no plugin registered the name. The message lists the registered
                 names.
         """
-        options = Params(options)  # hide the values from tools that print a traceback's locals
-        factory = self.stores.get(name)
+        store: Store = self._create(STORE, name, Params(options), problem_of)
+        return store
+
+    def secret_source(self, name: str, /, **options: Any) -> CachedSource:
+        """Create a secret source. What it reads is cached, once for all threads and tasks.
+
+        Args:
+            name: The registered name, such as ``env``, ``file`` or ``keyring``.
+            **options: The options of the source.
+
+        Raises:
+            ConfigurationError: no plugin registered the name. The message lists the registered
+                names.
+        """
+        from grantway._requests.cached_source import CachedSource  # noqa: PLC0415 - few need it
+        from grantway._types.secret_source import problem_of as rule  # noqa: PLC0415
+
+        source = self._create(SECRET_SOURCE, name, Params(options), rule)
+        owner = self.origins.owned.owners[SECRET_SOURCE, name].status
+        by = "" if owner.distribution == OWN else f" (plugin {owner.named})"
+        return CachedSource(source, f"the secret source {name!r}{by}")
+
+    def _create(
+        self, kind: Kind, name: str, options: Params, problem_of: Callable[[object], str]
+    ) -> Any:
+        """Create an object from options, whose values tracebacks do not show."""
+        factories = self.tables[kind]
+        factory = factories.get(name)
         if factory is None:
             raise ConfigurationError(
-                f"store: {name!r} is not registered; use {', '.join(sorted(self.stores))}.",
-                errors={"store": ["must be the name of a registered store"]},
+                f"{kind.label}: {name!r} is not registered; use {', '.join(sorted(factories))}.",
+                errors={kind.label: [f"must be the name of a registered {kind.label}"]},
             )
-        store = factory(**options)
-        if problem := problem_of(store):
-            plugin = self.origins.owned.owners[STORE, name].status.named
+        created: object = factory(**options)
+        if problem := problem_of(created):
+            plugin = self.origins.owned.owners[kind, name].status.named
             raise ConfigurationError(
-                f"store: the object that the plugin {plugin} creates for {name!r} {problem}.",
-                errors={"store": ["must be a store"]},
+                f"{kind.label}: the object that the plugin {plugin} creates for {name!r} "
+                f"{problem}.",
+                errors={kind.label: [f"must be a {kind.label}"]},
             )
-        return store
+        return created
 
     def owner(self, grant_type: str) -> PluginStatus:
         """Return the plugin that registered a grant.

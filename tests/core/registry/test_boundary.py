@@ -78,6 +78,7 @@ MAPPINGS = (
     "grantway_register_client_auth",
     "grantway_register_errors",
     "grantway_register_stores",
+    "grantway_register_secret_sources",
 )
 
 
@@ -116,6 +117,7 @@ def test_rejects_an_asynchronous_observer_by_name() -> None:
         ("grantway_register_middleware", lambda it: [it], "the middleware "),
         ("grantway_register_client_auth", lambda it: {"api_key": it}, "the client auth"),
         ("grantway_register_stores", lambda it: {"late": it}, "the store "),
+        ("grantway_register_secret_sources", lambda it: {"late": it}, "the secret source "),
     ],
 )
 def test_rejects_asynchronous_callables(
