@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 PROJECT = "grantway"
 #: Entry-point group; the number is the version of this contract.
 ENTRY_POINT_GROUP = "grantway.v1"
+#: Entry-point group of commands. It is no hook, so that ``grantway --help`` imports no plugin.
+COMMAND_GROUP = "grantway.commands"
 
 #: A plugin may declare this as ``GRANTWAY_API``; other versions then reject it with a reason.
 API = 1

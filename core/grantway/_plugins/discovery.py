@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -12,17 +12,17 @@ from typing import NamedTuple
 from grantway import hookspecs
 from grantway._types.plugin_status import PluginStatus
 
-from .entry_points import about, distributions, load_object, parse
+from .entry_points import EntryPoint, about, distributions, load_object, parse
 
 _GROUP = re.compile(r"grantway\.v\d+")
 
 
 class Found(NamedTuple):
-    """An installed plugin.
+    """An installed plugin or command.
 
     Attributes:
         status: The status; ``loaded`` means that no problem is known yet.
-        load: Imports the plugin.
+        load: Imports the plugin or command.
     """
 
     status: PluginStatus
@@ -34,36 +34,54 @@ def installed() -> list[Found]:
 
     Unreadable metadata of one distribution does not affect the others.
     """
+    return _with_namesakes(_found("[grantway.v", _of))
+
+
+def commands() -> list[Found]:
+    """Return the installed commands of the command line, sorted like plugins."""
+    group = hookspecs.COMMAND_GROUP
+    return _found(f"[{group}]", lambda owner, text: _in_group(owner, parse(text), group))
+
+
+def _found(mark: str, found_in: Callable[[PluginStatus, str], Iterable[Found]]) -> list[Found]:
+    """Return what is found in each ``entry_points.txt`` that contains ``mark``."""
     found: list[Found] = []
     for distribution in distributions():
         try:
             text = distribution.read_text("entry_points.txt")
         except (OSError, UnicodeDecodeError):
             continue  # not known to be a plugin
-        if text is not None and "[grantway.v" in text:
-            found += _of(PluginStatus("", *about(distribution)), text)
+        if text is None or mark not in text:
+            continue
+        owner = PluginStatus("", *about(distribution))
+        try:
+            found += found_in(owner, text)
+        except ValueError as error:
+            reason = f"its entry_points.txt cannot be read: {error}"
+            found.append(Found(replace(owner, name="?", state="failed", reason=reason), _nothing))
     found.sort(key=lambda each: (each.status.distribution, each.status.name, each.status.source))
-    return _with_namesakes(found)
+    return found
 
 
-def _of(owner: PluginStatus, text: str) -> Iterator[Found]:
-    try:
-        points = [point for point in parse(text) if _GROUP.fullmatch(point.group)]
-    except ValueError as error:
-        reason = f"its entry_points.txt cannot be read: {error}"
-        yield Found(replace(owner, name="?", state="failed", reason=reason), _nothing)
-        return
-    ours = [point for point in points if point.group == hookspecs.ENTRY_POINT_GROUP]
+def _in_group(owner: PluginStatus, points: Sequence[EntryPoint], group: str) -> Iterator[Found]:
+    """Yield the entry points of a group. Those with the same name fail."""
+    ours = [point for point in points if point.group == group]
     for name in dict.fromkeys(point.name for point in ours):
         same = list(dict.fromkeys(point.value for point in ours if point.name == name))
         status = replace(owner, name=name, source=", ".join(same))
         if len(same) > 1:
             reason = (
-                f"{owner.owner} has duplicate entry points {name} in "
-                f"{hookspecs.ENTRY_POINT_GROUP}: {' and '.join(same)}; rename one of them"
+                f"{owner.owner} has duplicate entry points {name} in {group}: "
+                f"{' and '.join(same)}; rename one of them"
             )
             status = replace(status, state="failed", reason=reason)
         yield Found(status, partial(load_object, same[0]))
+
+
+def _of(owner: PluginStatus, text: str) -> Iterator[Found]:
+    points = [point for point in parse(text) if _GROUP.fullmatch(point.group)]
+    ours = list(_in_group(owner, points, hookspecs.ENTRY_POINT_GROUP))
+    yield from ours
     # A distribution may support several hook versions: ignore the others if ours is among them.
     for point in points if not ours else ():
         reason = (

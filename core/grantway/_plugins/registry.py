@@ -25,7 +25,7 @@ from grantway._types.store import problem_of
 from grantway._wire.dialect import RFC6749, Dialect
 
 from .conflicts import OWN, ConflictResolution, resolve_conflicts
-from .discovery import installed
+from .discovery import commands, installed
 from .exports import PluginExports, hook_manager
 from .failures import not_loaded, reason_of, report_failures
 from .kinds import (
@@ -359,7 +359,7 @@ def _wanted(
     """Return the installed plugins; the excluded ones are marked, not imported."""
     selection = Selection.of(only, block)
     found = installed()
-    selection.check([each.status for each in found])
+    selection.check([each.status for each in found], lambda: [each.status for each in commands()])
     wanted = []
     for each in found:
         why_not = selection.why_not(each.status)

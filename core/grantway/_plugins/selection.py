@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from grantway._exceptions import RegistryError
@@ -66,15 +66,24 @@ class Selection(NamedTuple):
             "these, or -a,-b to load all but these."
         )
 
-    def check(self, found: Sequence[PluginStatus]) -> None:
+    def check(
+        self, found: Sequence[PluginStatus], others: Callable[[], Sequence[PluginStatus]]
+    ) -> None:
         """Reject unknown names.
+
+        Args:
+            found: The installed plugins, or the installed commands.
+            others: Returns the others of the two. Called if a name is not in ``found``.
 
         Raises:
             RegistryError: a name is unknown. The message lists the installed plugins.
         """
         for name in (*(self.only or ()), *self.block):
-            if not any(plugin.goes_by(name) for plugin in found):
-                known = ", ".join(sorted({plugin.path for plugin in found}))
+            if any(plugin.goes_by(name) for plugin in found):
+                continue
+            more = others()
+            if not any(plugin.goes_by(name) for plugin in more):
+                known = ", ".join(sorted({plugin.path for plugin in (*found, *more)}))
                 raise RegistryError(
                     f"{self.setting.rstrip('=')}: no installed plugin or distribution is named "
                     f"{name!r}. Installed: {known or 'none'}."

@@ -13,8 +13,9 @@ from grantway import __version__
 from grantway._exceptions import GrantwayError, LoginNeededError
 from grantway._secrets.redaction import harmless
 
+from .command_names import command_names
 from .options import login_options
-from .overview import ABOUT, COMMANDS
+from .overview import ABOUT, COMMANDS, overview
 
 #: Commands whose argument is the name of a profile.
 _PROFILE_COMMANDS = frozenset({"login", "logout", "status", "token"})
@@ -54,11 +55,11 @@ class _LazyGroup(click.Group):
     """Imports a command's module when that command is run. ``--help`` imports none."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(COMMANDS)
+        return sorted([*COMMANDS, *command_names()])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            return _plugin_command(cmd_name, completing=ctx.resilient_parsing)
         try:
             module = import_module(f"{__package__}.{cmd_name.replace('-', '_')}")
         except ModuleNotFoundError as missing:
@@ -84,14 +85,13 @@ class _LazyGroup(click.Group):
         if incomplete.startswith("-"):
             return super().shell_complete(ctx, incomplete)
         return [
-            CompletionItem(name, help=summary)
-            for name, summary in sorted(COMMANDS.items())
+            CompletionItem(name, help=COMMANDS.get(name))
+            for name in self.list_commands(ctx)
             if name.startswith(incomplete)
         ]
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(sorted(COMMANDS.items()))
+    def get_help(self, ctx: click.Context) -> str:
+        return overview()
 
     def invoke(self, ctx: click.Context) -> Any:
         """Print grantway's own errors as one message. Other exceptions keep their traceback."""
@@ -100,6 +100,17 @@ class _LazyGroup(click.Group):
         except GrantwayError as error:
             needed = isinstance(error, LoginNeededError)
             raise (_LoginNeeded if needed else click.ClickException)(harmless(str(error))) from None
+
+
+def _plugin_command(name: str, *, completing: bool) -> click.Command | None:
+    from .plugin_commands import command_named  # noqa: PLC0415 - only for commands of plugins
+
+    try:
+        return command_named(name)
+    except GrantwayError:
+        if completing:  # a shell shows no error while it completes
+            return None
+        raise
 
 
 @click.group(cls=_LazyGroup, help=ABOUT, context_settings={"help_option_names": ["-h", "--help"]})

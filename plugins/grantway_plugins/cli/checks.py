@@ -13,7 +13,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from grantway._exceptions import ConfigurationError, GrantwayError, RegistryError
+from grantway._exceptions import (
+    ConfigurationError,
+    GrantwayError,
+    PluginLoadError,
+    RegistryError,
+)
 from grantway._plugins.default_registry import default_registry
 from grantway._plugins.registry import Registry
 from grantway._plugins.selection import VARIABLE
@@ -26,6 +31,8 @@ from grantway_plugins._paths import (
     require_writable,
     token_folder,
 )
+
+from .plugin_commands import load_command, plugin_commands
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_SSO_OIDC", "AWS_ENDPOINT_URL")
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
@@ -100,6 +107,7 @@ def plugins() -> Iterator[Finding]:
             found = f"{each.state}: {each.reason}"
             yield Finding(level, about, found, remedy)
     yield from _unusable_references(registry)
+    yield from _commands()
     loaded = sum(each.state == "loaded" for each in registry.plugins)
     yield Finding(
         "ok" if registry.grants else "problem",
@@ -120,6 +128,20 @@ def _unusable_references(registry: Registry) -> Iterator[Finding]:
                     f"Fix or uninstall the plugin. The {kind.label} is not available until then."
                 )
                 yield Finding("problem", f"{kind.label} {name}", str(error), remedy)
+
+
+def _commands() -> Iterator[Finding]:
+    for each in plugin_commands():
+        about = f"command {each.status.path}"
+        try:
+            load_command(each)
+        except PluginLoadError as error:
+            level: Literal["note", "problem"] = (
+                "note" if each.status.state == "blocked" else "problem"
+            )
+            yield Finding(level, about, str(error), "Other commands are not affected.")
+        else:
+            yield Finding("ok", about, "can be used")
 
 
 def extras() -> Iterator[Finding]:

@@ -34,28 +34,32 @@ _DEFAULT = 80
 
 
 def overview() -> str:
-    """Return the help in the format of click."""
-    from textwrap import fill  # noqa: PLC0415 - app.py imports this module too
+    """Return the help, in the format of click."""
+    from .command_names import command_names  # noqa: PLC0415 - it imports this module
 
     width = max(min(_columns() - 2, _WIDEST), _NARROWEST)
-    indent = "  "
-    parts = [
-        "Usage: grantway [OPTIONS] COMMAND [ARGS]...",
-        fill(ABOUT, width, initial_indent=indent, subsequent_indent=indent),
-    ]
-    for title, entries in (("Options", _OPTIONS), ("Commands", COMMANDS)):
-        first = max(len(name) for name in entries) + 2
-        lines = [
-            fill(
-                text,
-                width,
-                initial_indent=f"{indent}{name:{first}}",
-                subsequent_indent=indent + " " * first,
-            )
-            for name, text in sorted(entries.items())
-        ]
-        parts.append("\n".join([f"{title}:", *lines]))
+    plugins = {name: f"From {owner}." for name, owner in command_names().items()}
+    sections = {"Options": _OPTIONS, "Commands": COMMANDS, "Commands of plugins": plugins}
+    parts = ["Usage: grantway [OPTIONS] COMMAND [ARGS]...", _filled("  ", ABOUT, width)]
+    for title, entries in sections.items():
+        if entries:
+            first = max(len(name) for name in entries) + 2
+            lines = [
+                _filled(f"  {name:{first}}", text, width) for name, text in sorted(entries.items())
+            ]
+            parts.append("\n".join([f"{title}:", *lines]))
     return "\n\n".join(parts)
+
+
+def _filled(start: str, text: str, width: int) -> str:
+    """Return lines of at most ``width`` columns, as textwrap, which is slow to import, would."""
+    lines, line, indent = [], start, " " * len(start)
+    for word in text.split():
+        if len(line) + len(word) > width and line not in {start, indent}:
+            lines.append(line.rstrip())
+            line = indent
+        line += f"{word} "
+    return "\n".join([*lines, line.rstrip()])
 
 
 def _columns() -> int:
