@@ -98,6 +98,7 @@ if TYPE_CHECKING:
     from ._plugins.registry import Registry as Registry, build_registry as build_registry
     from ._requests.client import Client as Client
     from ._requests.client_auth import (
+        ClientAssertion as ClientAssertion,
         ClientAuth as ClientAuth,
         ClientSecretBasic as ClientSecretBasic,
         ClientSecretPost as ClientSecretPost,
@@ -107,6 +108,7 @@ if TYPE_CHECKING:
     from ._requests.outgoing_request import OutgoingRequest as OutgoingRequest
     from ._requests.provider import Provider as Provider
     from ._requests.retry import RetryPolicy as RetryPolicy
+    from ._requests.sourced_auth import SourcedAuth as SourcedAuth
     from ._requests.steps import Wait as Wait
     from ._transport.deadline import Deadline as Deadline
     from ._transport.http import (
@@ -219,10 +221,17 @@ __getattr__, __dir__ = lazy(
         """,
         "._plugins.registry": "Registry build_registry",
         "._requests.client": "Client",
-        "._requests.client_auth": "ClientAuth ClientSecretBasic ClientSecretPost NoAuth",
+        "._requests.client_auth": """
+            ClientAssertion
+            ClientAuth
+            ClientSecretBasic
+            ClientSecretPost
+            NoAuth
+        """,
         "._requests.exchange": "Exchange",
         "._requests.outgoing_request": "OutgoingRequest",
         "._requests.retry": "RetryPolicy",
+        "._requests.sourced_auth": "SourcedAuth",
         "._requests.steps": "Wait",
         "._requests.provider": "Provider",
         "._transport.deadline": "Deadline",

@@ -45,6 +45,12 @@ class Versioned(Vault):
         return self.current
 
 
+@pytest.fixture(autouse=True)
+def short_lived(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let secrets expire at once; otherwise each is used for a second at least."""
+    monkeypatch.setattr("grantway._requests.cached_source._LEAST", 0.0)
+
+
 def cached(source: Any) -> CachedSource:
     return CachedSource(source, "the vault")
 

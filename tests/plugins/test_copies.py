@@ -22,6 +22,7 @@ import grantway_grants
 import grantway_plugins
 from grantway import (
     Client,
+    ClientAssertion,
     ClientSecretBasic,
     ClientSecretPost,
     Dialect,
@@ -164,6 +165,7 @@ def samples() -> dict[type, Any]:
         ResponseShape(names=MappingProxyType({"accessToken": "access_token"})),
         ErrorShape(codes=MappingProxyType({"nope": "access_denied"})),
         NoAuth("c"),
+        ClientAssertion("c", SECRET),
         secret,
         ClientSecretBasic("c", SECRET),
         ProviderResponse(200, MappingProxyType({}), {"access_token": SECRET}),

@@ -167,7 +167,8 @@ class Registry(OneProcess):
             ConfigurationError: no plugin registered the name. The message lists the registered
                 names.
         """
-        store: Store = self._create(STORE, name, Params(options), problem_of)
+        options = Params(options)  # hide the values from tools that print a traceback's locals
+        store: Store = self._create(STORE, name, options, problem_of)
         return store
 
     def secret_source(self, name: str, /, **options: Any) -> CachedSource:
@@ -184,15 +185,16 @@ class Registry(OneProcess):
         from grantway._requests.cached_source import CachedSource  # noqa: PLC0415 - few need it
         from grantway._types.secret_source import problem_of as rule  # noqa: PLC0415
 
-        source = self._create(SECRET_SOURCE, name, Params(options), rule)
+        options = Params(options)  # as in store
+        source = self._create(SECRET_SOURCE, name, options, rule)
         owner = self.origins.owned.owners[SECRET_SOURCE, name].status
         by = "" if owner.distribution == OWN else f" (plugin {owner.named})"
         return CachedSource(source, f"the secret source {name!r}{by}")
 
     def _create(
-        self, kind: Kind, name: str, options: Params, problem_of: Callable[[object], str]
+        self, kind: Kind, name: str, options: Mapping[str, Any], problem_of: Callable[[object], str]
     ) -> Any:
-        """Create an object from options, whose values tracebacks do not show."""
+        """Create an object from options, which must be ``Params``."""
         factories = self.tables[kind]
         factory = factories.get(name)
         if factory is None:

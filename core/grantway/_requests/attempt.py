@@ -12,6 +12,7 @@ from grantway._exceptions import Attempt, TransportError
 from .incoming_response import learn, process_response
 from .outgoing_request import prepare_request
 from .retry import Outcome, RetryRules
+from .secret_sources import fetch, renew, sources_of
 
 if TYPE_CHECKING:
     from grantway._transport.http import HttpResponse
@@ -121,14 +122,17 @@ def attempt(
 
 
 def _send(exchange: Exchange, provider: Provider) -> Steps[ProviderResponse]:
-    """Send the request, and once more if the client authentication asks for it."""
+    """Send the request, and once more with another nonce or secret if the provider rejects it."""
     response, again = yield from _send_once(exchange, provider)
-    if again:
+    if again or (exchange.fetched and (yield from renew(exchange, response))):
         response, _ = yield from _send_once(exchange, provider)
     return response
 
 
 def _send_once(exchange: Exchange, provider: Provider) -> Steps[tuple[ProviderResponse, bool]]:
+    if sources := sources_of(exchange):
+        yield from fetch(sources, exchange.deadline)
+        exchange.fetched = {source: source() for _, source in sources}
     outgoing, request = prepare_request(exchange, provider)
     exchange.attempts += 1
     exchange.sent_at = time.time()

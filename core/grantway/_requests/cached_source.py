@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import contextvars
+import math
 import os
 import threading
 import time
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, cast
 
-from grantway._exceptions import SecretUnavailableError
+from grantway._exceptions import ConfigurationError, SecretUnavailableError
 from grantway._log import logger
 from grantway._processes.copies import OneProcess
 from grantway._processes.fork import fork_safe_lock
+from grantway._secrets.hidden_arguments import hides_arguments
 from grantway._types.callables import is_unfinished, kind_of
-from grantway._types.secret_source import Secret, SecretSource
+from grantway._types.secret_source import Secret, SecretSource, problem_of
 
 #: Seconds before ``expires_at`` from which a source is read again, for the way to the provider.
 _MARGIN = 10.0
+#: Seconds for which a result is used even if it expires sooner, so that one need reads once.
+_LEAST = 1.0
 #: Guards the fields of all sources; held for assignments only.
 _lock = fork_safe_lock()
 
 
 class CachedSource(OneProcess):
     """A secret source whose result is cached until it expires, changes or is rejected.
+
+    Calling it returns the value, so that it can be the value of a grant's parameter.
 
     If the source cannot be read again, for example while a file is replaced, a cached secret that
     has not expired stays in use, and a warning is logged.
@@ -37,9 +43,10 @@ class CachedSource(OneProcess):
 
     def __init__(self, source: SecretSource, named: str) -> None:
         self._source = source
-        self._named = named
+        self.named = named
         self._version = getattr(source, "version", None)
-        self._cached: tuple[Secret, object] | None = None
+        #: The secret, its version, and the monotonic time until which it is used.
+        self._cached: tuple[Secret, object, float] | None = None
         self._reading: Future[Secret] | None = None
         self._process = 0
 
@@ -47,10 +54,10 @@ class CachedSource(OneProcess):
         """Return the cached secret, or None if the source must be read."""
         if self._cached is None:
             return None
-        secret, version = self._cached
-        if secret.expires_at is not None and time.time() > secret.expires_at - _MARGIN:
+        secret, version, until = self._cached
+        if time.monotonic() >= until or version != self._current_version():
             return None
-        return secret if version == self._current_version() else None
+        return secret
 
     def read(self) -> Secret:
         """Return the secret. Waits for the source if nothing fresh is cached.
@@ -59,6 +66,10 @@ class CachedSource(OneProcess):
             SecretUnavailableError: The source cannot be read.
         """
         return self.fresh() or self.begin().result()
+
+    def __call__(self) -> str:
+        """Return the value of the secret; see ``read``."""
+        return self.read().value
 
     def begin(self) -> Future[Secret]:
         """Return the future of a read in another thread, which all callers share.
@@ -89,7 +100,7 @@ class CachedSource(OneProcess):
         """Read the source again for the next use, if this rejected value is the cached one."""
         with _lock:
             if self._cached is not None and self._cached[0].value == value:
-                self._cached = self._cached[0], object()
+                self._cached = self._cached[0], object(), 0.0
 
     def _run(self, reading: Future[Secret]) -> None:
         if not reading.set_running_or_notify_cancel():
@@ -103,6 +114,7 @@ class CachedSource(OneProcess):
             self._reading = None
             reading.set_result(secret)
 
+    @hides_arguments
     def _read(self) -> Secret:
         # Before reading, so that a change during the read causes another one.
         version = self._current_version()
@@ -110,9 +122,12 @@ class CachedSource(OneProcess):
             secret = self._checked(self._source.read())
         except SecretUnavailableError as error:
             return self._last_or(error.message, error)
-        except Exception as error:  # noqa: BLE001 - a plugin's code
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a plugin's code
             return self._last_or(f"it raised {type(error).__name__}", error)
-        self._cached = secret, version
+        left = math.inf if secret.expires_at is None else secret.expires_at - time.time() - _MARGIN
+        self._cached = secret, version, time.monotonic() + max(left, _LEAST)
         return secret
 
     def _checked(self, found: Any) -> Secret:
@@ -121,18 +136,47 @@ class CachedSource(OneProcess):
         problem = "is asynchronous" if is_unfinished(found) else f"returned {kind_of(found)}"
         raise SecretUnavailableError(f"its read {problem}; it must return a grantway.Secret")
 
-    def _last_or(self, problem: str, cause: Exception) -> Secret:
+    def _last_or(self, problem: str, cause: BaseException) -> Secret:
         """Return the cached secret if it has not expired; otherwise raise the error."""
-        message = f"{self._named} cannot be read: {problem}"
+        message = f"{self.named} cannot be read: {problem}"
         if self._cached is not None:
-            secret, _ = self._cached
+            secret = self._cached[0]
             if secret.expires_at is None or time.time() < secret.expires_at:
                 logger.warning("Keeping the last secret: %s", message)
                 return secret
         raise SecretUnavailableError(message) from cause
 
     def _current_version(self) -> object:
-        return None if self._version is None else self._version()
+        if self._version is None:
+            return None
+        try:
+            return self._version()
+        except Exception:  # noqa: BLE001 - a plugin's code; read tells the problem
+            return object()
 
     def __repr__(self) -> str:
-        return f"CachedSource({self._named})"
+        return f"CachedSource({self.named})"
+
+
+def cached(source: object, setting: str) -> CachedSource:
+    """Return a source that caches its result; a source of a registry does so already.
+
+    Args:
+        source: The source.
+        setting: The argument that it was passed as, for errors.
+
+    Raises:
+        ConfigurationError: The object is not a secret source.
+    """
+    if isinstance(source, CachedSource):
+        return source
+    if problem := problem_of(source):
+        raise ConfigurationError(
+            f"{setting}: {kind_of(source)} {problem}; give a string or a secret source with "
+            "read().",
+            errors={setting: [problem]},
+        )
+    kind = type(source)
+    return CachedSource(
+        cast("SecretSource", source), f"the secret source {kind.__module__}.{kind.__qualname__}"
+    )

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from grantway._exceptions import ConfigurationError
 from grantway._plugins.default_registry import default_registry
-from grantway._plugins.kinds import CLIENT_AUTH
 from grantway._plugins.registry import Registry
 from grantway._processes.copies import check_parts, reject_pickling
 from grantway._secrets.hidden_arguments import hides_arguments
@@ -20,11 +19,13 @@ from grantway._types.grant import Grant
 from grantway._types.quantity import check_count, check_seconds
 from grantway._wire.dialect import Dialect
 
-from .client_auth import ClientAuth, check_client_auth, client_auth
+from .auth_choice import assertion_auth, named_auth
+from .client_auth import JWT_BEARER, ClientAuth, check_client_auth
 from .dispatcher import Dispatcher
 from .middleware.contract import name_of, problem_of
 from .provider import Provider
 from .retry import RetryPolicy
+from .secret_sources import hidden_params
 from .transport_check import check_transport
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from grantway._credentials.pool import CredentialPool
     from grantway._transport.http import Transport
     from grantway._types.freshness import Freshness
+    from grantway._types.secret_source import SecretSource
     from grantway._types.store import AsyncStore, Store
     from grantway._types.token import Token
 
@@ -52,7 +54,11 @@ class Client:
     Args:
         provider: The provider.
         client_id: The client's identifier at the provider.
-        client_secret: The client's secret; None for a public client.
+        client_secret: The client's secret, or a source of it; None for a public client.
+        client_assertion: An assertion that another issuer signed (RFC 7521), or a source of it, to
+            authenticate with instead of a secret: for example the token of a Kubernetes service
+            account.
+        client_assertion_type: The format of ``client_assertion``; by default a JWT (RFC 7523).
         auth: ``none``, ``client_secret_basic``, ``client_secret_post``, a method that a plugin
             registered, or a ``ClientAuth`` object; by default the dialect's method.
         registry: Provides the grants; by default the registry of the process, including later
@@ -76,7 +82,9 @@ class Client:
         provider: Provider,
         *,
         client_id: str,
-        client_secret: str | None = None,
+        client_secret: str | SecretSource | None = None,
+        client_assertion: str | SecretSource | None = None,
+        client_assertion_type: str = JWT_BEARER,
         auth: str | ClientAuth | None = None,
         registry: Registry | None = None,
         grants: Iterable[Grant] = (),
@@ -116,19 +124,18 @@ class Client:
         self._follows = registry is None
         self._bound = self._bind(default_registry() if registry is None else registry)
         shape = self._bound[1].dialect.request
-        plugin = ""
-        if auth is None or isinstance(auth, str):
-            method = auth or shape.client_auth
-            if method in self.registry.client_auth:
-                plugin = self.registry.origins.owned.owners[CLIENT_AUTH, method].status.named
-            auth = client_auth(
-                method,
-                client_id,
-                client_secret,
-                credentials=shape.basic,
-                more=self.registry.client_auth,
-            )
-        self.auth: ClientAuth = check_client_auth(auth, plugin)
+        self.auth: ClientAuth
+        if client_assertion is not None:
+            if client_secret is not None or auth is not None:
+                rule = "cannot be combined with client_secret or auth; remove one of them"
+                raise ConfigurationError(
+                    f"client_assertion: {rule}.", errors={"client_assertion": [rule]}
+                )
+            self.auth = assertion_auth(client_id, client_assertion, client_assertion_type)
+        elif auth is None or isinstance(auth, str):
+            self.auth = named_auth(auth, client_id, client_secret, shape, self.registry)
+        else:
+            self.auth = check_client_auth(auth)
 
     def __copy__(self) -> Self:
         """Return the client itself, which is safe to share."""
@@ -230,7 +237,7 @@ class Client:
             TransportError: there was no usable response for another reason.
         """
         # Hide the values from tools that print a traceback's locals.
-        params, extra = Params(params), _hidden(extra)
+        params, extra = hidden_params(params), _hidden(extra)
         dispatcher, deadline = self._begin(timeout, cancel, attempts)
         grant = dispatcher.registry.grant(grant_type)
         token, _ = dispatcher.token(grant, params, self.auth, deadline, extra, attempts=attempts)
@@ -259,7 +266,7 @@ class Client:
             attempts: As for ``create_token``.
             **params: As for ``create_token``.
         """
-        params, extra = Params(params), _hidden(extra)
+        params, extra = hidden_params(params), _hidden(extra)
         _reject_cancel(params)
         dispatcher, deadline = self._begin(timeout, None, attempts)
         grant = dispatcher.registry.grant(grant_type)
@@ -292,8 +299,7 @@ class Client:
         Returns:
             The members of the response by RFC name; empty for an empty response.
         """
-        params = Params(params)
-        params.update(extra or {})
+        params = hidden_params({**params, **(extra or {})})
         dispatcher, deadline = self._begin(timeout, cancel)
         return dispatcher.call(step, params, self.auth, deadline).payload
 
@@ -313,9 +319,9 @@ class Client:
             timeout: As for ``call``.
             **params: As for ``call``.
         """
-        params = Params(params)
+        params = hidden_params(params)
         _reject_cancel(params)
-        params.update(extra or {})
+        params.update(hidden_params(extra))
         dispatcher, deadline = self._begin(timeout)
         return (await dispatcher.call_async(step, params, self.auth, deadline)).payload
 
@@ -388,8 +394,8 @@ class Client:
         )
         from grantway._credentials.credential_config import CredentialConfig  # noqa: PLC0415
 
-        params = Params(params)  # as in create_token
-        extra, refresh = Params(extra or {}), Params(refresh or {})
+        params = hidden_params(params)  # as in create_token
+        extra, refresh = hidden_params(extra), hidden_params(refresh)
         config = CredentialConfig(
             self,
             grant_type=grant_type,
@@ -437,8 +443,8 @@ class Client:
         from grantway._credentials.credential_config import CredentialConfig  # noqa: PLC0415
         from grantway._credentials.pool import CredentialPool  # noqa: PLC0415
 
-        params = Params(params)  # as in create_token
-        extra, refresh = Params(extra or {}), Params(refresh or {})
+        params = hidden_params(params)  # as in create_token
+        extra, refresh = hidden_params(extra), hidden_params(refresh)
         config = CredentialConfig(
             self,
             grant_type=grant_type,
@@ -520,4 +526,4 @@ def _reject_cancel(params: Params) -> None:
 
 def _hidden(extra: Any) -> Any:
     """Return a mapping whose repr hides its values; leave other objects to the schema."""
-    return Params(extra) if isinstance(extra, Mapping) else extra
+    return hidden_params(extra) if isinstance(extra, Mapping) else extra

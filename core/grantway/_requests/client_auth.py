@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 
 class ClientAuth(Protocol):
-    """A client authentication method."""
+    """A client authentication method.
+
+    A method that wraps another one has an additional attribute, ``secret_sources``: that of the
+    wrapped method, or an empty tuple. grantway reads these sources before each request.
+    """
 
     @property
     def client_id(self) -> str:
@@ -104,6 +108,36 @@ class ClientSecretBasic:
         return (self.client_secret, quote_plus(self.client_secret), self._header[6:])
 
 
+#: RFC 7523 section 2.2.
+JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+
+@hides_construction
+@dataclass(frozen=True, slots=True)
+class ClientAssertion:
+    """An assertion that another issuer signed (RFC 7521 section 4.2), such as a workload's token.
+
+    Attributes:
+        client_id: The client identifier.
+        client_assertion: The assertion.
+        client_assertion_type: Its format.
+    """
+
+    client_id: str
+    client_assertion: str = field(repr=False)
+    client_assertion_type: str = JWT_BEARER
+
+    def authenticate(self, request: OutgoingRequest) -> None:
+        """Add the assertion, its type and ``client_id`` to the body."""
+        request.fields["client_id"] = self.client_id
+        request.fields["client_assertion_type"] = self.client_assertion_type
+        request.fields["client_assertion"] = self.client_assertion
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return the assertion, plain and form-encoded."""
+        return (self.client_assertion, quote_plus(self.client_assertion))
+
+
 def check_client_auth(auth: object, plugin: str = "") -> ClientAuth:
     """Return the client authentication if it is valid.
 
@@ -177,20 +211,40 @@ def client_auth(
     Raises:
         ConfigurationError: the method is not registered, or an argument is invalid.
     """
-    if not isinstance(client_id, str) or not client_id or not can_travel(client_id):
-        raise ConfigurationError('client_id: must be a non-empty string, like "my-client".')
+    check_method(method, client_id, more)
     if method in more:
         return more[method](client_id, client_secret)
-    if method not in STANDARD_METHODS:
+    if client_secret is None or method == "none":
+        return NoAuth(client_id)
+    check_secret("client_secret", client_secret)
+    if method == "client_secret_post":
+        return ClientSecretPost(client_id, client_secret)
+    return ClientSecretBasic(client_id, client_secret, credentials)
+
+
+def check_method(method: str, client_id: str, more: Mapping[str, ClientAuthFactory]) -> None:
+    """Check the arguments of ``client_auth`` that do not depend on the secret.
+
+    Raises:
+        ConfigurationError: the method is not registered, or the client identifier is invalid.
+    """
+    if not isinstance(client_id, str) or not client_id or not can_travel(client_id):
+        raise ConfigurationError('client_id: must be a non-empty string, like "my-client".')
+    if method not in more and method not in STANDARD_METHODS:
         raise ConfigurationError(
             f"auth: {method!r} is not registered; use "
             f"{', '.join([*STANDARD_METHODS, *sorted(more)])}, or an object that implements "
             "ClientAuth."
         )
-    if client_secret is None or method == "none":
-        return NoAuth(client_id)
-    if not isinstance(client_secret, str) or not client_secret or not can_travel(client_secret):
-        raise ConfigurationError("client_secret: must be a non-empty string, or None.")
-    if method == "client_secret_post":
-        return ClientSecretPost(client_id, client_secret)
-    return ClientSecretBasic(client_id, client_secret, credentials)
+
+
+def check_secret(name: str, value: object) -> None:
+    """Check a secret that is sent.
+
+    Raises:
+        ConfigurationError: it is empty, no string, or cannot be encoded.
+    """
+    if not isinstance(value, str) or not value or not can_travel(value):
+        raise ConfigurationError(
+            f"{name}: must be a non-empty string, a secret source with read(), or None."
+        )

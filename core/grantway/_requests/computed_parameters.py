@@ -10,6 +10,8 @@ from grantway._exceptions import CredentialError, GrantwayError, RequestInvalidE
 from grantway._secrets.params import Params
 from grantway._types.callables import computed_names, is_async, is_unfinished
 
+from .secret_sources import sources_in
+
 _RAISED_BY = "Raised by the function that computes the parameter {}."
 
 
@@ -20,12 +22,16 @@ class ComputedParams:
         given: Names to values and functions.
         load: Checks the values and returns the parameters to send.
 
+    Attributes:
+        sources: The functions that are secret sources, by name.
+
     Raises:
         RequestInvalidError: a function is asynchronous.
     """
 
     def __init__(self, given: Mapping[str, Any], load: Callable[[Params], Params]) -> None:
         self._given = given
+        self.sources = sources_in(given)
         self._load = load
         for name in computed_names(given):
             if is_async(given[name]):
@@ -70,7 +76,10 @@ class ComputedParams:
         self._last = fresh
 
     def _compute(self) -> Params:
-        return self._load(compute(self._given))
+        values = compute(self._given)
+        loaded = self._load(values)
+        loaded.extra_secrets += tuple(values[name] for name, _ in self.sources)
+        return loaded
 
 
 def compute(params: Mapping[str, Any]) -> Params:

@@ -22,6 +22,7 @@ from .middleware.observe import Observe
 from .parameters import load, load_untyped
 from .provider import Provider, require_dialect
 from .retry import RetryPolicy, RetryRules
+from .secret_sources import fetch, sources_in
 
 if TYPE_CHECKING:
     from grantway._plugins.registry import Registry
@@ -154,6 +155,8 @@ class Dispatcher:
         *,
         attempts: int | None,
     ) -> Steps[tuple[Token, ProviderResponse]]:
+        yield from fetch(sources_in(params), deadline)
+        yield from fetch(sources_in(extra or {}), deadline)
         loaded, computed = load(grant, params, extra or {})
         exchange = Exchange(
             "token",
@@ -187,6 +190,7 @@ class Dispatcher:
     def _call(
         self, step: str, params: Mapping[str, Any], client: ClientAuth, deadline: Deadline
     ) -> Steps[ProviderResponse]:
+        yield from fetch(sources_in(params), deadline)
         loaded, computed = load_untyped(params)
         exchange = Exchange(
             step,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from grantway._wire.dialect import Dialect
     from grantway._wire.provider_response import ProviderResponse
 
+    from .cached_source import CachedSource
     from .client_auth import ClientAuth
     from .computed_parameters import ComputedParams
 
@@ -53,6 +54,7 @@ class Exchange(OneProcess):
             this token.
         computed: Computes parameters for each send; None if all are constant.
         earlier_secrets: Secrets of the previous sends.
+        fetched: Secret source -> the value of the latest send.
     """
 
     stays = "it belongs to one request"
@@ -77,6 +79,7 @@ class Exchange(OneProcess):
     received: Token | None = None
     computed: ComputedParams | None = field(default=None, repr=False)
     earlier_secrets: tuple[str, ...] = field(default=(), repr=False)
+    fetched: dict[CachedSource, str] = field(default_factory=dict, repr=False)
 
     @property
     def grant_type(self) -> str | None:

@@ -78,6 +78,11 @@ class DPoP:
         return self.auth.client_id
 
     @property
+    def secret_sources(self) -> Any:
+        """The secret sources of the wrapped method."""
+        return getattr(self.auth, "secret_sources", ())
+
+    @property
     def thumbprint(self) -> str:
         """The key's thumbprint (RFC 7638), for ``dpop_jkt`` in an authorization request."""
         return self._key.thumbprint
