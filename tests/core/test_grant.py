@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
+from marshmallow import Schema, ValidationError, pre_load, validates_schema
 
 from grantway import Client, ConfigurationError, Grant, GrantSchema, Provider, Scope, Text
 from grantway._exceptions import RequestInvalidError, UnknownGrantTypeError
@@ -219,6 +220,43 @@ def test_a_scope_may_be_a_string_or_any_collection(names: list[str]) -> None:
     given_as = [names, tuple(names), " ".join(names)]
     assert {GRANT.load({"scope": value})["scope"] for value in given_as} == {tuple(names)}
     assert GRANT.load({"scope": set(names)})["scope"] == tuple(sorted(names))
+
+
+class Mixed:
+    """Strips values, without being a schema."""
+
+    @pre_load
+    def strip(self, data: dict[str, str], **options: Any) -> dict[str, str]:
+        return {name: value.strip() for name, value in data.items()}
+
+
+class Checked(Schema):
+    """Rejects a spent coupon, without being a GrantSchema."""
+
+    @validates_schema
+    def check(self, data: dict[str, str], **options: Any) -> None:
+        if data.get("coupon") == "SPENT":
+            raise ValidationError("is spent", "coupon")
+
+
+class Hooked(GrantSchema, Mixed, Checked):
+    """Inherits hooks."""
+
+    coupon = Text(example="SPRING")
+
+
+class Inheriting(Hooked):
+    """Inherits hooks of a base class's bases."""
+
+    more = Text(example="more")
+
+
+@pytest.mark.parametrize("schema", [Hooked, Inheriting])
+def test_a_schema_runs_the_hooks_of_all_its_bases(schema: type[GrantSchema]) -> None:
+    grant = Grant(grant_type="urn:example:coupon", schema=schema())
+    assert grant.load({"coupon": " SPRING "}) == {"coupon": "SPRING"}
+    with pytest.raises(RequestInvalidError, match="coupon is spent"):
+        grant.load({"coupon": "SPENT"})
 
 
 def test_the_repr_of_parameters_shows_only_names() -> None:

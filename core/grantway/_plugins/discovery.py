@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 from grantway import hookspecs
@@ -14,6 +15,8 @@ from grantway._types.plugin_status import PluginStatus
 
 from .entry_points import EntryPoint, about, distributions, load_object, parse
 
+#: Plugins of the same name that a message lists.
+_SHOWN = 3
 _GROUP = re.compile(r"grantway\.v\d+")
 
 
@@ -101,21 +104,21 @@ def _nothing() -> object:
 
 def _with_namesakes(found: list[Found]) -> list[Found]:
     """Note in the status if another distribution has a plugin of the same name; both are loaded."""
-    used = Counter(each.status.name for each in found)
+    owners: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for each in found:
+        owners[each.status.name][each.status.distribution] = each.status.owner
 
     def with_note(each: Found) -> Found:
-        if used[each.status.name] == 1 or each.status.state != "loaded":
+        namesakes = owners[each.status.name]
+        if len(namesakes) == 1 or each.status.state != "loaded":
             return each
-        others = [
-            other.status.owner
-            for other in found
-            if other.status.name == each.status.name
-            and other.status.distribution != each.status.distribution
-        ]
-        if not others:
-            return each
+        others = (owner for other, owner in namesakes.items() if other != each.status.distribution)
+        shown = [*islice(others, _SHOWN)]
+        if more := len(namesakes) - 1 - len(shown):
+            shown.append(f"{more} more")
+        verb = "have" if shown[1:] else "has"
         reason = (
-            f"{' and '.join(others)} also has a plugin named {each.status.name}; "
+            f"{' and '.join(shown)} also {verb} a plugin named {each.status.name}; "
             f"this one is {each.status.path}"
         )
         return each._replace(status=replace(each.status, reason=reason))

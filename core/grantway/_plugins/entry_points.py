@@ -112,9 +112,10 @@ def about(distribution: Distribution) -> tuple[str, str]:
     except (OSError, UnicodeDecodeError):
         return "", ""
     fields: dict[str, str] = {}
-    for line in text.split("\n\n", 1)[0].splitlines():
+    for line in text.partition("\n\n")[0].splitlines():
         name, _, value = line.partition(":")
-        fields.setdefault(name.lower(), value.strip())
+        if (name := name.lower()) in {"name", "version"}:
+            fields.setdefault(name, value.strip())
     return fields.get("name", ""), fields.get("version", "")
 
 

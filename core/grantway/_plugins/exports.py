@@ -6,7 +6,7 @@ import inspect
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -31,15 +31,27 @@ if TYPE_CHECKING:
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _MIDDLEWARE = "grantway_register_middleware"
+#: Types that pluggy accepts as hooks.
+_ROUTINES = (MethodType, classmethod, staticmethod)
+#: The attribute with which ``grantway.hookimpl`` marks a function.
+_MARK = f"{hookspecs.PROJECT}_impl"
 #: Maximum entries per hook, so that an infinite generator cannot hang the process.
 _MOST = 1_000
 
 
 class _PluginManager(pluggy.PluginManager):
-    """A plugin manager that does not look for hooks among special attributes, which takes long."""
+    """A plugin manager that examines only names that can be hooks, because examining takes long."""
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
-        return None if name.startswith("__") else super().parse_hookimpl_opts(plugin, name)
+        if name.startswith("__"):
+            return None
+        if isinstance(plugin, ModuleType):
+            value = vars(plugin).get(name)
+            if isinstance(value, FunctionType):
+                return getattr(value, _MARK, None)
+            if not isinstance(value, _ROUTINES):
+                return None
+        return super().parse_hookimpl_opts(plugin, name)
 
 
 def hook_manager() -> pluggy.PluginManager:
@@ -93,11 +105,11 @@ class PluginExports:
             return cls.of_grants(status, [plugin])
         _check_plugin(plugin)
         manager = manager or hook_manager()
-        manager.register(plugin, status.path)
         try:
+            manager.register(plugin, status.path)
             return cls._read(status, plugin, manager, arguments)
         finally:
-            manager.unregister(plugin)
+            manager.unregister(name=status.path)
 
     @classmethod
     def _read(
@@ -107,13 +119,16 @@ class PluginExports:
         manager: pluggy.PluginManager,
         arguments: Mapping[str, object],
     ) -> PluginExports:
-        _reject_unknown_hooks(manager, plugin)
-        hooks = {
-            caller.name: implementation
-            for caller in manager.get_hookcallers(plugin) or ()
+        found = [
+            (caller, implementation)
+            for caller in vars(manager.hook).values()
             for implementation in caller.get_hookimpls()
-            if implementation.plugin is plugin and caller.has_spec()
-        }
+        ]
+        for caller, implementation in found:
+            if not caller.has_spec() and not implementation.optionalhook:
+                raise _unknown_hook(caller.name)
+        hooks = {caller.name: each for caller, each in found if caller.has_spec()}
+        _reject_unmarked(plugin, hooks)
         if not hooks:
             raise PluginLoadError(
                 "it implements no hook; use a module or object with functions marked with "
@@ -177,8 +192,11 @@ def _check_plugin(plugin: object) -> None:
         )
     if inspect.isclass(plugin):
         raise PluginLoadError(f"it is a class; use an instance, {plugin.__name__}()")
+
+
+def _reject_unmarked(plugin: object, hooks: Mapping[str, Any]) -> None:
     for name in dir(plugin):
-        if name.startswith(f"{hookspecs.PROJECT}_"):
+        if name.startswith(f"{hookspecs.PROJECT}_") and name not in hooks:
             function = inspect.getattr_static(plugin, name)
             if inspect.isroutine(function) and not _is_marked(function):
                 raise PluginLoadError(
@@ -189,21 +207,16 @@ def _check_plugin(plugin: object) -> None:
 def _is_marked(function: object) -> bool:
     if isinstance(function, (staticmethod, classmethod)):
         function = function.__func__
-    return hasattr(function, f"{hookspecs.PROJECT}_impl")
+    return hasattr(function, _MARK)
 
 
-def _reject_unknown_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
-    for caller in manager.get_hookcallers(plugin) or ():
-        optional = any(
-            each.plugin is plugin and each.optionalhook for each in caller.get_hookimpls()
-        )
-        if not caller.has_spec() and not optional:
-            from difflib import get_close_matches  # noqa: PLC0415 - only for this error
+def _unknown_hook(name: str) -> PluginLoadError:
+    from difflib import get_close_matches  # noqa: PLC0415 - only for this error
 
-            known = [each for each in dir(hookspecs) if each.startswith("grantway_")]
-            near = get_close_matches(caller.name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; the hooks are {', '.join(known)}"
-            raise PluginLoadError(f"it implements the unknown hook {caller.name}{hint}")
+    known = [each for each in dir(hookspecs) if each.startswith("grantway_")]
+    near = get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else f"; the hooks are {', '.join(known)}"
+    return PluginLoadError(f"it implements the unknown hook {name}{hint}")
 
 
 def _observer(hook: Any) -> Callable[[Event], None] | None:

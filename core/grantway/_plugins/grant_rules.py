@@ -121,15 +121,20 @@ def _check_synchronous(grant: Grant, what: str, part: Any) -> None:
             raise _invalid(grant, f"a validator of {what} is asynchronous; make it a function")
 
 
-@lru_cache(maxsize=128)  # grants share the classes of their fields
 def _asynchronous_name(kind: type) -> str | None:
     """Return the name of an asynchronous function of a class, or None."""
-    members: dict[str, object] = {}
-    for base in reversed(kind.__mro__):
-        members.update(vars(base))
-    return next(
-        (name for name, one in members.items() if not name.startswith("__") and is_async(one)),
-        None,
+    for base in kind.__mro__:
+        for name in _asynchronous_members(base):
+            if next(each for each in kind.__mro__ if name in vars(each)) is base:
+                return name
+    return None
+
+
+@lru_cache(maxsize=128)  # grants share the base classes of their schemas and fields
+def _asynchronous_members(kind: type) -> tuple[str, ...]:
+    """Return the names of the asynchronous functions that a class itself defines."""
+    return tuple(
+        name for name, one in vars(kind).items() if not name.startswith("__") and is_async(one)
     )
 
 
@@ -166,7 +171,7 @@ def _check_replay(grant: Grant) -> None:
     if not isinstance(grant.replay, Replay):
         raise _invalid(grant, f"replay must be a grantway.Replay, not {grant.replay!r:.80}")
     single_use = grant.names.all_of(grant.single_use)
-    for name in sorted(grant.names.wire.values()):
+    for name in sorted((single_use | _SINGLE_USE.keys()) & set(grant.names.wire.values())):
         allowed, why = _SINGLE_USE.get(name, (frozenset(Replay), ""))
         if name in single_use:
             allowed, why = allowed - {Replay.SAFE}, why or "it is in single_use"

@@ -5,14 +5,18 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Mapping
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import Any
 
 
 def innermost(function: object) -> object:
     """Return the function that a call runs, inside partial objects, methods and instances."""
+    if isinstance(function, FunctionType):
+        return function
     while isinstance(function, (functools.partial, staticmethod, classmethod, MethodType)):
         function = function.func if isinstance(function, functools.partial) else function.__func__
+    if not callable(function):
+        return None
     # Objects with a __call__ count too. Calling a class creates an instance.
     return function if inspect.isroutine(function) else vars(type(function)).get("__call__")
 
@@ -20,7 +24,9 @@ def innermost(function: object) -> object:
 def is_async(function: object) -> bool:
     """Return whether a call would return a coroutine or asynchronous generator."""
     function = innermost(function)
-    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+    return function is not None and (
+        inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+    )
 
 
 def is_unfinished(result: object) -> bool:

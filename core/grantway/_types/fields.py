@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, cast
 
-from marshmallow import RAISE, Schema, ValidationError, fields
+from marshmallow import RAISE, Schema, ValidationError, fields, validates_schema
 
 from grantway._exceptions import RequestInvalidError
 
@@ -106,6 +107,15 @@ class Scope(fields.Field[tuple[str, ...]]):
 UNKNOWN_PARAMETER = "is not a parameter of this grant; provider-specific ones go into extra={...}"
 
 
+#: The attributes with which marshmallow's decorators mark a function.
+_HOOK_MARKS = frozenset(vars(validates_schema(lambda: None)))
+
+
+@cache
+def _no_hooks() -> Any:
+    return type(Schema).resolve_hooks(Schema)
+
+
 class GrantSchema(Schema):
     """Base class of grant schemas: rejects unknown names and reports all errors at once."""
 
@@ -118,3 +128,20 @@ class GrantSchema(Schema):
         "unknown": UNKNOWN_PARAMETER,
         "type": "must be a mapping of parameter names to values",
     }
+
+    @classmethod
+    def resolve_hooks(cls) -> Any:
+        """Return the hooks, such as validators, of a new schema class.
+
+        marshmallow searches all attributes of all base classes, which takes longer than the rest of
+        creating the class. Most schemas have no hooks, so search only the classes that may.
+        """
+        members = [
+            member
+            for base in cls.__mro__
+            if base not in {Schema, object}
+            for member in vars(base).values()
+        ]
+        if _HOOK_MARKS and not any(hasattr(each, mark) for each in members for mark in _HOOK_MARKS):
+            return _no_hooks()
+        return type(cls).resolve_hooks(cls)

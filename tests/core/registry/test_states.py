@@ -157,6 +157,15 @@ def test_one_name_in_two_distributions_is_two_plugins(site: Site) -> None:
     )
 
 
+def test_a_note_about_namesakes_stays_short(site: Site) -> None:
+    for number in range(6):
+        site.install(f"acme-{number}", coupon(f"urn:example:{number}"))
+    assert status(grantway.build_registry(strict=True), "acme-5").reason == (
+        "acme-0 1.0 and acme-1 1.0 and acme-2 1.0 and 2 more also have a plugin named coupon; "
+        "this one is acme-5/coupon"
+    )
+
+
 def test_rejects_a_duplicate_name_in_one_distribution(site: Site) -> None:
     points = "[grantway.v1]\ncoupon = acme_coupons\ncoupon = acme_coupons:other\n"
     site.install("acme-coupons", coupon(), entry_points=points)
