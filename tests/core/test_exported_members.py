@@ -25,6 +25,7 @@ PACKAGES = [
     "grantway_plugins.gateway.upstream",
     "grantway_plugins.issuer",
     "grantway_plugins.profiles",
+    "grantway_plugins.secrets",
     "grantway_plugins.server",
     "grantway_plugins.stores",
     "grantway_plugins.testing",

@@ -27,7 +27,7 @@ CALLS = {
 }
 #: Packages of grantway_plugins that register something for clients. The rest of the package, such
 #: as the gateway and the command line, has no place in a client.
-PACKAGES = {"aws", "client_auth", "dialects", "grants", "issuer", "stores"}
+PACKAGES = {"aws", "client_auth", "dialects", "grants", "issuer", "secrets", "stores"}
 #: The names of the issuer's grants; their decisions are imported by an issuer.
 ISSUER = {"grantway_plugins.issuer", "grantway_plugins.issuer._plugin"}
 GRANTWAY = {"grantway", "grantway_grants", "grantway_plugins"}

@@ -76,6 +76,7 @@ from grantway_plugins.issuer import Denial, GrantRequest, Issue, IssuerSettings,
 from grantway_plugins.issuer._aws_portal.accounts import AwsAccount, RoleCredentials
 from grantway_plugins.issuer._decisions.grants.jwt_bearer import JwtBearerIssuer, TrustedIssuer
 from grantway_plugins.issuer._storage.records import RegisteredClient as Registration
+from grantway_plugins.secrets import EnvironmentSecret, FileSecret, KeyringSecret
 from grantway_plugins.server import Limits
 from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._log_format import JsonFormatter
@@ -124,6 +125,7 @@ def public_classes() -> list[type]:
         if inspect.isclass(each)
         and not getattr(each, "_is_protocol", False)
         and not issubclass(each, enum.Enum)
+        and not each.__name__.endswith("Tests")  # test classes for plugin authors
     }
     return sorted(kinds, key=lambda kind: (kind.__module__, kind.__name__))
 
@@ -164,6 +166,9 @@ def samples() -> dict[type, Any]:
         RequestShape(headers=MappingProxyType({"X-A": "b"})),
         ResponseShape(names=MappingProxyType({"accessToken": "access_token"})),
         ErrorShape(codes=MappingProxyType({"nope": "access_denied"})),
+        EnvironmentSecret("SECRET"),
+        FileSecret("secret.txt"),
+        KeyringSecret("my-service", "c"),
         NoAuth("c"),
         ClientAssertion("c", SECRET),
         secret,

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
         assert_grant_conforms as assert_grant_conforms,
     )
     from ._isolation import Register as Register, isolated_registry as isolated_registry
+    from ._kits.secret_sources import (
+        ChangingSecretSourceTests as ChangingSecretSourceTests,
+        SecretSourceTests as SecretSourceTests,
+    )
     from ._rules import Fault as Fault
     from .faults import Act as Act, FaultServer as FaultServer, Received as Received, Stage as Stage
 
@@ -31,6 +35,7 @@ __getattr__, __dir__ = lazy(
         "._clock": "FrozenClock",
         "._conformance": "NonconformingGrantError assert_grant_conforms",
         "._isolation": "Register isolated_registry",
+        "._kits.secret_sources": "ChangingSecretSourceTests SecretSourceTests",
         "._rules": "Fault",
         ".faults": "Act FaultServer Received Stage",
         ".": "faults",

@@ -14,7 +14,7 @@ import os
 import sys
 import time
 
-from grantway_plugins._config.file_signature import file_signature
+from grantway_plugins._file_signature import file_signature
 from grantway_plugins._paths import config_path, token_folder
 
 from .token_file import read_token_file

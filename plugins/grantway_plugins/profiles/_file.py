@@ -11,10 +11,10 @@ from grantway._exceptions import ConfigurationError
 from grantway._processes.copies import OneProcess
 from grantway._secrets.params import Params
 from grantway._transport.http import is_loopback
-from grantway_plugins._config.file_signature import file_signature
 from grantway_plugins._config.network import NetworkTable
 from grantway_plugins._config.tables import ProfileTable, SsoSessionTable
 from grantway_plugins._config.toml_file import TomlFile, nearest
+from grantway_plugins._file_signature import file_signature
 from grantway_plugins._paths import config_path
 
 #: Top-level tables of the file.

@@ -63,7 +63,7 @@ def test_the_fast_path_imports_few_modules(home: Home) -> None:
         "pwd",
         "grantway_plugins",
         "grantway_plugins._config",
-        "grantway_plugins._config.file_signature",
+        "grantway_plugins._file_signature",
         "grantway_plugins._paths",
         "grantway_plugins.cli",
         "grantway_plugins.cli.fresh_token",

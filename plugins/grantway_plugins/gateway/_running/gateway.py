@@ -16,8 +16,8 @@ from grantway._exceptions import ConfigurationError, GrantwayError
 from grantway._processes.copies import OneProcess
 from grantway._types.event import Event
 from grantway.hookspecs import hookimpl
-from grantway_plugins._config.file_signature import file_signature
 from grantway_plugins._config.partial_table import InvalidKeyError
+from grantway_plugins._file_signature import file_signature
 from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._config.config_file import device_path
 from grantway_plugins.gateway._config.limits import GatewayLimits

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from grantway._exceptions import ConfigurationError, InvalidClientException
 from grantway._requests.client_auth import ClientAuth
-from grantway_plugins._config.file_signature import file_signature
+from grantway_plugins._file_signature import file_signature
 
 if TYPE_CHECKING:
     from grantway._requests.exchange import Exchange

@@ -1,0 +1,1 @@
+"""Test classes for the implementations of plugin authors. They need pytest."""
