@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .steps import Steps
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AttemptResult:
     """One attempt.
 

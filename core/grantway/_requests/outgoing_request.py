@@ -64,7 +64,7 @@ def prepare_request(exchange: Exchange, provider: Provider) -> tuple[OutgoingReq
         fields.update(exchange.params)
     dialect = exchange.dialect
     outgoing = OutgoingRequest(
-        exchange.url, fields, dict(dialect.encoder.headers), exchange.step, provider
+        exchange.url, fields, dialect.encoder.headers.copy(), exchange.step, provider
     )
     authenticate: Callable[[OutgoingRequest], object] = exchange.client.authenticate
     returned = authenticate(outgoing)

@@ -74,7 +74,8 @@ def load_untyped(params: Mapping[str, Any]) -> tuple[Params, ComputedParams | No
 
 
 def _any_callable(params: Mapping[str, Any]) -> bool:
-    return isinstance(params, Mapping) and any(map(callable, params.values()))
+    # Whether it is a dict is known sooner.
+    return isinstance(params, (dict, Mapping)) and any(map(callable, params.values()))
 
 
 def _load(grant: Grant, params: Mapping[str, Any], extra: Mapping[str, Any]) -> Params:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NoReturn
 
 import httptools
@@ -21,7 +21,7 @@ _FRAMING = 8
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 #: The seconds in a ``Keep-Alive`` header, and the seconds by which to undercut them, so that a
 #: request does not arrive while the server closes the connection.
-_KEPT, _MARGIN = re.compile(rb"\btimeout=(\d{1,9})\b").search, 1
+_KEPT, _MARGIN = re.compile(r"\btimeout=(\d{1,9})\b", re.ASCII).search, 1
 #: Headers that follow from the request and are not taken from the caller.
 _OWN = frozenset({"accept-encoding", "content-length", "transfer-encoding"})
 #: Methods without a Content-Length if they have no body (RFC 9110 section 8.6).
@@ -44,7 +44,6 @@ def is_redirect(status: int) -> bool:
     return _REDIRECT_FROM <= status < _REDIRECT_TO
 
 
-@dataclass(frozen=True, slots=True)
 class Encoded:
     """An encoded request.
 
@@ -54,8 +53,17 @@ class Encoded:
             or all but the last byte of a request without a body.
     """
 
-    data: bytes = field(repr=False)
-    harmless: int
+    __slots__ = ("data", "harmless")
+
+    def __init__(self, data: bytes, harmless: int) -> None:
+        self.data = data
+        self.harmless = harmless
+
+
+@lru_cache(maxsize=256)
+def _lower(name: str) -> str:
+    """Return the lower-case name of a header that can be sent, or an empty string."""
+    return name.lower() if _NAME(name) else ""
 
 
 def encode_request(request: HttpRequest, route: Route, user_agent: str) -> Encoded:
@@ -77,26 +85,26 @@ def encode_request(request: HttpRequest, route: Route, user_agent: str) -> Encod
 
 def _encode(request: HttpRequest, route: Route, user_agent: str) -> Encoded | str:
     """Return the bytes of a request, or the name of a header that cannot be sent."""
-    lines = [request.method, route.line]
-    names = set()
+    host_line, lines = route.host_line, ""
     for name, value in request.headers.items():
-        lower = name.lower()
-        names.add(lower)
+        lower = _lower(name)
         if lower in _OWN:
             continue
-        if "\n" in value or "\r" in value or _NAME(name) is None:
+        if not lower or "\n" in value or "\r" in value:
             return name
-        lines.append(f"{name}: {value}\r\n")
-    if "host" not in names:
-        lines.insert(2, route.host_line)
-    if "user-agent" not in names:
-        lines.append(user_agent)
-    lines += (route.login_line, _IDENTITY)
+        if lower == "host":
+            host_line = ""
+        elif lower == "user-agent":
+            user_agent = ""
+        lines += f"{name}: {value}\r\n"
+    length = ""
     if request.body or request.method not in _BODILESS:
-        lines.append(f"Content-Length: {len(request.body)}\r\n")
-    lines.append("\r\n")
+        length = f"Content-Length: {len(request.body)}\r\n"
     try:
-        head = "".join(lines).encode("latin-1")
+        head = (
+            f"{request.method}{route.line}{host_line}{lines}{user_agent}{route.login_line}"
+            f"{_IDENTITY}{length}\r\n"
+        ).encode("latin-1")
     except UnicodeEncodeError:
         return next((n for n, v in request.headers.items() if not v.isascii()), "the method")
     return Encoded(head + request.body, len(head) if request.body else len(head) - 1)
@@ -112,7 +120,8 @@ class ResponseParser:
 
     Attributes:
         status: The HTTP status, or None.
-        headers: The headers, lower-case names; repeated headers are joined by commas.
+        headers: The headers, lower-case names; repeated headers are joined by commas. Empty until
+            all were received.
         complete: Whether the whole response was received.
         reusable: Whether the connection can carry another request.
         idle_seconds: Maximum seconds until that request, from the ``Keep-Alive`` header.
@@ -120,16 +129,17 @@ class ResponseParser:
     """
 
     __slots__ = (
-        "_body", "_head_only", "_head_received", "_headers", "_max_body", "_names", "_parser",
-        "_problem", "_received", "_size", "complete", "idle_seconds", "reusable", "status",
-        "too_large",
+        "_body", "_head_only", "_head_received", "_max_body", "_names", "_parser", "_problem",
+        "_raw_headers", "_received", "_size", "complete", "headers", "idle_seconds", "reusable",
+        "status", "too_large",
     )  # fmt: skip
 
     def __init__(self, max_body: int, *, head_only: bool = False) -> None:
         self.status: int | None = None
         self.complete = self.reusable = self.too_large = False
         self.idle_seconds = math.inf
-        self._headers: list[tuple[bytes, bytes]] = []
+        self.headers: dict[str, str] = {}
+        self._raw_headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self._max_body = max_body
         self._size = self._received = self._names = 0
@@ -144,15 +154,6 @@ class ResponseParser:
             lenient_optional_cr_before_lf=True,
             lenient_spaces_after_chunk_size=True,
         )
-
-    @property
-    def headers(self) -> dict[str, str]:
-        headers: dict[str, str] = {}
-        for raw, content in self._headers:
-            name = raw.decode("latin-1").lower()
-            value = content.decode("latin-1").strip()
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        return headers
 
     @property
     def body(self) -> bytes:
@@ -170,7 +171,7 @@ class ResponseParser:
         return FIRST_FINAL <= (self.status or 0) < _REDIRECT_FROM
 
     def feed(self, data: bytes) -> None:
-        """Parse received bytes; none at the end of the connection.
+        """Parse received bytes; none at the end of the connection. Not to be called after the end.
 
         Raises:
             InvalidResponseError: the response is truncated or not HTTP, or its headers exceed a
@@ -188,8 +189,10 @@ class ResponseParser:
                 return
             problem = self._problem or f"the response is not valid HTTP ({error})"
         else:
-            framing = self._received - self._size - 2 * MAX_HEAD
-            if self.complete or self.too_large or framing <= _FRAMING * self._size:
+            if self.complete or self.too_large:
+                del self._parser  # nothing is fed any more, and it refers to this object
+                return
+            if self._received - self._size - 2 * MAX_HEAD <= _FRAMING * self._size:
                 return
             problem = "the headers or chunk sizes of the response are too long"
         raise InvalidResponseError(problem)
@@ -206,10 +209,9 @@ class ResponseParser:
             InvalidResponseError: the response is truncated.
         """
         if self._head_received:
-            headers = self.headers
-            chunked = "chunked" in headers.get("transfer-encoding", "").lower()
+            chunked = "chunked" in self.headers.get("transfer-encoding", "").lower()
             ends = not cut or self.body.lstrip().startswith(_SHOW_THEIR_END)
-            if not chunked and "content-length" not in headers and ends:
+            if not chunked and "content-length" not in self.headers and ends:
                 self.complete = True
                 return
         raise InvalidResponseError(
@@ -225,9 +227,9 @@ class ResponseParser:
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head_received:  # a trailer, or a header of a response to no request
             return
-        self._headers.append((name, value))
+        self._raw_headers.append((name, value))
         self._names += len(name) + len(value)
-        if len(self._headers) > MAX_HEADERS or self._names > MAX_HEAD:
+        if len(self._raw_headers) > MAX_HEADERS or self._names > MAX_HEAD:
             self._fail(
                 f"the response has more than {MAX_HEADERS} headers or {MAX_HEAD} bytes of them"
             )
@@ -241,8 +243,13 @@ class ResponseParser:
         if status >= FIRST_FINAL:
             self._head_received = True
             self.complete = self._head_only
+            headers = self.headers
+            for raw, content in self._raw_headers:
+                name = raw.decode("latin-1").lower()
+                value = content.decode("latin-1").strip()
+                headers[name] = f"{headers[name]}, {value}" if name in headers else value
         else:
-            self._headers.clear()
+            self._raw_headers.clear()
 
     def on_body(self, data: bytes) -> None:
         if self.complete:  # of a response to no request
@@ -257,12 +264,11 @@ class ResponseParser:
     def on_message_complete(self) -> None:
         if self._head_received and not self.complete:
             self.complete = True
-            headers = {name.lower(): value for name, value in self._headers}
+            headers = self.headers
             # Two contradicting lengths (RFC 9112 section 6.3) leave it open where the next begins.
-            both = b"transfer-encoding" in headers and b"content-length" in headers
+            both = "transfer-encoding" in headers and "content-length" in headers
             self.reusable = self._parser.should_keep_alive() and not both
-            kept = _KEPT(headers.get(b"keep-alive", b""))
-            if kept is not None:
+            if "keep-alive" in headers and (kept := _KEPT(headers["keep-alive"])) is not None:
                 self.idle_seconds = int(kept[1]) - _MARGIN
 
     def _fail(self, problem: str) -> NoReturn:

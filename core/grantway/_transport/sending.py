@@ -54,11 +54,9 @@ class Sending:
         Raises:
             TimeoutError: the deadline has passed.
         """
-        left = self.deadline.remaining()
-        if self.connect_until is None:
-            limit = self.read_timeout
-        else:
-            limit = self.connect_until - time.monotonic()
-        if left <= 0 or limit <= 0:
+        now = time.monotonic()
+        limit = self.read_timeout if self.connect_until is None else self.connect_until - now
+        left = min(self.deadline.at - now, limit)
+        if left <= 0:
             raise TimeoutError("the deadline of the call has passed")
-        return max(_LEAST, min(left, limit))
+        return max(_LEAST, left)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import select
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -58,14 +59,17 @@ class SocketStream:
         self.sock = sock
 
     def is_idle(self) -> bool:
+        # It is readable if the server closed it, or sent bytes that nothing requested. To read and
+        # fail takes longer than to ask.
+        poll = getattr(select, "poll", None)
         try:
-            self.sock.setblocking(False)
-            self.sock.recv(1, socket.MSG_PEEK)
-        except (BlockingIOError, InterruptedError):
-            return True
-        except OSError:
+            if poll is None:  # on Windows
+                return not select.select([self.sock], [], [], 0)[0]
+            asked = poll()
+            asked.register(self.sock, select.POLLIN)
+            return not asked.poll(0)
+        except (OSError, ValueError):  # ValueError: it is closed
             return False
-        return False  # the server closed the connection, or sent bytes that nothing requested
 
     def close(self) -> None:
         self.sock.close()

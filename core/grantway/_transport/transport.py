@@ -13,7 +13,6 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Self
 
 from grantway._exceptions import TransportError
@@ -199,12 +198,13 @@ class HttpTransport(OneProcess):
         response = ResponseParser(self._max_response, head_only=request.method == "HEAD")
         try:
             sending.start(encoded.harmless)
-            sent = False
-            # A server that rejects the request may respond and close before it read all of it.
-            with suppress(BrokenPipeError, ConnectionResetError):
+            try:
                 # Tracebacks with locals do not show the content of a memoryview.
                 await stream.send(memoryview(encoded.data), sending)
                 sent = True
+            except (BrokenPipeError, ConnectionResetError):
+                # A server that rejects the request may respond and close before it read all of it.
+                sent = False
             while not (response.complete or response.too_large or response.is_redirect):
                 try:
                     response.feed(await stream.receive(sending))

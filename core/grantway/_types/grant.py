@@ -11,7 +11,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from marshmallow import Schema, ValidationError, missing
 
@@ -19,6 +19,7 @@ from grantway._exceptions import Evidence, RequestInvalidError
 from grantway._secrets.params import Params
 
 from .parameter_names import ParameterNames
+from .schema_loader import SchemaLoader
 from .token import Token
 
 
@@ -66,6 +67,10 @@ class Grant:
         """The names of the parameters in the schema, on the wire and after loading."""
         return ParameterNames(self.schema)
 
+    @cached_property
+    def _loader(self) -> SchemaLoader:
+        return SchemaLoader(self.schema)
+
     def load(self, params: Mapping[str, Any], *, partial: bool = False) -> Params:
         """Return the parameters after checking them against the schema.
 
@@ -85,7 +90,7 @@ class Grant:
             given = self.names.to_wire(params)
             if partial:
                 return self._load_each(given)
-            return Params(cast("dict[str, Any]", self.schema.load(given)))
+            return Params(self._loader.load(given))
         except ValidationError as invalid:
             errors = _flatten(invalid.messages_dict)
         # Raised outside the except block, because the ValidationError holds the values.

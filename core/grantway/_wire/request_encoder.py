@@ -15,7 +15,8 @@ from grantway._transport.http import can_travel
 
 from .shapes import RequestShape
 
-_UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
+#: A pair that needs no quotes, as most do. The check takes a fifth of the time of quote_plus.
+_PLAIN_PAIR = re.compile(r"[A-Za-z0-9_.~-]*=[A-Za-z0-9_.~-]*").fullmatch
 
 
 class RequestEncoder:
@@ -40,7 +41,7 @@ class RequestEncoder:
             if name.lower() == "accept":
                 del headers["Accept"]
             headers[name] = value
-        self.headers: Mapping[str, str] = MappingProxyType(headers)
+        self.headers = MappingProxyType(headers)
 
     def encode(self, fields: Mapping[str, Any]) -> bytes:
         """Return the body of a request with these fields (RFC names)."""
@@ -48,12 +49,13 @@ class RequestEncoder:
         separator = self._scope_separator
         written: dict[str, Any] = dict(self._constants)
         for name, value in fields.items():
-            if _is_absent(name, value):
+            if value is None or (name == "scope" and _is_empty(value)):
                 continue
+            target = names.get(name, name)
             if name == "scope" and separator is not None and not isinstance(value, str):
-                written[names.get(name, name)] = separator.join(value)
+                written[target] = separator.join(value)
             else:
-                written[names.get(name, name)] = value
+                written[target] = value
         if self._json:
             return json.dumps(written, separators=(",", ":")).encode()
         return _form(written).encode("ascii")
@@ -73,22 +75,20 @@ class RequestEncoder:
                 if name == "scope" and not isinstance(value, str)
                 else value
                 for name, value in fields.items()
-                if not _is_absent(name, value)
+                if value is not None and not (name == "scope" and _is_empty(value))
             }
         )
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{query}"
 
 
-def _is_absent(name: str, value: Any) -> bool:
-    """Return whether a field is omitted: None, or an empty scope (RFC 6749 section 3.3)."""
-    if name == "scope" and isinstance(value, str):
-        return not value.strip()
-    return value is None or (name == "scope" and not value)
+def _is_empty(scope: Any) -> bool:
+    """Return whether a scope has no name and is therefore omitted (RFC 6749 section 3.3)."""
+    return not (scope.strip() if isinstance(scope, str) else scope)
 
 
 def _form(fields: Mapping[str, Any]) -> str:
     try:
-        return "&".join(filter(None, (_pair(name, value) for name, value in fields.items())))
+        return "&".join(filter(None, [_pair(name, value) for name, value in fields.items()]))
     except UnicodeEncodeError:
         rule = "contains a lone surrogate, which cannot be encoded"
         errors = {
@@ -103,13 +103,9 @@ def _form(fields: Mapping[str, Any]) -> str:
 def _pair(name: str, value: Any) -> str:
     """Return one or more pairs of a form, or nothing for an empty list."""
     if type(value) is str:
-        return f"{_quoted(name)}={_quoted(value)}"
+        pair = f"{name}={value}"
+        return pair if _PLAIN_PAIR(pair) else f"{quote_plus(name)}={quote_plus(value)}"
     return urlencode({name: _form_value(value)}, doseq=True)
-
-
-def _quoted(text: str) -> str:
-    # The check takes a fifth of the time of quote_plus, and most values need no quotes.
-    return text if _UNRESERVED(text) else quote_plus(text)
 
 
 def _form_value(value: Any) -> Any:

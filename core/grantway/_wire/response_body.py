@@ -111,7 +111,10 @@ def _unwrapped(found: Any) -> Object | None:
 
 def _strict(text: bytes | str) -> Any:
     if not isinstance(text, str):
-        text = text.decode(json.detect_encoding(text), "surrogatepass")  # as json.loads does
+        # As json.loads does, which tests for other encodings first.
+        usual = text.startswith(b"{") and text[1:2] != b"\0"
+        encoding = "utf-8" if usual else json.detect_encoding(text)
+        text = text.decode(encoding, "surrogatepass")
     return _DECODER.decode(text)
 
 

@@ -209,11 +209,10 @@ class ResponseDecoder:
             extra=payload,
         )
         # Keep members that cannot be read in ``extra``.
-        payload.update(
-            (name, value)
-            for name, value in stated.items()
-            if value not in _UNSTATED and _unread(name, value, token)
-        )
+        for name, value in stated.items():
+            read_as_text = type(value) is str and getattr(token, name) is not None
+            if not read_as_text and value not in _UNSTATED and _unread(name, value, token):
+                payload[name] = value
         return token
 
     def _seconds(self, value: Any) -> int | None:
@@ -237,7 +236,7 @@ class ResponseDecoder:
         separator, others = self._one_separator
         for other in others:
             value = value.replace(other, separator)
-        return tuple(name for name in value.split(separator) if name)
+        return tuple(filter(None, value.split(separator)))
 
 
 def refresh_token(value: Any) -> str | None:
