@@ -69,6 +69,7 @@ from grantway_plugins.client_auth import (
     PrivateKeyJwt,
     SigningKey,
 )
+from grantway_plugins.executable import Command
 from grantway_plugins.gateway import BreakerRules, BulkheadRules, Notice, Principal
 from grantway_plugins.gateway._protection import ProtectionState
 from grantway_plugins.grants.ciba import BackchannelAuthentication
@@ -173,6 +174,7 @@ def samples() -> dict[type, Any]:
         ClientAssertion("c", SECRET),
         secret,
         ClientSecretBasic("c", SECRET),
+        Command(("corp-token", "--audience", "api")),
         ProviderResponse(200, MappingProxyType({}), {"access_token": SECRET}),
         WireError("invalid_grant"),
         Event("start", 1, "token", "as.example", None),

@@ -11,6 +11,7 @@ from grantway.hookspecs import hookimpl
 def grantway_register_secret_sources() -> Mapping[str, str]:
     """Return references to the sources by name."""
     return {
+        "command": "grantway_plugins.executable._secret:CommandSource",
         "env": f"{__package__}._environment:EnvironmentSecret",
         "file": f"{__package__}._file:FileSecret",
         "keyring": f"{__package__}._keyring:KeyringSecret",

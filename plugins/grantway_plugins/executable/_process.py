@@ -1,0 +1,178 @@
+"""Run a program with input, a time limit and limits on its output."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from grantway._secrets.masked import Masked
+
+#: Most bytes of stdout. A program that prints more is ended.
+MOST_OUTPUT = 1 << 20
+#: Most bytes of stderr that are kept: the first half and the last half. The rest is dropped,
+#: because ending a verbose program could lose the token that it is about to print.
+_MOST_STDERR = 1 << 16
+#: A pipe holds less, so that one read returns all that an ended program has printed.
+_CHUNK = 1 << 20
+#: Seconds between checks whether a program has ended while a child of it keeps its pipes open.
+_EXIT_CHECK = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A program that has ended.
+
+    Attributes:
+        stdout: Its output.
+        stderr: The start and end of its messages.
+        status: Its exit status; negative if a signal ended it.
+        ended: Why grantway ended it, or empty.
+    """
+
+    stdout: bytes = field(repr=False)
+    stderr: bytes = field(repr=False)
+    status: int
+    ended: str = ""
+
+
+def run(
+    argv: Sequence[str], given: Masked[bytes], *, timeout: float, environment: Mapping[str, str]
+) -> Finished:
+    """Run a program until it ends, and reap it.
+
+    The program runs in a new session, so it cannot read from the user's terminal, and grantway
+    can end it together with its children. Output is complete when the program ends, even if a child
+    keeps the pipes open; such children are not ended.
+
+    Args:
+        argv: The program and its arguments.
+        given: Its standard input.
+        timeout: Seconds until the program and its children are killed.
+        environment: Its environment variables.
+
+    Raises:
+        OSError: The program cannot be started.
+    """
+    until = time.monotonic() + timeout
+    process = subprocess.Popen(  # noqa: S603 - the user's settings name the program
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        env=dict(environment),
+        start_new_session=True,
+    )
+    pipes = _Pipes(process, given)
+    try:
+        ended = pipes.exchange(until, timeout)
+        if not ended:
+            try:
+                process.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                ended = _too_long(timeout)
+    finally:
+        pipes.close()
+        if process.returncode is None:
+            # Not reaped yet, so the number is still that of the program.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+        status = process.wait()
+    return Finished(bytes(pipes.stdout), pipes.stderr(), status, ended)
+
+
+def _too_long(timeout: float) -> str:
+    return f"was ended, because it ran for more than {timeout:g} s"
+
+
+class _Pipes:
+    """The three pipes of a running program."""
+
+    def __init__(self, process: subprocess.Popen[bytes], given: Masked[bytes]) -> None:
+        self._process = process
+        self._unwritten = memoryview(given.value)
+        self._selector = selectors.DefaultSelector()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._all: tuple[IO[bytes], ...] = (process.stdin, process.stdout, process.stderr)
+        self.stdout = bytearray()
+        self._first, self._last = bytearray(), bytearray()
+        for pipe in self._all:
+            os.set_blocking(pipe.fileno(), False)
+            writes = pipe is process.stdin
+            self._selector.register(pipe, selectors.EVENT_WRITE if writes else selectors.EVENT_READ)
+
+    def exchange(self, until: float, timeout: float) -> str:
+        """Write the input and read the output until the program ends or closes its pipes.
+
+        Returns:
+            Why the program must be ended, or empty.
+        """
+        while self._selector.get_map():
+            left = until - time.monotonic()
+            if left <= 0:
+                return _too_long(timeout)
+            ready = self._selector.select(min(left, _EXIT_CHECK))
+            # Before reading, so that everything that an ended program has printed is read.
+            over = self._process.poll() is not None
+            for pipe in self._all if over else [key.fileobj for key, _ in ready]:
+                self._serve(pipe)
+            if len(self.stdout) > MOST_OUTPUT:
+                return f"was ended, because it printed more than {MOST_OUTPUT >> 20} MiB"
+            if over:
+                break
+        return ""
+
+    def _serve(self, pipe: Any) -> None:
+        if not pipe.closed:
+            (self._write if pipe is self._process.stdin else self._read)(pipe)
+
+    def _write(self, pipe: IO[bytes]) -> None:
+        try:
+            self._unwritten = self._unwritten[os.write(pipe.fileno(), self._unwritten) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:  # the program does not read its input, or has ended
+            self._unwritten = self._unwritten[:0]
+        if not self._unwritten:
+            self._finish(pipe)
+
+    def _read(self, pipe: IO[bytes]) -> None:
+        try:
+            chunk = os.read(pipe.fileno(), _CHUNK)
+        except BlockingIOError:
+            return
+        if not chunk:
+            self._finish(pipe)
+        elif pipe is self._process.stdout:
+            self.stdout += chunk
+        else:
+            self._keep(chunk)
+
+    def _keep(self, chunk: bytes) -> None:
+        free = _MOST_STDERR // 2 - len(self._first)
+        self._first += chunk[:free]
+        self._last += chunk[free:]
+        del self._last[: -_MOST_STDERR // 2]
+
+    def stderr(self) -> bytes:
+        """Return the start and the end of stderr."""
+        return bytes(self._first + self._last)
+
+    def _finish(self, pipe: IO[bytes]) -> None:
+        self._selector.unregister(pipe)
+        pipe.close()
+
+    def close(self) -> None:
+        """Close the pipes that are still open."""
+        self._selector.close()
+        for pipe in self._all:
+            pipe.close()
