@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._requests.middleware import Middleware
     from ._types.event import Event
     from ._types.grant import Grant, IssuerGrant
+    from ._types.issuer_plugins import IssuerClientAuth, IssuerExtension
     from ._types.secret_source import SecretSourceFactory
     from ._types.store import StoreFactory
     from ._wire.dialect import Dialect
@@ -85,6 +86,73 @@ def grantway_register_issuer_grants() -> Mapping[str, IssuerGrant | str]:
     Returns:
         grant_type -> object with ``decide(request, transaction)``, or ``module:attribute`` of one.
         Ignored without a registered grant of that grant_type.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def grantway_register_issuer_extensions() -> Mapping[str, IssuerExtension | str]:
+    """Register endpoints, pages and metadata entries of the embedded issuer.
+
+    ::
+
+        def new_nonce(request, transaction):
+            nonce = secrets.token_urlsafe(32)
+            transaction.records("acme-nonces").put(nonce, {}, until=request.now + 300)
+            return Reply({"nonce": nonce})
+
+        class Nonces:
+            def extend(self, settings):
+                return Additions(
+                    endpoints=[Endpoint("/nonce", new_nonce)],
+                    metadata={"nonce_endpoint": f"{settings.url}/nonce"},
+                )
+
+        @grantway.hookimpl
+        def grantway_register_issuer_extensions():
+            return {"nonces": Nonces()}
+
+    ``Additions``, ``Endpoint`` and ``Reply`` come from ``grantway_plugins.issuer``. ``extend`` is
+    called when an issuer starts. An extension that fails, or conflicts with the issuer or with
+    another extension, is logged and left out.
+
+    Returns:
+        Name -> object with ``extend(settings)``, or ``module:attribute`` of one, which is imported
+        when an issuer starts.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def grantway_register_issuer_client_auth() -> Mapping[str, IssuerClientAuth | str]:
+    """Register client authentication methods that the embedded issuer verifies.
+
+    ::
+
+        from marshmallow import Schema, fields
+
+        class ApiKeys:
+            schema = Schema.from_dict({"api_key_sha256": fields.String(required=True)})()
+
+            def client_id(self, request):
+                return None  # clients send their client_id
+
+            def verify(self, request, client, transaction):
+                key = hashlib.sha256(request.headers.get("x-api-key", "").encode()).hexdigest()
+                return hmac.compare_digest(key, client.metadata["api_key_sha256"])
+
+        @grantway.hookimpl
+        def grantway_register_issuer_client_auth():
+            return {"api_key": ApiKeys()}
+
+    The issuer lists the method in ``token_endpoint_auth_methods_supported``, and accepts it as the
+    ``token_endpoint_auth_method`` of a client, together with the members that ``schema`` defines.
+    ``grantway_register_client_auth`` registers the client's part.
+
+    Returns:
+        Method -> object with ``schema``, ``client_id(request)`` and ``verify(request, client,
+        transaction)``, or ``module:attribute`` of one, which is imported when an issuer starts.
+        Standard methods cannot be overridden.
     """
     raise NotImplementedError
 

@@ -23,7 +23,7 @@ from grantway._types.plugin_status import APPLICATION, PluginStatus, normal
 from grantway._wire.dialect import RFC6749
 
 from .exports import PluginExports
-from .kinds import CLIENT_AUTH, DIALECT, GRANT, ISSUER_GRANT, Kind
+from .kinds import CLIENT_AUTH, DIALECT, GRANT, ISSUER_CLIENT_AUTH, ISSUER_GRANT, Kind
 from .selection import VARIABLE, without
 
 #: The distribution whose names third parties cannot take over by accident.
@@ -35,6 +35,7 @@ _BUILT_IN = PluginExports(PluginStatus("core", OWN))
 _BUILT_IN_NAMES: tuple[Key, ...] = (
     (DIALECT, RFC6749.name),
     *((CLIENT_AUTH, method) for method in STANDARD_METHODS),
+    *((ISSUER_CLIENT_AUTH, method) for method in STANDARD_METHODS),
 )
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from marshmallow import Schema
+
 from grantway._exceptions import TOKEN_ERRORS, GrantInvalidError, RegistryError
 from grantway._types.callables import kind_of
 from grantway._wire.dialect import Dialect
@@ -99,6 +101,31 @@ def _check_issuer_grant(grant_type: str, side: object) -> None:
     reject_async(f"decide of the issuer grant {grant_type}", decide)
 
 
+def _check_methods(what: str, value: object, *signatures: str) -> None:
+    if isinstance(value, (str, type)):
+        raise RegistryError(f"the {what} is {kind_of(value)}; use an object with {signatures[0]}")
+    for signature in signatures:
+        method = signature.partition("(")[0]
+        if not callable(getattr(value, method, None)):
+            raise RegistryError(f"the {what} has no {signature}")
+        reject_async(f"{method} of the {what}", getattr(value, method))
+
+
+def _check_issuer_extension(name: str, extension: object) -> None:
+    _check_methods(f"issuer extension {name}", extension, "extend(settings)")
+
+
+def _check_issuer_client_auth(name: str, method: object) -> None:
+    what = f"issuer client authentication {name}"
+    _check_methods(what, method, "client_id(request)", "verify(request, client, transaction)")
+    schema = getattr(method, "schema", None)
+    if schema is not None and not isinstance(schema, Schema):
+        raise RegistryError(
+            f"the schema of the {what} is {kind_of(schema)}; use an instance of a marshmallow "
+            "schema, or None"
+        )
+
+
 def _check_dialect(name: str, dialect: object) -> None:
     if not isinstance(dialect, Dialect):
         raise RegistryError(f"the dialect {name} is {kind_of(dialect)}, not a Dialect")
@@ -120,6 +147,20 @@ ISSUER_GRANT = Kind(
     "grantway_register_issuer_grants",
     _check_issuer_grant,
     "an object with decide(request, transaction)",
+    for_clients=False,
+)
+ISSUER_EXTENSION = Kind(
+    "issuer extension",
+    "grantway_register_issuer_extensions",
+    _check_issuer_extension,
+    "an object with extend(settings)",
+    for_clients=False,
+)
+ISSUER_CLIENT_AUTH = Kind(
+    "issuer client authentication",
+    "grantway_register_issuer_client_auth",
+    _check_issuer_client_auth,
+    "an object with client_id(request) and verify(request, client, transaction)",
     for_clients=False,
 )
 DIALECT = Kind(
@@ -150,4 +191,14 @@ SECRET_SOURCE = Kind(
 )
 
 #: Every kind of named export.
-KINDS = (GRANT, ISSUER_GRANT, DIALECT, CLIENT_AUTH, ERROR_CODE, STORE, SECRET_SOURCE)
+KINDS = (
+    GRANT,
+    ISSUER_GRANT,
+    ISSUER_EXTENSION,
+    ISSUER_CLIENT_AUTH,
+    DIALECT,
+    CLIENT_AUTH,
+    ERROR_CODE,
+    STORE,
+    SECRET_SOURCE,
+)

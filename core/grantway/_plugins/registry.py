@@ -33,6 +33,8 @@ from .kinds import (
     DIALECT,
     ERROR_CODE,
     GRANT,
+    ISSUER_CLIENT_AUTH,
+    ISSUER_EXTENSION,
     ISSUER_GRANT,
     KINDS,
     SECRET_SOURCE,
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from grantway._requests.client_auth import ClientAuthFactory
     from grantway._requests.middleware import Middleware
     from grantway._types.event import Event
+    from grantway._types.issuer_plugins import IssuerClientAuth, IssuerExtension
     from grantway._types.secret_source import SecretSourceFactory
     from grantway._types.store import Store, StoreFactory
 
@@ -97,6 +100,16 @@ class Registry(OneProcess):
     def issuer_grants(self) -> References[IssuerGrant]:
         """grant_type -> the issuer's part of the grant."""
         return self.tables[ISSUER_GRANT]
+
+    @property
+    def issuer_extensions(self) -> References[IssuerExtension]:
+        """Name -> what a plugin adds to the issuer."""
+        return self.tables[ISSUER_EXTENSION]
+
+    @property
+    def issuer_client_auth(self) -> References[IssuerClientAuth]:
+        """Method -> the issuer's part of it, without the standard methods."""
+        return self.tables[ISSUER_CLIENT_AUTH]
 
     @property
     def dialects(self) -> References[Dialect]:
@@ -187,7 +200,7 @@ class Registry(OneProcess):
 
         options = Params(options)  # as in store
         source = self._create(SECRET_SOURCE, name, options, rule)
-        owner = self.origins.owned.owners[SECRET_SOURCE, name].status
+        owner = self.owner_of(SECRET_SOURCE, name)
         by = "" if owner.distribution == OWN else f" (plugin {owner.named})"
         return CachedSource(source, f"the secret source {name!r}{by}")
 
@@ -204,7 +217,7 @@ class Registry(OneProcess):
             )
         created: object = factory(**options)
         if problem := problem_of(created):
-            plugin = self.origins.owned.owners[kind, name].status.named
+            plugin = self.owner_of(kind, name).named
             raise ConfigurationError(
                 f"{kind.label}: the object that the plugin {plugin} creates for {name!r} "
                 f"{problem}.",
@@ -218,7 +231,15 @@ class Registry(OneProcess):
         Raises:
             KeyError: the grant is not registered.
         """
-        return self.origins.owned.owners[GRANT, grant_type].status
+        return self.owner_of(GRANT, grant_type)
+
+    def owner_of(self, kind: Kind, name: str) -> PluginStatus:
+        """Return the plugin that registered a name.
+
+        Raises:
+            KeyError: the name is not registered.
+        """
+        return self.origins.owned.owners[kind, name].status
 
     def require(
         self, names: Iterable[str], causes: Mapping[str, BaseException] = MappingProxyType({})

@@ -40,7 +40,7 @@ def named_auth(
     name = method or shape.client_auth
     plugin = ""
     if name in registry.client_auth:
-        plugin = registry.origins.owned.owners[CLIENT_AUTH, name].status.named
+        plugin = registry.owner_of(CLIENT_AUTH, name).named
 
     def make(value: str | None) -> ClientAuth:
         made = client_auth(

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -74,10 +74,18 @@ def _store(database: IssuerDatabase) -> Iterator[IssuerStore]:
 )
 @click.option(
     "--auth",
-    type=click.Choice(["client_secret_basic", "client_secret_post", "none"]),
     default="client_secret_basic",
     show_default=True,
-    help="Authentication method of the client.",
+    help="Authentication method of the client: client_secret_basic, client_secret_post, none, or "
+    "one that a plugin registers.",
+)
+@click.option(
+    "--metadata",
+    "metadata_file",
+    type=click.File("r", encoding="utf-8"),
+    default=None,
+    help="JSON file with more client metadata (RFC 7591), such as that of a plugin's method. "
+    "Options take precedence.",
 )
 @click.option(
     "--introspect", is_flag=True, help="Let the client introspect the tokens of all clients."
@@ -90,16 +98,18 @@ def add(  # noqa: PLR0917 - click passes options by name
     scope: str | None,
     redirect_uris: tuple[str, ...],
     auth: str,
+    metadata_file: TextIO | None,
     introspect: bool,
     secret_file: str | None,
     database: IssuerDatabase,
 ) -> None:
     """Add a client called NAME, and print it as JSON. It does not expire."""
-    metadata: dict[str, Any] = {"client_name": name, "token_endpoint_auth_method": auth}
-    if grant_types or not introspect:
+    metadata = {} if metadata_file is None else _read_metadata(metadata_file)
+    metadata |= {"client_name": name, "token_endpoint_auth_method": auth}
+    if grant_types:
         metadata["grant_types"] = list(grant_types)
-    else:
-        metadata["grant_types"] = ["client_credentials"]
+    elif introspect:
+        metadata.setdefault("grant_types", ["client_credentials"])
     if scope is not None:
         metadata["scope"] = scope
     if redirect_uris:
@@ -109,6 +119,16 @@ def add(  # noqa: PLR0917 - click passes options by name
         if save(shown.get("client_secret")):
             del shown["client_secret"]
     click.echo(json.dumps(shown, indent=2))
+
+
+def _read_metadata(file: TextIO) -> dict[str, Any]:
+    try:
+        metadata = json.load(file)
+    except ValueError:
+        metadata = None
+    if not isinstance(metadata, dict):
+        raise ConfigurationError(f"{file.name} is not a JSON object in UTF-8")
+    return metadata
 
 
 @command.command(name="rotate")

@@ -3,8 +3,8 @@
 It accepts both dialects on one port, stores only digests, and asks the user for approval on HTML
 pages. ``IssuerServer`` runs an issuer inside a program, and ``serve`` as a process.
 
-Plugins implement ``IssuerGrant`` with ``GrantRequest``, ``Issue`` and ``Denial``, which do not need
-the extra ``issuer``. Members of the package are imported on first use.
+Plugins implement ``IssuerGrant``, ``IssuerExtension`` and ``IssuerClientAuth`` with types that do
+not need the extra ``issuer``. Members of the package are imported on first use.
 """
 
 from grantway._lazy import lazy
@@ -12,8 +12,13 @@ from grantway._lazy import lazy
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from grantway._types.grant import IssuerGrant as IssuerGrant
+    from grantway._types.issuer_plugins import (
+        IssuerClientAuth as IssuerClientAuth,
+        IssuerExtension as IssuerExtension,
+    )
     from grantway_plugins.server._http.audit_event import AuditEvent as AuditEvent
     from grantway_plugins.server._http.denial import Denial as Denial
+    from grantway_plugins.server._http.headers import Headers as Headers
 
     from ._aws_portal.accounts import AwsAccount as AwsAccount, RoleCredentials as RoleCredentials
     from ._aws_portal.accounts_file import read_accounts as read_accounts
@@ -27,6 +32,14 @@ if TYPE_CHECKING:
         TrustedIssuer as TrustedIssuer,
     )
     from ._decisions.randomness import digest as digest
+    from ._extensions.additions import (
+        Additions as Additions,
+        Endpoint as Endpoint,
+        Page as Page,
+    )
+    from ._extensions.reply import Reply as Reply
+    from ._extensions.request import IssuerRequest as IssuerRequest
+    from ._extensions.view import Redirect as Redirect, View as View
     from ._server import IssuerServer as IssuerServer, serve as serve
     from ._settings import IssuerSettings as IssuerSettings, Lifetimes as Lifetimes
     from ._storage.errors import (
@@ -38,6 +51,12 @@ if TYPE_CHECKING:
         DatabaseReadOnlyError as DatabaseReadOnlyError,
         DatabaseUnreachableError as DatabaseUnreachableError,
     )
+    from ._storage.plugin_records import Records as Records
+    from ._storage.records import (
+        AccessTokenRecord as AccessTokenRecord,
+        RegisteredClient as RegisteredClient,
+        TokenFamily as TokenFamily,
+    )
     from ._storage.transaction import Transaction as Transaction
 
 __getattr__, __dir__ = lazy(
@@ -47,9 +66,14 @@ __getattr__, __dir__ = lazy(
         "._aws_portal.accounts_file": "read_accounts",
         "._browser_driver": "BrowserDriver",
         "grantway._types.grant": "IssuerGrant",
+        "grantway._types.issuer_plugins": "IssuerClientAuth IssuerExtension",
         "._decisions.decision": "GrantRequest Issue",
         "._decisions.grants.jwt_bearer": "JwtBearerIssuer TrustedIssuer",
         "._decisions.randomness": "digest",
+        "._extensions.additions": "Additions Endpoint Page",
+        "._extensions.reply": "Reply",
+        "._extensions.request": "IssuerRequest",
+        "._extensions.view": "Redirect View",
         "._server": "IssuerServer serve",
         "._settings": "IssuerSettings Lifetimes",
         "._storage.errors": """
@@ -61,8 +85,11 @@ __getattr__, __dir__ = lazy(
             DatabaseReadOnlyError
             DatabaseUnreachableError
         """,
+        "._storage.plugin_records": "Records",
+        "._storage.records": "AccessTokenRecord RegisteredClient TokenFamily",
         "._storage.transaction": "Transaction",
         "grantway_plugins.server._http.audit_event": "AuditEvent",
         "grantway_plugins.server._http.denial": "Denial",
+        "grantway_plugins.server._http.headers": "Headers",
     },
 )

@@ -14,6 +14,7 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from grantway._exceptions import ConfigurationError
+from grantway._plugins.default_registry import default_registry
 from grantway._plugins.registry import Registry
 from grantway._processes.copies import OneProcess
 from grantway._secrets.hidden_arguments import hides_arguments, hides_construction
@@ -21,7 +22,8 @@ from grantway_plugins.server._listening.address import address_of, listen
 from grantway_plugins.server._listening.limits import Limits
 from grantway_plugins.server._listening.listener import Listener
 
-from ._decisions.issuer import Issuer, offered_grants
+from ._decisions.issuer import Issuer
+from ._extensions.loading import offered_extensions
 from ._http.app import App
 from ._http.exposure import resolve_settings
 from ._settings import IssuerSettings
@@ -77,7 +79,9 @@ class IssuerServer(OneProcess):
         settings = settings or IssuerSettings()
         limits = limits or Limits()
         settings = resolve_settings(host, settings, trusted_proxies, insecure_http=insecure_http)
-        issued = offered_grants(registry)
+        registry = registry or default_registry()
+        # Fails before the socket and the database are opened.
+        built = Issuer.of(registry, settings, clock)
         self._socket = listen(host, port)
         try:
             #: Address that the server listens on, as a URL.
@@ -98,7 +102,12 @@ class IssuerServer(OneProcess):
             raise
         self._ready = threading.Event()
         self._server = Listener(
-            App(Issuer(self.settings, issued, clock), self.store, body_seconds=limits.body_seconds),
+            App(
+                replace(built, settings=self.settings),
+                self.store,
+                extensions=offered_extensions(registry),
+                body_seconds=limits.body_seconds,
+            ),
             self._socket,
             limits,
             trusted=trusted_proxies,

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from grantway._processes.copies import OneProcess
-from grantway_plugins.server._http.asgi import Receive, Scope, Send, read_body, send_response
+from grantway_plugins.server._http.asgi import (
+    Receive,
+    Scope,
+    Send,
+    peer_of,
+    read_body,
+    send_response,
+)
 from grantway_plugins.server._http.incoming_request import IncomingRequest
 
 from .token_endpoint import TokenEndpoint
@@ -24,7 +31,7 @@ class AsgiTokenEndpoint(OneProcess):
         if scope["type"] != "http":
             return
         headers = [(name.lower(), value.decode("latin-1")) for name, value in scope["headers"]]
-        opened = self._endpoint.open(scope["method"], headers)
+        opened = self._endpoint.open(scope["method"], headers, peer_of(scope))
         if isinstance(opened, IncomingRequest):
             body = await read_body(dict(headers), receive, seconds=self._endpoint.body_seconds)
             opened = await self._endpoint.acomplete(opened, body)

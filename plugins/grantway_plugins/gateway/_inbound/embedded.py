@@ -8,7 +8,7 @@ from collections.abc import Callable
 from grantway._plugins.default_registry import default_registry
 from grantway._plugins.registry import Registry
 from grantway._processes.copies import OneProcess
-from grantway_plugins.issuer._decisions.issuer import Issuer, offered_grants
+from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._http.endpoints.token import create_token
 from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.issuer._storage.store import IssuerStore
@@ -84,7 +84,7 @@ class EmbeddedIssuer(OneProcess):
         return built[1]
 
     def _build(self, registry: Registry) -> tuple[Registry, Issuer]:
-        return registry, Issuer(self._settings, offered_grants(registry), self._clock)
+        return registry, Issuer.of(registry, self._settings, self._clock)
 
     def __repr__(self) -> str:
         return f"EmbeddedIssuer({self._settings.issuer!r})"

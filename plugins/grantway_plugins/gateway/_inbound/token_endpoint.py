@@ -12,6 +12,7 @@ from grantway._transport.http import HttpResponse
 from grantway._types.quantity import check_seconds
 from grantway_plugins.server._http.asgi import BodyProblem
 from grantway_plugins.server._http.denial import Denial, DenialError
+from grantway_plugins.server._http.headers import joined
 from grantway_plugins.server._http.incoming_request import (
     IncomingRequest,
     method_not_allowed,
@@ -96,7 +97,12 @@ class TokenEndpoint(OneProcess):
         return WsgiTokenEndpoint(self)
 
     def respond(
-        self, method: str | None, headers: Mapping[str, str], body: bytes | Readable
+        self,
+        method: str | None,
+        headers: Mapping[str, str],
+        body: bytes | Readable,
+        *,
+        peer: str = "",
     ) -> HttpResponse:
         """Return the response to a request of any framework; may block.
 
@@ -104,6 +110,7 @@ class TokenEndpoint(OneProcess):
             method: The HTTP method.
             headers: The headers; names are case-insensitive.
             body: The body, or a file-like object to read it from.
+            peer: Address that sent the request, for issuer grants.
 
         Returns:
             The response, with lower-case header names and without ``content-length``.
@@ -111,7 +118,7 @@ class TokenEndpoint(OneProcess):
         pairs = [
             (name.lower().encode("latin-1", "replace"), value) for name, value in headers.items()
         ]
-        response = self.open(method or "", pairs)
+        response = self.open(method or "", pairs, peer)
         if isinstance(response, IncomingRequest):
             content: bytes | BodyProblem
             if isinstance(body, bytes):
@@ -125,19 +132,20 @@ class TokenEndpoint(OneProcess):
         return HttpResponse(response.status, found, response.body)
 
     def open(
-        self, method: str, headers: Iterable[tuple[bytes, str]]
+        self, method: str, headers: Iterable[tuple[bytes, str]], peer: str = ""
     ) -> IncomingRequest | WireResponse:
         """Check a request before its body is read; for adapters.
 
         Args:
             method: The HTTP method.
             headers: Pairs of lower-case name and value.
+            peer: Address that sent the request; empty if unknown.
 
         Returns:
             The request, or the response that rejects it.
         """
         pairs = list(headers)
-        incoming = IncomingRequest(dict(pairs))
+        incoming = IncomingRequest(joined(pairs), peer=peer)
         if method != "POST":
             return method_not_allowed("POST", incoming.response_dialect)
         repeated = repeated_header(pairs)

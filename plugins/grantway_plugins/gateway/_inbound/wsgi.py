@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 
+#: CGI names of these headers have no prefix, so with one they are other headers with underscores.
+_CGI_NAMES = frozenset({"HTTP_CONTENT_LENGTH", "HTTP_CONTENT_TYPE"})
 _NO_LENGTH = BodyProblem(411, "The length of the body is missing; send Content-Length")
-_READ = ((b"content-type", "CONTENT_TYPE"), (b"authorization", "HTTP_AUTHORIZATION"))
 
 
 class WsgiTokenEndpoint(OneProcess):
@@ -36,7 +37,7 @@ class WsgiTokenEndpoint(OneProcess):
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Respond to one request."""
         method = environ["REQUEST_METHOD"]
-        opened = self._endpoint.open(method, _headers(environ))
+        opened = self._endpoint.open(method, _headers(environ), environ.get("REMOTE_ADDR", ""))
         if isinstance(opened, IncomingRequest):
             opened = self._endpoint.complete(opened, _body(environ))
         status = HTTPStatus(opened.status)
@@ -51,8 +52,15 @@ class WsgiTokenEndpoint(OneProcess):
 
 
 def _headers(environ: WSGIEnvironment) -> list[tuple[bytes, str]]:
-    # Servers join repeated headers with a comma, which neither header may contain.
-    return [(name, environ[key]) for name, key in _READ if environ.get(key)]
+    # Servers join repeated headers with a comma.
+    headers = [
+        (key[5:].replace("_", "-").lower().encode("latin-1"), value)
+        for key, value in environ.items()
+        if key.startswith("HTTP_") and key not in _CGI_NAMES
+    ]
+    if content_type := environ.get("CONTENT_TYPE"):
+        headers.append((b"content-type", content_type))
+    return headers
 
 
 def _body(environ: WSGIEnvironment) -> bytes | BodyProblem:

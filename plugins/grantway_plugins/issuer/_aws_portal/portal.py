@@ -22,7 +22,7 @@ from .responses import PortalError, content_response, failure_response
 #: Scope that an access token must have.
 SCOPE = "sso:account:access"
 _TOKEN_HEADER = b"x-amz-sso_bearer_token"
-_METHODS = {
+METHODS = {
     "/assignment/accounts": "GET",
     "/assignment/roles": "GET",
     "/federation/credentials": "GET",
@@ -48,7 +48,7 @@ class Portal:
         self._store = store
         self._accounts = {each.account_id: each for each in accounts}
         #: HTTP method by path; empty if there are no accounts.
-        self.methods: Mapping[str, str] = _METHODS if self._accounts else {}
+        self.methods: Mapping[str, str] = METHODS if self._accounts else {}
         self._operations: Mapping[str, Callable[[Query], dict[str, Any]]] = {
             "/assignment/accounts": self._list_accounts,
             "/assignment/roles": self._list_account_roles,

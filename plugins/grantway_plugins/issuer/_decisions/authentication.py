@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from grantway._exceptions import PluginError
+from grantway._secrets.params import Params
+from grantway_plugins.issuer._extensions.request import IssuerRequest
 from grantway_plugins.issuer._storage.records import RegisteredClient
 from grantway_plugins.server._http.denial import DenialError
 from grantway_plugins.server._http.wire import WireFormat, WireRequest
 
+from .issuer import Issuer
 from .randomness import digest
 
 if TYPE_CHECKING:
     # The gateway imports this module without the database library.
     from grantway_plugins.issuer._storage.transaction import Transaction
 
-#: Supported values of ``token_endpoint_auth_method``.
-METHODS = ("none", "client_secret_basic", "client_secret_post")
+_log = logging.getLogger("grantway.issuer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +38,15 @@ class Credentials:
     secret: str | None = field(default=None, repr=False)
 
 
-def credentials_of(request: WireRequest) -> Credentials:
+def credentials_of(request: WireRequest, issuer: Issuer | None = None) -> Credentials:
     """Return the client credentials of a request.
+
+    A request with a client id and no secret has the method ``none``; the registration of the client
+    tells whether it authenticates with the method of a plugin.
+
+    Args:
+        request: The request.
+        issuer: The issuer whose plugins may find a client id in other credentials.
 
     Raises:
         DenialError: the request has no client id, or uses two authentication methods.
@@ -51,6 +62,8 @@ def credentials_of(request: WireRequest) -> Credentials:
             # RFC 6749 section 2.3.1: a client without a secret may leave it empty.
             return Credentials(request.basic[0], "none")
         return Credentials(request.basic[0], "client_secret_basic", request.basic[1])
+    if client_id is None and secret is None and issuer is not None and issuer.client_auth:
+        client_id = _client_id_of_plugins(issuer, request)
     if client_id is None:
         if request.dialect is WireFormat.AWS:
             raise DenialError("invalid_request", "clientId is required")
@@ -64,24 +77,69 @@ def credentials_of(request: WireRequest) -> Credentials:
 
 
 def authenticate(
-    credentials: Credentials, transaction: Transaction, now: float
+    issuer: Issuer,
+    request: WireRequest,
+    credentials: Credentials,
+    transaction: Transaction,
+    now: float,
 ) -> RegisteredClient:
     """Authenticate the client of a request.
 
     Raises:
         DenialError: the client is unknown or expired, used a method that it did not register, or
             sent a wrong secret. The error does not reveal which clients exist.
+        PluginError: the plugin of the client's method failed.
     """
-    method = credentials.method
-    secret_digest = None if credentials.secret is None else digest(credentials.secret)
     client = transaction.clients.find(credentials.client_id)
-    authentic = client is not None and client.authentication.accepts(method, secret_digest, now)
+    authentic = client is not None and _accepts(client, credentials, now)
     if client is not None and not authentic:
-        # The cached registration may be older than a rotation of the secret.
-        client = transaction.clients.find(credentials.client_id, known=False)
-        authentic = client is not None and client.authentication.accepts(method, secret_digest, now)
+        method = issuer.client_auth.get(client.authentication.method)
+        if method is not None and credentials.method == "none":
+            asked = issuer_request(issuer, request, now)
+            authentic = method.verifies(asked, client, transaction)
+        else:
+            # The cached registration may be older than a rotation of the secret.
+            client = transaction.clients.find(credentials.client_id, known=False)
+            authentic = client is not None and _accepts(client, credentials, now)
     if client is None or not authentic:
         raise DenialError("invalid_client", "The client is unknown, or its authentication failed")
     if now >= client.expires_at:
         raise DenialError("invalid_client", "The client's registration has expired; register again")
     return client
+
+
+def issuer_request(
+    issuer: Issuer, request: WireRequest, now: float, method: str = "POST"
+) -> IssuerRequest:
+    """Return a request as plugins see it."""
+    params = Params(request.params)
+    return IssuerRequest(method, params, request.headers, request.peer, now, issuer.settings)
+
+
+def _accepts(client: RegisteredClient, credentials: Credentials, now: float) -> bool:
+    secret_digest = None if credentials.secret is None else digest(credentials.secret)
+    return client.authentication.accepts(credentials.method, secret_digest, now)
+
+
+def _client_id_of_plugins(issuer: Issuer, request: WireRequest) -> str | None:
+    """Return the client id that the method of a plugin finds in a request.
+
+    Raises:
+        DenialError: the methods of two plugins find one.
+    """
+    asked = issuer_request(issuer, request, issuer.clock())
+    found: set[str] = set()
+    for method in issuer.client_auth.values():
+        try:
+            client_id = method.client_id(asked)
+        except PluginError as error:
+            # Clients of other methods must not suffer.
+            _log.error("A request was read without one plugin: %s", error.message)
+            continue
+        if client_id is not None:
+            found.add(client_id)
+    if len(found) > 1:
+        raise DenialError(
+            "invalid_request", "The client authenticates with two methods; use one of them"
+        )
+    return next(iter(found), None)

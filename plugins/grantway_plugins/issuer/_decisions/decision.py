@@ -12,6 +12,7 @@ from grantway._types.quantity import check_seconds
 from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.issuer._storage.records import RegisteredClient, TokenFamily
 from grantway_plugins.server._http.denial import Denial
+from grantway_plugins.server._http.headers import Headers
 
 from .randomness import new_id
 
@@ -27,6 +28,9 @@ class GrantRequest:
         steady_now: The same, from a clock that never runs backwards. Use it to measure how long ago
             something happened.
         settings: Settings of the issuer.
+        headers: Headers of the request; names are case-insensitive. The repr omits the values.
+        peer: Address that sent the request: the connection's, or the one that a trusted proxy
+            forwards. Empty if unknown.
     """
 
     params: Params
@@ -34,6 +38,8 @@ class GrantRequest:
     now: float
     steady_now: float
     settings: IssuerSettings
+    headers: Headers = field(default_factory=Headers)
+    peer: str = ""
 
     def issue(
         self,

@@ -7,25 +7,32 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Self
 
 from grantway._exceptions import ConfigurationError
 from grantway._plugins.default_registry import default_registry
+from grantway._plugins.kinds import ISSUER_GRANT
 from grantway._plugins.registry import Registry
 from grantway._types.grant import Grant, IssuerGrant
 from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.issuer._storage.steady_clock import SteadyClock
 
+from .client_auth_methods import ClientAuthMethod, client_auth_methods
+
 Clock = Callable[[], float]
+#: Standard values of ``token_endpoint_auth_method``.
+METHODS = ("none", "client_secret_basic", "client_secret_post")
 
 _log = logging.getLogger("grantway.issuer")
 
 
 @dataclass(frozen=True)
 class OfferedGrant:
-    """A grant that the issuer offers: its request schema and its decision."""
+    """A grant that the issuer offers: its request schema, its decision and their plugin."""
 
     grant: Grant
     issuer_grant: IssuerGrant
+    plugin: str
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class Issuer:
         settings: Settings of the issuer.
         grants: Offered grants by grant type.
         clock: Returns seconds since the epoch.
+        client_auth: Client authentication methods of plugins, by name.
         steady_clock: The same, but never runs backwards.
         repeatable: Names of parameters that may be repeated.
     """
@@ -43,6 +51,7 @@ class Issuer:
     settings: IssuerSettings
     grants: Mapping[str, OfferedGrant]
     clock: Clock = time.time
+    client_auth: Mapping[str, ClientAuthMethod] = field(default_factory=dict)
     repeatable: frozenset[str] = field(init=False)
     steady_clock: Clock = field(init=False)
 
@@ -52,6 +61,20 @@ class Issuer:
         each = (grant.names.all_of(grant.repeatable) for grant in grants)
         object.__setattr__(self, "repeatable", frozenset().union(*each))
         object.__setattr__(self, "steady_clock", SteadyClock(self.clock))
+
+    @classmethod
+    def of(cls, registry: Registry, settings: IssuerSettings, clock: Clock = time.time) -> Self:
+        """Return an issuer for the registered plugins.
+
+        Raises:
+            ConfigurationError: there is no grant to offer.
+        """
+        return cls(settings, offered_grants(registry), clock, client_auth_methods(registry))
+
+    @property
+    def auth_methods(self) -> tuple[str, ...]:
+        """The supported values of ``token_endpoint_auth_method``."""
+        return (*METHODS, *sorted(self.client_auth))
 
 
 def offered_grants(registry: Registry | None = None) -> Mapping[str, OfferedGrant]:
@@ -74,7 +97,7 @@ def offered_grants(registry: Registry | None = None) -> Mapping[str, OfferedGran
         )
     grants = registry.grants.usable()
     offered = {
-        name: OfferedGrant(grants[name], issuer_grant)
+        name: OfferedGrant(grants[name], issuer_grant, registry.owner_of(ISSUER_GRANT, name).named)
         for name, issuer_grant in registry.issuer_grants.usable().items()
         if name in grants
     }

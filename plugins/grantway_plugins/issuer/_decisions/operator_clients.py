@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from grantway._exceptions import ConfigurationError
+from grantway._plugins.default_registry import default_registry
 from grantway._types.quantity import check_seconds
 from grantway_plugins.issuer._audit_log import record_operator
 from grantway_plugins.issuer._http.endpoints.registration import (
@@ -24,7 +25,7 @@ from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._http.denial import DenialError
 
-from .issuer import Issuer, offered_grants
+from .issuer import Issuer
 from .randomness import digest, new_secret
 from .registration_policy import Terms
 
@@ -51,7 +52,7 @@ def add_client(
         ConfigurationError: the metadata is invalid.
         DatabaseError: the database failed; nothing was changed.
     """
-    issuer = Issuer(IssuerSettings(), offered_grants())
+    issuer = Issuer.of(default_registry(), IssuerSettings())
     try:
         client, secret = new_client(issuer, metadata, Terms(introspects=introspects), math.inf)
     except DenialError as error:

@@ -7,8 +7,12 @@ from collections.abc import Callable
 
 from cachetools import LRUCache
 
+from grantway_plugins.server._listening.peers import network_of
+
 #: Maximum number of keys in memory; the least recently used key is dropped first.
 _REMEMBERED = 10_000
+#: Maximum number of actions of all peers together, as a multiple of those of one peer.
+_ALL_PEERS = 10
 
 
 class RateLimit:
@@ -38,3 +42,28 @@ class RateLimit:
         now = self._clock()
         left, last = self._buckets.get(key, (self._most, now))
         return min(self._most, left + (now - last) * self._most / 60), now
+
+
+class PeerRateLimit:
+    """Limits the actions of each peer, and ten times as many of all peers together.
+
+    Args:
+        per_minute: Maximum number of actions of one peer per minute.
+    """
+
+    def __init__(self, per_minute: float) -> None:
+        self._of_peer = RateLimit(per_minute)
+        self._of_all = RateLimit(per_minute * _ALL_PEERS)
+
+    def take(self, peer: str) -> float:
+        """Count an action and return 0, or return the seconds that the peer must wait.
+
+        Args:
+            peer: Address of the peer.
+        """
+        network = network_of(peer)
+        wait = max(self._of_peer.wait(network), self._of_all.wait(""))
+        if wait <= 0:
+            self._of_peer.take(network)
+            self._of_all.take("")
+        return wait

@@ -14,12 +14,8 @@ from grantway_plugins.server._http.wire import (
     WireResponse,
     denial_response,
 )
-from grantway_plugins.server._listening.peers import network_of
 
-from .rate_limit import RateLimit
-
-#: Registrations per minute from all peers together, as a multiple of those from one peer.
-_ALL_PEERS = 10
+from .rate_limit import PeerRateLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +44,7 @@ class RegistrationPolicy:
 
     def __init__(self, settings: IssuerSettings) -> None:
         self._settings = settings
-        self._of_peer = RateLimit(settings.registration_rate)
-        self._of_all = RateLimit(settings.registration_rate * _ALL_PEERS)
+        self._limit = PeerRateLimit(settings.registration_rate)
 
     def admit(self, request: WireRequest) -> Terms | WireResponse:
         """Return the terms of a registration, or an error response."""
@@ -59,7 +54,7 @@ class RegistrationPolicy:
             case "token":
                 return Terms() if self._has_token(request) else _no_token(request.dialect)
             case "open":
-                wait = self._wait(network_of(request.peer))
+                wait = self._limit.take(request.peer)
                 if wait > 0:
                     return _too_many(request.dialect, wait)
                 return Terms(
@@ -80,14 +75,6 @@ class RegistrationPolicy:
         wanted = self._settings.registration_token or ""
         given = request.bearer or ""
         return bool(wanted) and hmac.compare_digest(given.encode(), wanted.encode())
-
-    def _wait(self, peer: str) -> float:
-        """Count a registration, or return the seconds that the peer must wait."""
-        wait = max(self._of_peer.wait(peer), self._of_all.wait(""))
-        if wait <= 0:
-            self._of_peer.take(peer)
-            self._of_all.take("")
-        return wait
 
 
 def _no_token(dialect: WireFormat) -> WireResponse:

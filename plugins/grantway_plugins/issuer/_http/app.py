@@ -5,31 +5,30 @@ It dispatches requests to the endpoints for clients, and all others to the pages
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from grantway._processes.copies import OneProcess
 from grantway_plugins.issuer._audit_log import AuditLog
-from grantway_plugins.issuer._aws_portal.portal import Portal
+from grantway_plugins.issuer._aws_portal.portal import METHODS, Portal
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.registration_policy import RegistrationPolicy, Terms
+from grantway_plugins.issuer._extensions.additions import Endpoint
+from grantway_plugins.issuer._extensions.loading import OfferedExtension, load_extensions
 from grantway_plugins.issuer._pages import PATHS as PAGE_PATHS, STATIC_PATHS, Pages
 from grantway_plugins.issuer._storage.store import IssuerStore
-from grantway_plugins.issuer._storage.unit_of_work import (
-    UnitOfWork,
-    failure_response,
-    guarded,
-)
+from grantway_plugins.issuer._storage.unit_of_work import UnitOfWork
 from grantway_plugins.server._http.asgi import (
     BodyProblem,
     Receive,
     Scope,
     Send,
+    peer_of,
     read_body,
     send_response,
 )
 from grantway_plugins.server._http.denial import Denial, DenialError
+from grantway_plugins.server._http.headers import joined
 from grantway_plugins.server._http.host_name import is_own_host
 from grantway_plugins.server._http.incoming_request import (
     BOTH,
@@ -52,28 +51,18 @@ from grantway_plugins.server._http.wire import (
 from .base_path import BasePath
 from .cors import Cors
 from .endpoints.device_authorization import device_authorization
-from .endpoints.introspection import introspect
-from .endpoints.metadata import metadata
+from .endpoints.introspection import INTROSPECTION
+from .endpoints.metadata import RESERVED, metadata, metadata_response
 from .endpoints.registration import register, register_client
-from .endpoints.revocation import revoke
+from .endpoints.revocation import REVOCATION
 from .endpoints.token import create_token
+from .execution import Execution, Prepare
 from .health import Health
+from .served_endpoint import ServedEndpoint
 
 _Register = Callable[[Issuer, Mapping[str, Any], Terms], UnitOfWork]
-#: Endpoints that web pages of other origins may use, if CORS is enabled.
-_FOR_WEB_PAGES = frozenset(
-    {
-        "/.well-known/oauth-authorization-server",
-        "/.well-known/openid-configuration",
-        "/client/register",
-        "/device_authorization",
-        "/register",
-        "/revoke",
-        "/token",
-    }
-)
+_METADATA = ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration")
 _HEALTH = frozenset({"/health", "/readyz"})
-_FORM = frozenset({WireFormat.RFC})
 _JSON = frozenset({WireFormat.AWS})
 
 
@@ -83,44 +72,71 @@ class App(OneProcess):
     Args:
         issuer: Settings, grants and clocks.
         store: The database.
+        extensions: Extensions of plugins.
         body_seconds: Time limit for a request body, in seconds.
     """
 
     def __init__(
-        self, issuer: Issuer, store: IssuerStore, *, body_seconds: float = BODY_TIME
+        self,
+        issuer: Issuer,
+        store: IssuerStore,
+        *,
+        extensions: Iterable[OfferedExtension] = (),
+        body_seconds: float = BODY_TIME,
     ) -> None:
         self._issuer = issuer
         self._body_seconds = body_seconds
         self._store = store
         self._audit = AuditLog(issuer.settings.url)
-        self._pages = Pages(issuer, store, self._audit, body_seconds=body_seconds)
         # With automatic approval, DNS rebinding would let any web page get a token.
         self._guards_all = issuer.settings.approve == "auto"
         self._cors = Cors(issuer.settings.cors_origins) if issuer.settings.cors_origins else None
         self._portal = Portal(issuer, store, issuer.settings.aws_accounts)
         self._registration = RegistrationPolicy(issuer.settings)
-        self._base = BasePath(issuer.settings.url)
         self._health = Health(store)
-        document = metadata(issuer)
-        self._gets: Mapping[str, WireResponse] = {
-            "/.well-known/oauth-authorization-server": document,
-            "/.well-known/openid-configuration": document,
-        }
+        self._execution = Execution(issuer, store, self._audit, self._health)
         self._posts: Mapping[str, _Post] = {
             "/token": _Post(create_token, BOTH),
             "/device_authorization": _Post(device_authorization, BOTH),
-            "/introspect": _Post(introspect, _FORM),
-            "/revoke": _Post(revoke, _FORM),
             "/client/register": _Post(self._admitted(register_client), _JSON, WireFormat.AWS),
             "/register": _Post(self._admitted(register), _JSON, WireFormat.RFC),
         }
+        self._endpoints = {each.path: self._served(each) for each in (INTROSPECTION, REVOCATION)}
+        content = metadata(issuer)
+        added = load_extensions(
+            extensions,
+            issuer.settings,
+            paths={*self._posts, *self._endpoints, *METHODS, *_HEALTH, *_METADATA, *PAGE_PATHS},
+            metadata=RESERVED | set(content),
+        )
+        for path, (endpoint, extension) in added.endpoints.items():
+            self._endpoints[path] = self._served(endpoint, extension.name, extension.plugin)
+        document = metadata_response({**content, **added.metadata})
+        self._gets: Mapping[str, WireResponse] = dict.fromkeys(_METADATA, document)
+        self._base = BasePath(issuer.settings.url, [*self._gets, *self._endpoints])
+        self._pages = Pages(
+            issuer, store, self._audit, pages=added.pages, body_seconds=body_seconds
+        )
+        #: Methods of the endpoints that web pages of other origins may use, if CORS is enabled.
+        self._for_web_pages = {
+            **dict.fromkeys(self._posts, "POST"),
+            **dict.fromkeys(self._gets, "GET, HEAD"),
+            **{path: each.methods for path, each in self._endpoints.items() if each.cors},
+        }
+
+    def _served(
+        self, endpoint: Endpoint, extension: str = "grantway", plugin: str = "grantway"
+    ) -> ServedEndpoint:
+        return ServedEndpoint(
+            endpoint, extension, plugin, self._execution, body_seconds=self._body_seconds
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] != "http":
             return
         pairs = [(name, value.decode("latin-1")) for name, value in scope["headers"]]
-        headers = dict(pairs)
+        headers = joined(pairs)
         path, method = self._base.endpoint(scope["path"]), scope["method"]
         if path is None:
             await send_response(send, self._base.not_below)
@@ -134,10 +150,9 @@ class App(OneProcess):
         if not self._accepts_host(path, headers):
             await self._misdirect(scope, receive, send)
             return
-        if self._cors is not None and path in _FOR_WEB_PAGES:
+        if self._cors is not None and path in self._for_web_pages:
             send = self._cors.adding_headers(headers, send)
-            allowed = "POST" if path in self._posts else "GET, HEAD"
-            preflight = self._cors.preflight(method, headers, allowed)
+            preflight = self._cors.preflight(method, headers, self._for_web_pages[path])
             if preflight is not None:
                 await send_response(send, preflight)
                 return
@@ -158,6 +173,15 @@ class App(OneProcess):
                 await send_response(
                     send, method_not_allowed("POST", post.response_dialect or WireFormat.RFC)
                 )
+        elif path in self._endpoints:
+            endpoint = self._endpoints[path]
+            await self._send(
+                await endpoint.respond(
+                    method, scope["query_string"], headers, peer_of(scope), receive
+                ),
+                scope,
+                send,
+            )
         elif path in self._portal.methods:
             await self._send(await self._call_portal(scope, headers, receive), scope, send)
         elif path in self._gets or path in _HEALTH:
@@ -165,7 +189,9 @@ class App(OneProcess):
                 await send_response(send, self._gets[path])
             else:
                 await send_response(send, method_not_allowed("GET, HEAD", WireFormat.RFC))
-        elif path in PAGE_PATHS or (method == "GET" and "text/html" in headers.get(b"accept", "")):
+        elif path in self._pages.paths or (
+            method == "GET" and "text/html" in headers.get(b"accept", "")
+        ):
             await self._pages.asgi(scope, receive, send)
         else:
             denial = Denial("not_found", "There is no endpoint at this path")
@@ -173,10 +199,10 @@ class App(OneProcess):
 
     async def _misdirect(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Reject a request whose Host header is not the issuer's host name."""
-        if scope["path"] not in PAGE_PATHS:
+        if scope["path"] not in self._pages.paths:
             await self._send(_MISDIRECTED, scope, send)
             return
-        self._audit.record(_MISDIRECTED.event, scope["path"], _peer(scope))
+        self._audit.record(_MISDIRECTED.event, scope["path"], peer_of(scope))
         await self._pages.misdirected(scope, receive, send)
 
     async def _send(self, response: WireResponse, scope: Scope, send: Send) -> None:
@@ -184,14 +210,17 @@ class App(OneProcess):
         if response.event is not None:
             path = scope["path"]
             # Other paths may contain a secret by mistake, so they are not logged.
-            known = path in self._posts or path in self._portal.methods or path in PAGE_PATHS
-            self._audit.record(response.event, path if known else "/", _peer(scope))
+            known = any(
+                path in each
+                for each in (self._posts, self._endpoints, self._portal.methods, self._pages.paths)
+            )
+            self._audit.record(response.event, path if known else "/", peer_of(scope))
         await send_response(send, response)
 
     def _accepts_host(self, path: str, headers: Mapping[bytes, str]) -> bool:
         """Return whether the Host header is acceptable for this path."""
         host = headers.get(b"host")
-        guarded = self._guards_all or path in PAGE_PATHS
+        guarded = self._guards_all or path in self._pages.paths
         if host is None or not guarded or path in STATIC_PATHS:
             return True
         return is_own_host(host, self._issuer.settings.url)
@@ -210,7 +239,9 @@ class App(OneProcess):
     async def _post(
         self, post: _Post, scope: Scope, headers: Mapping[bytes, str], receive: Receive
     ) -> WireResponse:
-        incoming = IncomingRequest(headers, post.accepts, post.response_dialect)
+        incoming = IncomingRequest(
+            headers, post.accepts, post.response_dialect, peer=peer_of(scope)
+        )
         body = await read_body(headers, receive, seconds=self._body_seconds)
         if isinstance(body, BodyProblem):
             return body.response(incoming.response_dialect)
@@ -221,17 +252,11 @@ class App(OneProcess):
             return incoming.response(NO_IAM)
         try:
             request = incoming.parse(body, self._issuer.repeatable)
-            request = replace(request, peer=_peer(scope), bearer=_bearer(headers))
-            work = post.endpoint(self._issuer, request)
         except DenialError as error:
             return incoming.response(error.denial)
-        if isinstance(work, WireResponse):
-            return work
-        return incoming.response(await self._run(work, request))
+        return incoming.response(await self._execution.run(post.endpoint, request))
 
-    def _admitted(
-        self, register: _Register
-    ) -> Callable[[Issuer, WireRequest], UnitOfWork | WireResponse]:
+    def _admitted(self, register: _Register) -> Prepare:
         """Return a registration endpoint that applies the registration policy."""
 
         def admitted(issuer: Issuer, request: WireRequest) -> UnitOfWork | WireResponse:
@@ -244,20 +269,6 @@ class App(OneProcess):
 
         return admitted
 
-    async def _run(self, work: UnitOfWork, request: WireRequest) -> WireResponse | Denial:
-        client_id = grant_type = None
-        if self._audit.is_enabled:
-            client_id = request.basic[0] if request.basic else request.params.get("client_id")
-            grant_type = request.params.get("grant_type")
-            if not isinstance(grant_type, str) or grant_type not in self._issuer.grants:
-                grant_type = None
-        work = guarded(work, client_id=client_id, grant_type=grant_type)
-        try:
-            return await self._store.arun(work)
-        except Exception as error:  # noqa: BLE001 - uvicorn would log the error, which may contain a secret
-            self._health.failed(error)
-            return failure_response(error, request.dialect)
-
 
 class _Post:
     """A POST endpoint and its dialects."""
@@ -266,7 +277,7 @@ class _Post:
 
     def __init__(
         self,
-        endpoint: Callable[[Issuer, WireRequest], UnitOfWork | WireResponse],
+        endpoint: Prepare,
         accepts: frozenset[WireFormat],
         response_dialect: WireFormat | None = None,
     ) -> None:
@@ -284,13 +295,3 @@ _MISDIRECTED = denial_response(
     WireFormat.RFC,
     status=421,
 )
-
-
-def _peer(scope: Scope) -> str:
-    client = scope.get("client")
-    return client[0] if client else ""
-
-
-def _bearer(headers: Mapping[bytes, str]) -> str | None:
-    scheme, _, token = headers.get(b"authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from grantway_plugins.server._http.denial import Denial
 from grantway_plugins.server._http.wire import WireFormat, denial_response
 
-_WELL_KNOWN = ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration")
+WELL_KNOWN = "/.well-known/"
 
 
 class BasePath:
@@ -15,9 +16,10 @@ class BasePath:
 
     Args:
         issuer: The issuer's URL.
+        paths: The paths of the endpoints.
     """
 
-    def __init__(self, issuer: str) -> None:
+    def __init__(self, issuer: str, paths: Iterable[str]) -> None:
         self._base = urlsplit(issuer).path
         #: Response to a request outside the path.
         self.not_below = denial_response(
@@ -31,7 +33,9 @@ class BasePath:
         )
         # Exceptions: RFC 8414 section 3.1 puts the well-known part in front of the path, and health
         # probes do not know the path.
-        self._elsewhere = {f"{each}{self._base}": each for each in _WELL_KNOWN}
+        self._elsewhere = {
+            f"{each}{self._base}": each for each in paths if each.startswith(WELL_KNOWN)
+        }
         self._elsewhere |= {self._base: "/", "/health": "/health"}
 
     def endpoint(self, path: str) -> str | None:

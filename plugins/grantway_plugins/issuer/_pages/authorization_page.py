@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from grantway_plugins.issuer._audit_log import AuditLog
 from grantway_plugins.issuer._decisions.authorization import (
@@ -154,12 +154,7 @@ class AuthorizationPage:
                 destination=destination(outcome.redirect_uri),
                 response=outcome,
             )
-        response = RedirectResponse(outcome.url, 303)
-        # Starlette would quote the URL, but it must be exactly as the client registered it.
-        response.headers["location"] = outcome.url
-        response.headers["cache-control"] = "no-store"
-        response.headers["referrer-policy"] = "no-referrer"
-        return response
+        return self._renderer.redirect(outcome.url)
 
 
 def _denial_event(outcome: ErrorPage | AuthorizationResponse) -> AuditEvent:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from starlette.responses import Response
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
+from markupsafe import Markup
+from starlette.responses import RedirectResponse, Response
 
+from grantway_plugins.issuer._extensions.view import View
 from grantway_plugins.issuer._settings import IssuerSettings
 
 _TEMPLATES = Environment(
@@ -33,6 +36,11 @@ class ShownScope:
 
     name: str
     description: str
+
+
+@lru_cache(256)
+def _compiled(source: str) -> Template:
+    return _TEMPLATES.from_string(source)
 
 
 class Renderer:
@@ -95,6 +103,34 @@ class Renderer:
                 "x-frame-options": "DENY",
             },
         )
+
+    def view(self, view: View, path: str, csrf: str) -> Response:
+        """Render the page of an extension.
+
+        Args:
+            view: The content.
+            path: Path of the page, without the issuer's path.
+            csrf: The CSRF token of its form.
+        """
+        forms = _TEMPLATES.get_template("extension_form.html")
+        form = forms.make_module({"action": f"{self.base}{path}", "csrf": csrf}).form  # type: ignore[attr-defined]
+        content = _compiled(view.template).render({**view.values, "form": form})
+        return self.page(
+            "extension.html",
+            view.status,
+            leads_to_client=view.leads_to_client,
+            title=view.title,
+            content=Markup(content),  # noqa: S704 - rendered with escaping
+        )
+
+    def redirect(self, url: str) -> Response:
+        """Return a redirect to an address that has been checked."""
+        response = RedirectResponse(url, 303)
+        # Starlette would quote the URL, but it must be exactly as the client registered it.
+        response.headers["location"] = url
+        response.headers["cache-control"] = "no-store"
+        response.headers["referrer-policy"] = "no-referrer"
+        return response
 
     def message(
         self, title: str, text: str, status: int = 200, *, next_step: Link | None = None

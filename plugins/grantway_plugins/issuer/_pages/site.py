@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Mapping
 from importlib import resources
+from types import MappingProxyType
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -13,6 +15,8 @@ from starlette.routing import Route
 from grantway._processes.copies import OneProcess
 from grantway_plugins.issuer._audit_log import AuditLog
 from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._extensions.additions import Page
+from grantway_plugins.issuer._extensions.loading import OfferedExtension
 from grantway_plugins.issuer._storage.errors import (
     DatabaseBusyError,
     DatabaseError,
@@ -23,6 +27,7 @@ from grantway_plugins.server._http.audit_event import AuditEvent
 
 from .authorization_page import AuthorizationPage
 from .device_page import DevicePage
+from .extension_page import ExtensionPage
 from .rendering import Link, Renderer
 from .session import Sessions, peer_of
 
@@ -32,7 +37,7 @@ _STATIC = {"issuer.css": "text/css", "submit.js": "text/javascript"}
 
 #: Paths of the public files that the pages load.
 STATIC_PATHS = frozenset(f"/static/{name}" for name in _STATIC)
-#: Paths of the pages and of the files that they load.
+#: Paths of the issuer's own pages and of the files that they load.
 PATHS = frozenset({"/", "/authorize", "/device"}) | STATIC_PATHS
 
 
@@ -43,12 +48,21 @@ class Pages(OneProcess):
         issuer: The issuer.
         store: The database.
         audit: Logs decisions.
+        pages: Pages of extensions, by path.
         body_seconds: Time limit for a submitted form, in seconds.
     """
 
     def __init__(
-        self, issuer: Issuer, store: IssuerStore, audit: AuditLog, *, body_seconds: float
+        self,
+        issuer: Issuer,
+        store: IssuerStore,
+        audit: AuditLog,
+        *,
+        pages: Mapping[str, tuple[Page, OfferedExtension]] = MappingProxyType({}),
+        body_seconds: float,
     ) -> None:
+        #: Paths of the pages and of the files that they load.
+        self.paths = PATHS | set(pages)
         self._audit = audit
         self._url = issuer.settings.url
         self._renderer = Renderer(issuer.settings)
@@ -64,6 +78,21 @@ class Pages(OneProcess):
         device = DevicePage(
             issuer, store, sessions, self._renderer, audit, body_seconds=body_seconds
         )
+
+        def routes(page: Page, extension: OfferedExtension) -> Iterator[Route]:
+            served = ExtensionPage(
+                page,
+                extension,
+                issuer=issuer,
+                store=store,
+                sessions=sessions,
+                renderer=self._renderer,
+                body_seconds=body_seconds,
+            )
+            yield Route(page.path, served.show, methods=["GET"])
+            if page.submit is not None:
+                yield Route(page.path, served.submit, methods=["POST"])
+
         self.asgi = Starlette(
             routes=[
                 Route("/", self._start, methods=["GET"]),
@@ -71,6 +100,7 @@ class Pages(OneProcess):
                 Route("/authorize", authorization.submit, methods=["POST"]),
                 Route("/device", device.show, methods=["GET"]),
                 Route("/device", device.submit, methods=["POST"]),
+                *(route for each in pages.values() for route in routes(*each)),
                 *(_static(name, media_type) for name, media_type in _STATIC.items()),
             ],
             exception_handlers={404: self._not_found, DatabaseError: self._unavailable},

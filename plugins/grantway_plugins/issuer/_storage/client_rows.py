@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import MutableMapping
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +21,7 @@ _COLUMNS = (
     clients.c.name,
     clients.c.kind,
     clients.c.auth_method,
+    clients.c.auth_metadata,
     clients.c.secret_digest,
     clients.c.previous_digest,
     clients.c.previous_until,
@@ -133,6 +135,7 @@ class ClientRows:
                 "name": client.name,
                 "kind": client.kind,
                 "auth_method": client.authentication.method,
+                "auth_metadata": json.dumps(dict(client.metadata)) if client.metadata else None,
                 "secret_digest": client.authentication.secret_digest,
                 "grant_types": json.dumps(sorted(client.grant_types)),
                 "scope": " ".join(client.scope),
@@ -200,6 +203,7 @@ def _client(row: Any) -> RegisteredClient:
         name,
         kind,
         method,
+        metadata,
         secret,
         previous,
         previous_until,
@@ -228,4 +232,5 @@ def _client(row: Any) -> RegisteredClient:
         expires_at=expires_at,
         anonymous=bool(anonymous),
         introspects=bool(introspects),
+        metadata=MappingProxyType(json.loads(metadata) if metadata else {}),
     )

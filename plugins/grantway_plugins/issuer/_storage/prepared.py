@@ -47,6 +47,8 @@ class Cursor:
     def __init__(self, connection: sa.Connection) -> None:
         self._cursor: Any = connection.connection.cursor()
         self._dialect = connection.dialect
+        #: Whether a statement failed.
+        self.failed = False
 
     def row(self, prepared: Prepared, values: Values) -> Any:
         """Run a query and return its first row, or None."""
@@ -77,7 +79,8 @@ class Cursor:
         sql, names, fixed = prepared.on(self._dialect)
         if fixed:
             values = {**fixed, **values}
-        if names is None:
-            self._cursor.execute(sql, values)
-        else:
-            self._cursor.execute(sql, [values[name] for name in names])
+        try:
+            self._cursor.execute(sql, values if names is None else [values[name] for name in names])
+        except BaseException:
+            self.failed = True
+            raise

@@ -14,6 +14,7 @@ from .tables import (
     clients,
     device_codes,
     families,
+    plugin_records,
     refresh_tokens,
     spent,
 )
@@ -39,8 +40,10 @@ _PRUNE = {
         (device_codes, device_codes.c.digest),
         (spent, spent.c.digest),
         (clients, clients.c.client_id),
+        (plugin_records, plugin_records.c.digest),
     )
 }
+_NOT_RETAINED = frozenset({access_tokens, plugin_records})
 _EXPIRED_FAMILIES = Prepared(
     sa.select(families.c.family_id)
     .where(
@@ -65,7 +68,8 @@ _DELETE_REFRESH_TOKENS = Prepared(
 def prune_rows(cursor: Cursor, now: float) -> int:
     """Delete rows that expired more than ``RETENTION`` seconds ago.
 
-    Expired access tokens are deleted at once. Every table loses at most ``PRUNE_LIMIT`` rows.
+    Expired access tokens and records of plugins are deleted at once. Every table loses at most
+    ``PRUNE_LIMIT`` rows.
 
     Args:
         cursor: The transaction's cursor.
@@ -75,7 +79,7 @@ def prune_rows(cursor: Cursor, now: float) -> int:
         Number of deleted rows.
     """
     deleted = sum(
-        cursor.change(statement, {"before": now if table is access_tokens else now - RETENTION})
+        cursor.change(statement, {"before": now if table in _NOT_RETAINED else now - RETENTION})
         for table, statement in _PRUNE.items()
     )
     left = PRUNE_LIMIT

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal["aws", "rfc"]
 
@@ -26,6 +27,7 @@ class RegisteredClient:
         expires_at: Expiry in seconds since the epoch; infinite for clients of the operator.
         anonymous: Whether the client was registered without authorization.
         introspects: Whether the client may introspect the tokens of other clients.
+        metadata: The client's metadata for the authentication method of a plugin.
     """
 
     client_id: str
@@ -39,6 +41,7 @@ class RegisteredClient:
     expires_at: float
     anonymous: bool = False
     introspects: bool = False
+    metadata: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
     @property
     def confidential(self) -> bool:

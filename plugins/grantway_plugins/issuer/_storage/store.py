@@ -197,7 +197,7 @@ class IssuerStore(OneProcess):
         try:
             with self._engine.begin() as connection:
                 used = connection.connection.dbapi_connection
-                transaction = Transaction(connection, self._known_clients)
+                transaction = Transaction(connection, self._known_clients, self._clock)
                 outcomes: list[_Outcome] = [(job, job.work(transaction), None) for job in batch]
                 transaction.flush()
                 committing = True
@@ -219,7 +219,7 @@ class IssuerStore(OneProcess):
     def _prune(self) -> int:
         try:
             with self._engine.begin() as connection:
-                transaction = Transaction(connection, self._known_clients)
+                transaction = Transaction(connection, self._known_clients, self._clock)
                 return transaction.prune(self._clock(), self._unused_registration)
         except (SQLAlchemyError, self._driver_error) as failed:
             _log.warning("Pruning failed and will be retried: %s", self._as_database_error(failed))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Column, Double, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 #: Schema version, incremented with every change of a table.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 metadata = MetaData()
 
@@ -20,7 +20,9 @@ clients = Table(
     Column("client_id", String(64), primary_key=True),
     Column("name", Text, nullable=False),
     Column("kind", String(16), nullable=False),
-    Column("auth_method", String(32), nullable=False),
+    Column("auth_method", String(64), nullable=False),
+    # JSON members of a plugin's authentication method, such as public keys; NULL for other clients.
+    Column("auth_metadata", Text),
     Column("secret_digest", LargeBinary),
     Column("grant_types", Text, nullable=False),
     Column("scope", Text, nullable=False),
@@ -80,6 +82,15 @@ spent = Table(
     "spent",
     metadata,
     Column("digest", LargeBinary, primary_key=True),
+    Column("expires_at", Double, nullable=False, index=True),
+)
+
+#: Records of plugins. The digest identifies namespace and key; the value is JSON.
+plugin_records = Table(
+    "plugin_records",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("value", Text, nullable=False),
     Column("expires_at", Double, nullable=False, index=True),
 )
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import MutableMapping
+import time
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from grantway_plugins.issuer._decisions.randomness import digests_of_family
 
 from . import statements as sql
 from .client_rows import ClientRows
+from .plugin_records import Records
 from .prepared import Cursor, Prepared
 from .pruning import PRUNE_LIMIT, prune_rows
 from .records import (
@@ -43,14 +45,19 @@ class Transaction(OneProcess):
         connection: The connection of the transaction.
         known_clients: Cache of recently read registrations. Callers must still compare their
             expiry with the clock.
+        clock: Seconds since the epoch, for the expiry of records.
     """
 
     stays = "it belongs to one connection of the database"
 
     def __init__(
-        self, connection: sa.Connection, known_clients: MutableMapping[str, RegisteredClient]
+        self,
+        connection: sa.Connection,
+        known_clients: MutableMapping[str, RegisteredClient],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._cursor = Cursor(connection)
+        self._clock = clock
         #: Client registrations.
         self.clients = ClientRows(self._cursor, known_clients)
         self._new_refresh_tokens: list[dict[str, Any]] = []
@@ -152,7 +159,12 @@ class Transaction(OneProcess):
         """Delete an access token, which revokes it."""
         self._cursor.change(sql.DELETE_ACCESS_TOKEN, {"key": digest})
 
-    # --- single-use values of a plugin's grant ---
+    @property
+    def failed(self) -> bool:
+        """Whether a statement failed, so that the transaction will be rolled back."""
+        return self._cursor.failed
+
+    # --- single-use values and records of plugins ---
 
     def spend(self, digest: bytes, until: float) -> bool:
         """Record the use of a single-use value; return False if it has been used before.
@@ -164,6 +176,15 @@ class Transaction(OneProcess):
                 more day.
         """
         return self._changed(sql.SPEND, {"key": digest, "until": until})
+
+    def records(self, namespace: str) -> Records:
+        """Return the records of a plugin.
+
+        Args:
+            namespace: Name of the plugin's distribution, such as ``acme-coupons``. Its grants,
+                extensions and client authentication can share the records.
+        """
+        return Records(self._cursor, namespace, self._clock)
 
     # --- authorization codes ---
 

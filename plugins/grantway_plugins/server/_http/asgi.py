@@ -31,21 +31,31 @@ class BodyProblem:
         return denial_response(denial, dialect, status=self._status, headers=close)
 
 
+def too_large(cap: int) -> BodyProblem:
+    """Return the problem of a body that is larger than the maximum size."""
+    return BodyProblem(413, f"The body is larger than {cap} bytes")
+
+
 #: The body is larger than ``BODY_CAP``.
-TOO_LARGE = BodyProblem(413, f"The body is larger than {BODY_CAP} bytes")
+TOO_LARGE = too_large(BODY_CAP)
 #: The connection was closed before the body was complete.
 INCOMPLETE = BodyProblem(400, "The body is incomplete")
 
 
 async def read_body(
-    headers: Mapping[bytes, str], receive: Receive, *, seconds: float = BODY_TIME
+    headers: Mapping[bytes, str],
+    receive: Receive,
+    *,
+    seconds: float = BODY_TIME,
+    cap: int = BODY_CAP,
 ) -> bytes | BodyProblem:
-    """Read a body of at most ``BODY_CAP`` bytes.
+    """Read a body.
 
     Args:
         headers: Headers with lower-case names.
         receive: The ASGI receive function.
         seconds: Time limit for the whole body.
+        cap: Maximum size of the body, in bytes.
     """
     if headers.get(b"content-length") == "0":
         return b""
@@ -53,28 +63,34 @@ async def read_body(
         async with asyncio.timeout(seconds):
             message = await receive()
             if message.get("more_body"):
-                return await _rest(message.get("body", b""), receive)
+                return await _rest(message.get("body", b""), receive, cap)
     except TimeoutError:
         return BodyProblem(408, f"The body took more than {seconds:g} seconds")
     except asyncio.CancelledError:
         # The server is stopping, and the grace period is over.
         return BodyProblem(503, "The server stopped before the body was complete")
     body: bytes = message.get("body", b"")
-    return body if len(body) <= BODY_CAP else TOO_LARGE
+    return body if len(body) <= cap else too_large(cap)
 
 
-async def _rest(first: bytes, receive: Receive) -> bytes | BodyProblem:
+async def _rest(first: bytes, receive: Receive, cap: int) -> bytes | BodyProblem:
     chunks, size, more = [first], len(first), True
-    while more and size <= DRAINED:
+    while more and size <= max(DRAINED, cap):
         message = await receive()
         if message["type"] == "http.disconnect":
             return INCOMPLETE
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size <= BODY_CAP:
+        if size <= cap:
             chunks.append(chunk)
         more = message.get("more_body", False)
-    return b"".join(chunks) if size <= BODY_CAP else TOO_LARGE
+    return b"".join(chunks) if size <= cap else too_large(cap)
+
+
+def peer_of(scope: Scope) -> str:
+    """Return the address that sent a request; empty if unknown."""
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 async def send_response(send: Send, response: WireResponse) -> None:

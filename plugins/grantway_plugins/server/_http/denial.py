@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Self
 
 from grantway_plugins.server._http.audit_event import AuditEvent
 
@@ -31,3 +32,10 @@ class DenialError(Exception):
     def __init__(self, error: str, description: str, reason: str | None = None) -> None:
         super().__init__(error)
         self.denial = Denial(error, description, reason)
+
+    @classmethod
+    def of(cls, denial: Denial) -> Self:
+        """Return the exception for a denial."""
+        error = cls(denial.error, denial.description)
+        error.denial = denial
+        return error

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote_plus
 
 from .denial import Denial, DenialError
+from .headers import Headers
 from .wire import (
     WireFormat,
     WireRequest,
@@ -49,15 +50,16 @@ class IncomingRequest:
         headers: Headers with lower-case names.
         accepts: Dialects that the endpoint accepts.
         response_dialect: Dialect of the response; by default that of the request.
+        peer: Address that sent the request; empty if unknown.
     """
 
     __slots__ = (
         "_accepts",
         "_authorization",
-        "_has_content_type",
+        "_headers",
         "_keep_names",
+        "_peer",
         "_request_dialect",
-        "_signed",
         "response_dialect",
     )
 
@@ -66,19 +68,20 @@ class IncomingRequest:
         headers: Mapping[bytes, str],
         accepts: frozenset[WireFormat] = BOTH,
         response_dialect: WireFormat | None = None,
+        *,
+        peer: str = "",
     ) -> None:
-        authorization = headers.get(b"authorization", "")
-        self._authorization = authorization if authorization[:6].lower() == "basic " else None
-        self._signed = authorization[:5].lower() == "aws4-"
+        self._authorization = headers.get(b"authorization", "")
+        self._headers = headers
+        self._peer = peer
         self._accepts = accepts
         self._keep_names = response_dialect is not None
-        self._has_content_type = b"content-type" in headers
         self._request_dialect = dialect_of(headers.get(b"content-type", ""))
         self.response_dialect = response_dialect or self._request_dialect or WireFormat.RFC
 
     def unsupported_media_type(self, body: bytes) -> WireResponse | None:
         """Return the error response for an unsupported content type, or None if it is supported."""
-        if not body and not self._has_content_type and WireFormat.RFC in self._accepts:
+        if not body and b"content-type" not in self._headers and WireFormat.RFC in self._accepts:
             self._request_dialect = (
                 WireFormat.RFC
             )  # an empty form, which many clients send without a type
@@ -88,31 +91,42 @@ class IncomingRequest:
         denial = Denial("invalid_request", f"The content type must be {wanted}")
         return denial_response(denial, self.response_dialect, status=415)
 
-    def parse(self, body: bytes, repeatable: frozenset[str]) -> WireRequest:
-        """Parse the body and the Authorization header.
+    def parse(
+        self, content: bytes, repeatable: frozenset[str], *, is_query: bool = False
+    ) -> WireRequest:
+        """Parse the parameters and the Authorization header.
 
         Args:
-            body: The body.
+            content: The body, or the query string.
             repeatable: Names of form parameters that may be repeated.
+            is_query: Whether the content is the query string.
 
         Raises:
-            DenialError: the body or the header is malformed, or a parameter is duplicated.
+            DenialError: the content or the header is malformed, or a parameter is duplicated.
         """
-        if self._signed:
+        scheme, _, credentials = self._authorization.partition(" ")
+        scheme = scheme.lower()
+        if scheme.startswith("aws4-"):
             raise DenialError(NO_IAM.error, NO_IAM.description)
-        if self._request_dialect is WireFormat.AWS:
-            members = parse_json(body)
+        if self._request_dialect is WireFormat.AWS and not is_query:
+            members = parse_json(content)
             params = members if self._keep_names else aws_names(members)
         else:
-            params = parse_form(body, repeatable=repeatable)
-        basic = None if self._authorization is None else parse_basic(self._authorization)
-        return WireRequest(self.response_dialect, params, basic)
+            params = parse_form(content, repeatable=repeatable)
+        return WireRequest(
+            self.response_dialect,
+            params,
+            basic=parse_basic(credentials) if scheme == "basic" else None,
+            bearer=credentials.strip() if scheme == "bearer" else None,
+            headers=Headers(self._headers),
+            peer=self._peer,
+        )
 
     def response(self, outcome: WireResponse | Denial) -> WireResponse:
         """Return the response; add a challenge if Basic authentication failed (RFC 6749 5.2)."""
         if isinstance(outcome, WireResponse):
             return outcome
-        if outcome.error == "invalid_client" and self._authorization is not None:
+        if outcome.error == "invalid_client" and self._authorization[:6].lower() == "basic ":
             return basic_challenge_response(outcome, self.response_dialect)
         return denial_response(outcome, self.response_dialect)
 

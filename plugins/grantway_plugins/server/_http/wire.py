@@ -22,6 +22,7 @@ from grantway._exceptions import TOKEN_ERRORS
 
 from .audit_event import AuditEvent
 from .denial import Denial, DenialError
+from .headers import Headers
 
 #: Maximum size of a request body, in bytes.
 BODY_CAP = 65_536
@@ -67,6 +68,7 @@ class WireRequest:
         params: Parameters by RFC name, without empty and null ones.
         basic: Client id and secret from the Authorization header, or None.
         bearer: Bearer token from the Authorization header, or None.
+        headers: Headers of the request.
         peer: Address that sent the request; empty if unknown.
     """
 
@@ -74,6 +76,7 @@ class WireRequest:
     params: Mapping[str, Any] = field(repr=False)
     basic: tuple[str, str] | None = field(default=None, repr=False)
     bearer: str | None = field(default=None, repr=False)
+    headers: Headers = field(default_factory=Headers)
     peer: str = ""
 
     def text(self, name: str) -> str | None:
@@ -169,17 +172,14 @@ def aws_names(members: Mapping[str, Any]) -> dict[str, Any]:
     return _once((snake(name), value) for name, value in members.items())
 
 
-def parse_basic(authorization: str) -> tuple[str, str] | None:
-    """Return the client id and secret of an Authorization header (RFC 6749 section 2.3.1).
+def parse_basic(credentials: str) -> tuple[str, str]:
+    """Return the client id and secret of Basic credentials (RFC 6749 section 2.3.1).
 
     Raises:
-        DenialError: the Basic credentials cannot be parsed.
+        DenialError: the credentials cannot be parsed.
     """
-    scheme, _, encoded = authorization.partition(" ")
-    if scheme.lower() != "basic":
-        return None
     try:
-        pair = base64.b64decode(encoded.strip(), validate=True).decode("utf-8")
+        pair = base64.b64decode(credentials.strip(), validate=True).decode("utf-8")
         client_id, colon, secret = pair.partition(":")
         if colon:
             return unquote_plus(client_id, errors="strict"), unquote_plus(secret, errors="strict")

@@ -70,11 +70,11 @@ def device_authorization(issuer: Issuer, request: WireRequest) -> UnitOfWork:
         DenialError: the request is invalid.
     """
     params = _load(request)
-    credentials = credentials_of(request)
+    credentials = credentials_of(request, issuer)
 
     def work(transaction: Transaction) -> WireResponse | Denial:
         now = issuer.clock()
-        client = authenticate(credentials, transaction, now)
+        client = authenticate(issuer, request, credentials, transaction, now)
         if GRANT_TYPE not in client.grant_types:
             return Denial("unauthorized_client", f"The client is not registered for {GRANT_TYPE}")
         scope = params.get("scope") or client.scope

@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from grantway_plugins.issuer._decisions.authentication import authenticate, credentials_of
-from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.randomness import family_digest
+from grantway_plugins.issuer._extensions.additions import Endpoint
+from grantway_plugins.issuer._extensions.reply import Reply
+from grantway_plugins.issuer._extensions.request import IssuerRequest
 from grantway_plugins.issuer._storage.records import RegisteredClient
 from grantway_plugins.issuer._storage.transaction import Transaction
-from grantway_plugins.server._http.denial import DenialError
-from grantway_plugins.server._http.wire import WireRequest, WireResponse, json_response
+from grantway_plugins.server._http.denial import Denial
 
 
-def introspect(issuer: Issuer, request: WireRequest) -> Callable[[Transaction], WireResponse]:
-    """Validate the request and return the unit of work for the database.
+def introspect(request: IssuerRequest, transaction: Transaction) -> Reply | Denial:
+    """Return the state of a token.
 
     The client must authenticate (RFC 7662 section 2.1). It may introspect its own tokens and those
     whose audience includes it. All other tokens are reported as inactive (section 2.2), unless the
     operator has permitted the client to introspect every token.
-
-    Raises:
-        DenialError: the request is invalid.
     """
-    token = request.text("token")
-    credentials = credentials_of(request)
-    if credentials.method == "none":
-        raise DenialError("invalid_client", "Introspection requires a client with a secret")
+    client = request.client
+    assert client is not None  # the endpoint authenticates clients
+    if client.authentication.method == "none":
+        return Denial("invalid_client", "Introspection requires a client with a secret")
+    token = request.params.get("token")
     if token is None:
-        raise DenialError("invalid_request", "token is required")
-    key = family_digest(token)
+        return Denial("invalid_request", "token is required")
+    members = _token_members(family_digest(token), request, transaction)
+    return Reply(members if _may_introspect(client, members) else {"active": False})
 
-    def work(transaction: Transaction) -> WireResponse:
-        now = issuer.clock()
-        client = authenticate(credentials, transaction, now)
-        members = _token_members(key, issuer, now, transaction)
-        return json_response(
-            200, members if _may_introspect(client, members) else {"active": False}
-        )
 
-    return work
+INTROSPECTION = Endpoint("/introspect", introspect, authenticate="client", per_minute=None)
 
 
 def _may_introspect(client: RegisteredClient, members: dict[str, Any]) -> bool:
@@ -51,9 +42,8 @@ def _may_introspect(client: RegisteredClient, members: dict[str, Any]) -> bool:
     )
 
 
-def _token_members(
-    key: bytes, issuer: Issuer, now: float, transaction: Transaction
-) -> dict[str, Any]:
+def _token_members(key: bytes, request: IssuerRequest, transaction: Transaction) -> dict[str, Any]:
+    now, iss = request.now, request.settings.url
     access = transaction.access_token(key)
     if access is not None:
         if access.family.revoked or now >= access.expires_at:
@@ -65,7 +55,7 @@ def _token_members(
             "scope": " ".join(access.scope),
             "client_id": access.family.client_id,
             "sub": access.family.subject,
-            "iss": issuer.settings.url,
+            "iss": iss,
             "token_type": "Bearer",
             "iat": int(access.issued_at),
             "exp": int(access.expires_at),
@@ -80,6 +70,6 @@ def _token_members(
         "scope": " ".join(refresh.family.scope),
         "client_id": refresh.family.client_id,
         "sub": refresh.family.subject,
-        "iss": issuer.settings.url,
+        "iss": iss,
         "exp": int(refresh.family.expires_at),
     }

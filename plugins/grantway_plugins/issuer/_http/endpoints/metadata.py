@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
-from grantway_plugins.issuer._decisions.authentication import METHODS
 from grantway_plugins.issuer._decisions.authorization import RESPONSE_MODES
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.server._http.wire import WireResponse
 
+#: Entries that extensions cannot add, in addition to those of ``metadata``.
+RESERVED = frozenset({"registration_endpoint"})
 
-def metadata(issuer: Issuer) -> WireResponse:
-    """Return the metadata document, which lists only available features."""
+
+def metadata(issuer: Issuer) -> dict[str, Any]:
+    """Return the members of the metadata document, which lists only available features."""
     url = issuer.settings.url
-    with_secret = [method for method in METHODS if method != "none"]
+    with_secret = [method for method in issuer.auth_methods if method != "none"]
     content = {
         "issuer": url,
         "authorization_endpoint": f"{url}/authorize",
@@ -25,15 +29,20 @@ def metadata(issuer: Issuer) -> WireResponse:
         "response_modes_supported": list(RESPONSE_MODES),
         "grant_types_supported": sorted(issuer.grants),
         "code_challenge_methods_supported": ["S256"],
-        "token_endpoint_auth_methods_supported": list(METHODS),
+        "token_endpoint_auth_methods_supported": list(issuer.auth_methods),
         "introspection_endpoint_auth_methods_supported": with_secret,
-        "revocation_endpoint_auth_methods_supported": list(METHODS),
+        "revocation_endpoint_auth_methods_supported": list(issuer.auth_methods),
         "authorization_response_iss_parameter_supported": True,
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,  # the default is true
     }
     if issuer.settings.registration != "off":
         content["registration_endpoint"] = f"{url}/register"
+    return content
+
+
+def metadata_response(content: Mapping[str, Any]) -> WireResponse:
+    """Return the response with the metadata document."""
     return WireResponse(
         200, ((b"content-type", b"application/json"),), json.dumps(content).encode()
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any, cast
@@ -11,7 +12,6 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from grantway._exceptions import ConfigurationError
 from grantway._types.fields import Scope, Text
 from grantway_grants.authorization_code import GRANT_TYPE as AUTHORIZATION_CODE
-from grantway_plugins.issuer._decisions.authentication import METHODS
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.randomness import digest, new_id, new_secret
 from grantway_plugins.issuer._decisions.registration_policy import Terms
@@ -21,6 +21,7 @@ from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.issuer._storage.unit_of_work import UnitOfWork
 from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._http.denial import Denial, DenialError
+from grantway_plugins.server._http.parameters import error_description
 from grantway_plugins.server._http.redirect_uri import check_redirect_uri
 from grantway_plugins.server._http.wire import WireFormat, WireResponse, json_response
 
@@ -93,7 +94,7 @@ class ClientMetadataSchema(Schema):
     grant_types = _names()
     response_types = fields.List(fields.String(validate=validate.OneOf(["code"])))
     scope = Scope()
-    token_endpoint_auth_method = fields.String(validate=validate.OneOf(METHODS))
+    token_endpoint_auth_method = fields.String()
 
 
 _REGISTER_CLIENT = RegisterClientSchema()
@@ -206,7 +207,8 @@ def new_client(
             "invalid_redirect_uri", "redirect_uris is required for authorization_code"
         )
     method = loaded.get("token_endpoint_auth_method") or "client_secret_basic"
-    secret = None if method == "none" else new_secret("gws")
+    metadata = _auth_metadata(issuer, method, members)
+    secret = None if method == "none" or method in issuer.client_auth else new_secret("gws")
     client_id = new_id()
     client = RegisteredClient(
         client_id=client_id,
@@ -220,14 +222,36 @@ def new_client(
         expires_at=expires_at,
         anonymous=terms.anonymous,
         introspects=terms.introspects,
+        metadata=metadata,
     )
     _check_size(client)
     return client, secret
 
 
+def _auth_metadata(issuer: Issuer, method: str, members: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the client's metadata for the authentication method of a plugin.
+
+    Raises:
+        DenialError: the method is not supported, or a member is invalid.
+    """
+    if method not in issuer.auth_methods:
+        listing = ", ".join(issuer.auth_methods)
+        raise DenialError(
+            "invalid_client_metadata", f"token_endpoint_auth_method: Must be one of: {listing}."
+        )
+    if method not in issuer.client_auth:
+        return {}
+    try:
+        return issuer.client_auth[method].metadata(members)
+    except ValidationError as invalid:
+        messages = invalid.messages_dict
+    raise DenialError("invalid_client_metadata", error_description(_sentence(messages)))
+
+
 def client_information(client: RegisteredClient, secret: str | None = None) -> dict[str, Any]:
     """Return the client information response (RFC 7591 section 3.2.1)."""
     content: dict[str, Any] = {
+        **client.metadata,
         "client_id": client.client_id,
         "client_id_issued_at": int(client.issued_at),
         "client_name": client.name,
@@ -308,7 +332,8 @@ def _scopes(
 
 
 def _check_size(client: RegisteredClient) -> None:
-    names = (client.name, *client.scope, *client.grant_types, *client.redirect_uris)
+    metadata = json.dumps(dict(client.metadata))
+    names = (client.name, metadata, *client.scope, *client.grant_types, *client.redirect_uris)
     if sum(len(each.encode()) for each in names) > MAX_METADATA_BYTES:
         raise DenialError(
             "invalid_client_metadata",

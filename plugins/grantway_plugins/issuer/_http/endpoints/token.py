@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from grantway._exceptions import PluginError
-from grantway._types.callables import is_unfinished, kind_of
 from grantway_plugins.issuer._decisions.authentication import authenticate, credentials_of
 from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
-from grantway_plugins.issuer._decisions.issuer import Issuer, OfferedGrant
+from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._decisions.plugin_calls import call_plugin
 from grantway_plugins.issuer._decisions.randomness import family_digest, new_family_secret
 from grantway_plugins.issuer._storage.records import RegisteredClient
 from grantway_plugins.issuer._storage.transaction import Transaction
@@ -41,23 +40,36 @@ def create_token(issuer: Issuer, request: WireRequest) -> UnitOfWork:
     if offered is None:
         raise unsupported_grant_type(issuer.grants)
     params = load_params(offered.grant, request)
-    credentials = credentials_of(request)
+    credentials = credentials_of(request, issuer)
 
     def work(transaction: Transaction) -> WireResponse | Denial:
         now = issuer.clock()
-        client = authenticate(credentials, transaction, now)
+        client = authenticate(issuer, request, credentials, transaction, now)
         if offered.grant.grant_type not in client.grant_types:
             return Denial(
                 "unauthorized_client",
                 f"The client is not registered for {offered.grant.grant_type}",
             )
-        decision: object = offered.issuer_grant.decide(
-            GrantRequest(params, client, now, issuer.steady_clock(), issuer.settings), transaction
+        asked = GrantRequest(
+            params,
+            client,
+            now,
+            issuer.steady_clock(),
+            issuer.settings,
+            request.headers,
+            request.peer,
+        )
+        decision: Issue | Denial = call_plugin(
+            f"decide of the issuer grant {offered.grant.grant_type}",
+            offered.plugin,
+            offered.issuer_grant.decide,
+            asked,
+            transaction,
+            transaction=transaction,
+            returns=(Issue, Denial),
         )
         if isinstance(decision, Denial):
             return decision
-        if not isinstance(decision, Issue):
-            raise _invalid_decision(offered, decision)
         event = _login_event(decision, offered.grant.grant_type) if decision.new else None
         content = _issue(decision, client, now, issuer, transaction)
         if request.dialect is WireFormat.AWS:
@@ -76,16 +88,6 @@ def _login_event(issue: Issue, grant_type: str) -> AuditEvent:
         grant_type=grant_type,
         scope=" ".join(issue.scope),
         family_id=issue.family.family_id,
-    )
-
-
-def _invalid_decision(offered: OfferedGrant, decision: object) -> PluginError:
-    what = "a coroutine" if is_unfinished(decision) else kind_of(decision)
-    plugin = type(offered.issuer_grant).__module__
-    return PluginError(
-        f"decide of the issuer grant {offered.grant.grant_type} ({plugin}) returned {what}; it "
-        "must return an Issue or a Denial.",
-        plugin=plugin,
     )
 
 

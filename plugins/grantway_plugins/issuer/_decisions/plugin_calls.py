@@ -1,0 +1,61 @@
+"""Call the code of plugins, and name the plugin in the error if it fails."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grantway._exceptions import PluginError
+from grantway._types.callables import is_unfinished, kind_of
+from grantway_plugins.server._http.denial import DenialError
+
+if TYPE_CHECKING:
+    from grantway_plugins.issuer._storage.transaction import Transaction
+
+
+def call_plugin(
+    what: str,
+    plugin: str,
+    function: Callable[..., Any],
+    *arguments: Any,
+    transaction: Transaction | None = None,
+    returns: tuple[type, ...],
+) -> Any:
+    """Call a function of a plugin and check the type of its result.
+
+    Args:
+        what: The function, for the error.
+        plugin: Name of the plugin.
+        function: The function.
+        arguments: Its positional arguments.
+        transaction: The transaction that it may use. An exception after the database has failed is
+            not the plugin's.
+        returns: Accepted types of the result.
+
+    Raises:
+        PluginError: the function failed. The message contains the type of the exception and the
+            line that raised it, but not the exception's text, which may contain a secret.
+    """
+    try:
+        result = function(*arguments)
+    except DenialError:
+        raise
+    except BaseException as error:
+        if transaction is not None and transaction.failed:
+            raise
+        problem = f"raised {type(error).__name__}{_line_of(error)}"
+    else:
+        if isinstance(result, returns):
+            return result
+        given = "a coroutine" if is_unfinished(result) else kind_of(result)
+        wanted = " or ".join(each.__name__ for each in returns)
+        problem = f"returned {given}; it must return {wanted}"
+    # Raised outside the except block, so that the plugin's exception is not the cause.
+    raise PluginError(f"{what} ({plugin}) {problem}.", plugin=plugin)
+
+
+def _line_of(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

@@ -1,0 +1,1 @@
+"""Endpoints, pages and client authentication methods that plugins add to the issuer."""

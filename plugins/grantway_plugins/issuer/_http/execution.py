@@ -1,0 +1,56 @@
+"""Run the database work of requests, and turn failures into responses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from grantway_plugins.issuer._audit_log import AuditLog
+from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._storage.store import IssuerStore
+from grantway_plugins.issuer._storage.unit_of_work import UnitOfWork, failure_response, guarded
+from grantway_plugins.server._http.denial import Denial, DenialError
+from grantway_plugins.server._http.wire import WireRequest, WireResponse
+
+from .health import Health
+
+#: Validates a request and returns the work to run in a transaction, or the response.
+Prepare = Callable[[Issuer, WireRequest], UnitOfWork | WireResponse]
+
+
+class Execution:
+    """Runs the work of requests in the database.
+
+    Args:
+        issuer: The issuer.
+        store: The database.
+        audit: The audit log, which gets the client and grant of denials if it is enabled.
+        health: Is told of failures.
+    """
+
+    def __init__(self, issuer: Issuer, store: IssuerStore, audit: AuditLog, health: Health) -> None:
+        self._issuer = issuer
+        self._store = store
+        self._audit = audit
+        self._health = health
+
+    async def run(self, prepare: Prepare, request: WireRequest) -> WireResponse | Denial:
+        """Return the response to a request after its work is committed."""
+        try:
+            work = prepare(self._issuer, request)
+            if isinstance(work, WireResponse):
+                return work
+            return await self._store.arun(self._guarded(work, request))
+        except DenialError as error:
+            return error.denial
+        except Exception as error:  # noqa: BLE001 - uvicorn would log the error, which may contain a secret
+            self._health.failed(error)
+            return failure_response(error, request.dialect)
+
+    def _guarded(self, work: UnitOfWork, request: WireRequest) -> UnitOfWork:
+        client_id = grant_type = None
+        if self._audit.is_enabled:
+            client_id = request.basic[0] if request.basic else request.params.get("client_id")
+            grant_type = request.params.get("grant_type")
+            if not isinstance(grant_type, str) or grant_type not in self._issuer.grants:
+                grant_type = None
+        return guarded(work, client_id=client_id, grant_type=grant_type)

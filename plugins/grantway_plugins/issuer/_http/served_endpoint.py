@@ -1,0 +1,201 @@
+"""Serve an endpoint of an extension: limits, parsing, authentication and response."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from grantway._processes.copies import OneProcess
+from grantway_plugins.issuer._decisions.authentication import (
+    authenticate,
+    credentials_of,
+    issuer_request,
+)
+from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._decisions.plugin_calls import call_plugin
+from grantway_plugins.issuer._decisions.randomness import family_digest
+from grantway_plugins.issuer._decisions.rate_limit import PeerRateLimit
+from grantway_plugins.issuer._extensions.additions import WITH_BODY, Endpoint
+from grantway_plugins.issuer._extensions.reply import Reply, response_to
+from grantway_plugins.issuer._extensions.request import IssuerRequest
+from grantway_plugins.issuer._storage.records import AccessTokenRecord
+from grantway_plugins.issuer._storage.transaction import Transaction
+from grantway_plugins.issuer._storage.unit_of_work import UnitOfWork
+from grantway_plugins.server._http.asgi import BodyProblem, Receive, read_body
+from grantway_plugins.server._http.denial import Denial, DenialError
+from grantway_plugins.server._http.incoming_request import IncomingRequest, method_not_allowed
+from grantway_plugins.server._http.wire import (
+    WireFormat,
+    WireRequest,
+    WireResponse,
+    denial_response,
+)
+
+from .execution import Execution, Prepare
+
+_FORMATS = {"form": WireFormat.RFC, "json": WireFormat.AWS}
+#: Status of the errors of RFC 6750 section 3.1 that have a challenge.
+_BEARER_STATUS = {"invalid_token": 401, "insufficient_scope": 403}
+
+
+class ServedEndpoint(OneProcess):
+    """An endpoint of an extension.
+
+    Args:
+        endpoint: The endpoint.
+        extension: The extension, for errors.
+        plugin: Its plugin.
+        execution: Runs the handler.
+        body_seconds: Time limit for a request body, in seconds.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        extension: str,
+        plugin: str,
+        execution: Execution,
+        *,
+        body_seconds: float,
+    ) -> None:
+        self._endpoint = endpoint
+        self._extension = extension
+        self._plugin = plugin
+        self._execution = execution
+        self._body_seconds = body_seconds
+        self._accepts = frozenset(_FORMATS[each] for each in endpoint.accepts)
+        self._limit = None if endpoint.per_minute is None else PeerRateLimit(endpoint.per_minute)
+        methods = [*endpoint.methods, *(["HEAD"] if "GET" in endpoint.methods else [])]
+        #: The allowed methods, for ``Allow`` and CORS.
+        self.methods = ", ".join(methods)
+        #: Whether web pages of other origins may use the endpoint, if CORS is enabled.
+        self.cors = endpoint.cors
+
+    async def respond(
+        self, method: str, query: bytes, headers: Mapping[bytes, str], peer: str, receive: Receive
+    ) -> WireResponse:
+        """Return the response to a request.
+
+        Args:
+            method: The HTTP method.
+            query: The query string.
+            headers: Headers with lower-case names.
+            peer: Address that sent the request.
+            receive: The ASGI receive function.
+        """
+        if method not in self.methods.split(", "):
+            return method_not_allowed(self.methods, WireFormat.RFC)
+        wait = 0.0 if self._limit is None else self._limit.take(peer)
+        if wait > 0:
+            return _too_many(wait)
+        incoming = IncomingRequest(headers, self._accepts, WireFormat.RFC, peer=peer)
+        if method in WITH_BODY:
+            request = await self._read(incoming, headers, receive)
+        else:
+            request = self._parsed(incoming, query, is_query=True)
+        if isinstance(request, WireResponse):
+            return request
+        prepare = self._preparing("GET" if method == "HEAD" else method)
+        outcome = await self._execution.run(prepare, request)
+        if isinstance(outcome, Denial) and self._endpoint.authenticate == "token":
+            return _with_challenge(outcome)
+        return incoming.response(outcome)
+
+    async def _read(
+        self, incoming: IncomingRequest, headers: Mapping[bytes, str], receive: Receive
+    ) -> WireRequest | WireResponse:
+        """Return a request with its body, or the response that rejects it."""
+        body = await read_body(
+            headers, receive, seconds=self._body_seconds, cap=self._endpoint.max_bytes
+        )
+        if isinstance(body, BodyProblem):
+            return body.response(WireFormat.RFC)
+        return incoming.unsupported_media_type(body) or self._parsed(incoming, body)
+
+    def _parsed(
+        self, incoming: IncomingRequest, content: bytes, *, is_query: bool = False
+    ) -> WireRequest | WireResponse:
+        try:
+            request = incoming.parse(content, self._endpoint.repeatable, is_query=is_query)
+        except DenialError as error:
+            return incoming.response(error.denial)
+        if is_query and "client_secret" in request.params:
+            denial = Denial("invalid_request", "client_secret must not be in the URL")
+            return incoming.response(denial)
+        return request
+
+    def _preparing(self, method: str) -> Prepare:
+        """Return the function that validates a request and returns its unit of work."""
+
+        def prepare(issuer: Issuer, request: WireRequest) -> UnitOfWork:
+            needs = self._endpoint.authenticate
+            credentials = credentials_of(request, issuer) if needs == "client" else None
+            bearer = request.bearer
+            if needs == "token" and not bearer:
+                raise DenialError("invalid_token", "An access token is required; send it as Bearer")
+
+            def work(transaction: Transaction) -> WireResponse | Denial:
+                asked = issuer_request(issuer, request, issuer.clock(), method)
+                if credentials is not None:
+                    client = authenticate(issuer, request, credentials, transaction, asked.now)
+                    asked = replace(asked, client=client)
+                if needs == "token" and bearer:
+                    asked = replace(asked, token=self._token(bearer, asked, transaction))
+                return self._handle(asked, transaction)
+
+            return work
+
+        return prepare
+
+    def _token(
+        self, bearer: str, request: IssuerRequest, transaction: Transaction
+    ) -> AccessTokenRecord:
+        """Return a valid access token that may be used at this endpoint.
+
+        Raises:
+            DenialError: the token is unknown, expired, revoked or for another audience.
+        """
+        token = transaction.access_token(family_digest(bearer))
+        url = request.settings.url
+        if (
+            token is None
+            or token.family.revoked
+            or request.now >= token.expires_at
+            or not (not token.audience or {url, url + self._endpoint.path} & set(token.audience))
+        ):
+            raise DenialError(
+                "invalid_token", "The access token is unknown, expired or for another audience"
+            )
+        return token
+
+    def _handle(self, request: IssuerRequest, transaction: Transaction) -> WireResponse | Denial:
+        def respond() -> WireResponse | Denial | object:
+            outcome = self._endpoint.handle(request, transaction)
+            return response_to(outcome) if isinstance(outcome, Reply) else outcome
+
+        outcome: WireResponse | Denial = call_plugin(
+            f"the handler of {self._endpoint.path} of the issuer extension {self._extension}",
+            self._plugin,
+            respond,
+            transaction=transaction,
+            returns=(WireResponse, Denial),
+        )
+        return outcome
+
+
+def _too_many(wait: float) -> WireResponse:
+    seconds = math.ceil(wait)
+    denial = Denial("slow_down", f"Too many requests; try again in {seconds} seconds")
+    header = (b"retry-after", str(seconds).encode())
+    return denial_response(denial, WireFormat.RFC, status=429, headers=(header,))
+
+
+def _with_challenge(denial: Denial) -> WireResponse:
+    """Return the response of an endpoint that requires an access token (RFC 6750 section 3.1)."""
+    status = _BEARER_STATUS.get(denial.error)
+    if status is None:
+        return denial_response(denial, WireFormat.RFC)
+    challenge = f'Bearer realm="grantway", error="{denial.error}"'
+    headers = ((b"www-authenticate", challenge.encode()),)
+    return denial_response(denial, WireFormat.RFC, status=status, headers=headers)
