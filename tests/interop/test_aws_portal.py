@@ -50,10 +50,14 @@ sso_session = here
 sso_account_id = 123456789012
 sso_role_name = Developer
 region = eu-west-1
+
+[profile process]
+credential_process = grantway token --sso-profile dev --format aws
+region = eu-west-1
 """
 BOTOCORE = """
-import json, boto3
-found = boto3.Session(profile_name="dev").get_credentials().get_frozen_credentials()
+import json, sys, boto3
+found = boto3.Session(profile_name=sys.argv[1]).get_credentials().get_frozen_credentials()
 names = ("AccessKeyId", "SecretAccessKey", "SessionToken")
 print(json.dumps(dict(zip(names, (found.access_key, found.secret_key, found.token)))))
 """
@@ -81,6 +85,7 @@ def environment(home: Path, issuer: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return kept | {
         "HOME": str(home),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}",
         "AWS_ENDPOINT_URL_SSO": issuer,
         "AWS_ENDPOINT_URL_SSO_OIDC": issuer,
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -123,9 +128,9 @@ def test_the_aws_cli_logs_in_gets_credentials_and_logs_out(
     assert run(export, environment).returncode != 0
 
 
-def test_botocore_gets_credentials_from_a_grantway_login(
-    issuer: str, home: Path, environment: dict[str, str]
-) -> None:
+@pytest.fixture
+def logged_in(issuer: str, home: Path) -> None:
+    """Log in with grantway."""
     session = sso_oidc.sso_session(
         "here",
         config_file=home / ".aws" / "config",
@@ -136,9 +141,24 @@ def test_botocore_gets_credentials_from_a_grantway_login(
         session.login_on_device(
             lambda shown: driver.approve_device(shown.verification_uri, shown.user_code)
         )
-    done = run([sys.executable, "-c", BOTOCORE], environment)
+
+
+@pytest.mark.usefixtures("logged_in")
+@pytest.mark.parametrize("profile", ["dev", "process"])
+def test_botocore_gets_credentials_from_a_grantway_login(
+    environment: dict[str, str], profile: str
+) -> None:
+    done = run([sys.executable, "-c", BOTOCORE, profile], environment)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == CREDENTIALS
+
+
+@pytest.mark.usefixtures("logged_in")
+def test_the_aws_cli_gets_credentials_from_a_process(aws: str, environment: dict[str, str]) -> None:
+    export = [aws, "configure", "export-credentials", "--profile", "process"]
+    exported = run(export, environment)
+    assert exported.returncode == 0, exported.stderr
+    assert CREDENTIALS.items() <= json.loads(exported.stdout).items()
 
 
 def test_the_aws_sdk_for_javascript_gets_credentials_and_logs_out(issuer: str) -> None:

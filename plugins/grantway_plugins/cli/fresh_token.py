@@ -19,9 +19,15 @@ from grantway_plugins._paths import config_path, token_folder
 
 from .token_file import read_token_file
 
+# Type checkers treat this name as True; importing ``typing`` for it would be too slow.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .token_formats import Output
+
 _VERSION = "1"
 _LINES = 8
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-~+/=:")
+_OPTIONS = ("--config", "--format", "--username", "--host")
 
 
 def print_fresh_token(arguments: "list[str]") -> bool:
@@ -40,7 +46,7 @@ def print_fresh_token(arguments: "list[str]") -> bool:
         parsed = _parse(arguments)
         if parsed is None:
             return False
-        name, config, as_json = parsed
+        name, config, output = parsed
         found = _find(name, config)
     except Exception:  # noqa: BLE001 - such as no home directory; loading the profile reports it
         return False
@@ -54,51 +60,50 @@ def print_fresh_token(arguments: "list[str]") -> bool:
         return False
     if sys.stdout is None or not isinstance(expires_at, (int, float, type(None))):
         return False
-    print_token(access_token, token_type, expires_at, as_json=as_json)
+    if output is None:
+        print_output(f"{access_token}\n")
+    else:
+        _print_formatted(output, access_token, token_type, expires_at)
     return True
 
 
-def print_token(
-    access_token: str, token_type: str, expires_at: "float | None", *, as_json: bool
+def _print_formatted(
+    output: "Output", access_token: str, token_type: str, expires_at: "float | None"
 ) -> None:
-    """Write a token to standard output, as one line.
+    """Read the request of another program, and print the token in its format, or an error."""
+    from .token_formats import FormatError
+
+    try:
+        without = output.without_token()
+        text, status = without or (output.text(access_token, token_type, expires_at), 0)
+    except FormatError as error:
+        # The request can be read only once, so this function also reports errors.
+        sys.stderr.write(f"Error: {error}.\n")
+        sys.exit(1)
+    print_output(text, status)
+
+
+def print_output(text: str, status: int = 0) -> None:
+    """Write text with a token to standard output.
 
     Args:
-        access_token: The access token.
-        token_type: Its type, such as ``Bearer``.
-        expires_at: Unix time at which it expires, or None if unknown.
-        as_json: Whether to print the object of ``--json`` instead of the token alone.
+        text: Complete lines.
+        status: Exit status; if it is not 0, this function exits.
 
     Raises:
-        SystemExit: Standard output could not be written; the error was printed.
+        SystemExit: Standard output could not be written, and the error was printed; or ``status``
+            is not 0.
     """
-    text = _as_json(access_token, token_type, expires_at) if as_json else access_token
     try:
         sys.stdout.write(text)
-        sys.stdout.write("\n")
         sys.stdout.flush()
     except OSError as error:
-        problem = error.strerror
-    else:
-        return
-    # Python writes the rest of the buffer when it exits, and would fail again.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.stderr.write(f"Error: cannot write the token to standard output: {problem}.\n")
-    sys.exit(1)
-
-
-def _as_json(access_token: str, token_type: str, expires_at: "float | None") -> str:
-    if _PLAIN.issuperset(access_token + token_type):
-        access_token, token_type = f'"{access_token}"', f'"{token_type}"'
-    else:
-        from json import dumps  # slow to load, and usually not needed
-
-        access_token, token_type = dumps(access_token), dumps(token_type)
-    fields = f'"Version": 1, "AccessToken": {access_token}, "TokenType": {token_type}'
-    if expires_at is not None:
-        end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(expires_at))
-        fields += f', "Expiration": "{end}"'
-    return f"{{{fields}}}"
+        # Python writes the rest of the buffer when it exits, and would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stderr.write(f"Error: cannot write the token to standard output: {error.strerror}.\n")
+        status = 1
+    if status:
+        sys.exit(status)
 
 
 def write_cache_entry(  # noqa: PLR0917 - called in one place, by name
@@ -149,22 +154,38 @@ def write_cache_entry(  # noqa: PLR0917 - called in one place, by name
         return
 
 
-def _parse(arguments: "list[str]") -> "tuple[str, str, bool] | None":
-    """Return profile, profile file and ``--json``; None for arguments that need the full parser."""
-    names, named, as_json = [], None, False
+def _parse(arguments: "list[str]") -> "tuple[str, str, Output | None] | None":
+    """Return profile, profile file and output, which is None for the token alone.
+
+    Returns None for arguments that need the full parser.
+    """
+    words: list[str] = []
+    given: dict[str, list[str]] = {each: [] for each in _OPTIONS}
     left = iter(arguments)
     for each in left:
         if each == "--json":
-            as_json = True
-        elif each == "--config":
-            named = next(left, None)
-            if not named:
-                return None
+            given["--format"].append("json")
+        elif each in given:
+            given[each].append(next(left, ""))
         else:
-            names.append(each)
-    if len(names) != 1 or not _is_name(names[0]):
+            words.append(each)
+    config = given["--config"][-1:]
+    if len(words) not in (1, 2) or not all(map(_is_name, words)) or config == [""]:
         return None
-    return names[0], config_path(named), as_json
+    plain = len(words) == 1 and not any(given[each] for each in _OPTIONS[1:])
+    output = None if plain else _output(words[1:], given)
+    return (words[0], config_path(*config), output) if plain or output else None
+
+
+def _output(operation: "list[str]", given: "dict[str, list[str]]") -> "Output | None":
+    """Return the output for the options; None if they need the full parser."""
+    from .token_formats import FORMATS, Output
+
+    form, username = (given[each][-1] if given[each] else None for each in _OPTIONS[1:3])
+    output = Output(form or "plain", operation[0] if operation else None, given["--host"], username)
+    if output.form not in FORMATS or output.form == "aws" or output.mistake():
+        return None
+    return output
 
 
 def _is_name(name: str) -> bool:

@@ -15,7 +15,7 @@ def read_token_file(path: str) -> "dict[str, Any] | None":
     """
     try:
         with open(path, "rb") as file:
-            record = _parsed(file.read().decode())
+            record = parsed(file.read().decode())
     except (OSError, ValueError, RecursionError):
         return None
     if isinstance(record, dict) and record.get("version") == 1:
@@ -32,7 +32,13 @@ class _Rules:
     parse_constant = float
 
 
-def _parsed(text: str) -> object:
+def parsed(text: str) -> object:
+    """Return the value of a JSON text, or None if it is empty.
+
+    Raises:
+        ValueError: The text is not JSON.
+        RecursionError: It is nested too deeply.
+    """
     try:
         from _json import make_scanner
     except ImportError:  # not CPython

@@ -32,6 +32,12 @@ HEAVY = {
 }
 
 
+GIT = ["get", "--format", "git", "--host", "git.example.com"]
+DOCKER = ["get", "--format", "docker", "--host", "git.example.com"]
+#: A request that Git's and Docker's helpers accept.
+REQUEST = {"git": "protocol=https\nhost=git.example.com\n\n", "docker": "git.example.com"}
+
+
 @pytest.fixture
 def grantway_issuer_settings() -> IssuerSettings:
     """Revoke the login as soon as a refresh token is used twice."""
@@ -61,6 +67,7 @@ def modules_of(home: Home, *arguments: str) -> tuple[str, set[str]]:
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         env=home.env,
+        input="".join(REQUEST[form] for form in REQUEST if form in arguments),
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -94,7 +101,9 @@ def test_json_has_the_format_of_a_credential_process(logged_in: Home, *, fast: b
     assert ends == int(token.expires_at)
 
 
-@pytest.mark.parametrize("options", [[], ["--json"]])
+@pytest.mark.parametrize(
+    "options", [[], ["--json"], ["--format", "header"], ["--format", "kubectl"], GIT, DOCKER]
+)
 def test_prints_a_fresh_token_without_slow_imports(logged_in: Home, options: list[str]) -> None:
     shown, loaded = modules_of(logged_in, "token", "work", *options)
     token = logged_in.stored()
