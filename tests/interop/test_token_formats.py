@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import docker.auth
 import docker.credentials
 import docker.errors
 import pytest
@@ -183,7 +184,7 @@ def test_kubectl_sends_no_token_to_another_cluster(work: Home, cluster: Protecte
     assert not cluster.received
 
 
-@pytest.mark.parametrize("options", [["-H", "$({})"], ["-H", "@<({})"]], ids=["argument", "file"])
+@pytest.mark.parametrize("options", [["-H", "$({})"], ["-H", "@<({})"]], ids=["argument", "pipe"])
 def test_curl_sends_the_header(work: Home, server: ProtectedServer, options: list[str]) -> None:
     command = "curl -s " + " ".join(
         f'"{each}"' if each.startswith("$") else each for each in options
@@ -212,6 +213,21 @@ def test_docker_gets_the_token(docker_helper: docker.credentials.Store, server: 
     found = docker_helper.get(server)
     assert found == {"ServerURL": server, "Username": "oauth2", "Secret": "at-1"}
     assert docker_helper.list() == {"registry.example.com": "oauth2"}
+
+
+def test_docker_finds_the_helper_in_its_configuration(
+    work: Home, docker_helper: docker.credentials.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", docker_helper.environment["PATH"])
+    file = work.folder / "config.json"
+    file.write_text(example("~/.docker/config.json"))
+    config = docker.auth.load_config(str(file), credstore_env=docker_helper.environment)
+    assert config.resolve_authconfig("registry.example.com") == {
+        "ServerAddress": "registry.example.com",
+        "Username": "oauth2",
+        "Password": "at-1",
+    }
+    assert not config.resolve_authconfig("ghcr.io")
 
 
 def test_docker_gets_no_token_for_another_registry(

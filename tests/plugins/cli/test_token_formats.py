@@ -134,7 +134,7 @@ def test_git_gets_the_token_for_a_host(
         "protocol=https\nhost=git.example.com@evil.example\n",
         "protocol=ssh\nhost=git.example.com\n",
         "protocol=https\nhost=git.example.com\nhost=evil.example\n",
-        "protocol=https\nhost=git.example.com\nusername=somebody-else\n",
+        "protocol=https\nhost=git.example.com\nusername=another\n",
         "\xff\x00",
     ],
 )
