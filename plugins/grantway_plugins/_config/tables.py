@@ -15,6 +15,7 @@ from grantway._types.quantity import check_seconds
 from grantway_grants._callback import Callback, check_ports
 from grantway_grants._resource import Resource
 
+from .commands import CommandTable
 from .network import NetworkTable
 from .toml_file import TableSchema
 
@@ -118,11 +119,12 @@ class ProviderTable(TableSchema):
 
 
 class ProviderField(fields.Field[dict[str, Any]]):
-    """An issuer's address, or a table (see ``ProviderTable``)."""
+    """An issuer's address, a table (see ``ProviderTable``), or a program (``CommandTable``)."""
 
     default_error_messages = {  # noqa: RUF012
         "required": 'is missing; give the issuer\'s address, like "https://login.example.com"',
-        "invalid": "must be the issuer's address, or a table with issuer or token_endpoint",
+        "invalid": "must be the issuer's address, or a table with issuer, token_endpoint or "
+        "command",
     }
 
     def _deserialize(
@@ -132,7 +134,8 @@ class ProviderField(fields.Field[dict[str, Any]]):
             return {"issuer": Address().deserialize(value), "dialect": "rfc6749"}
         if not isinstance(value, Mapping):
             raise self.make_error("invalid")
-        return cast("dict[str, Any]", ProviderTable().load(value))
+        schema = CommandTable() if "command" in value else ProviderTable()
+        return cast("dict[str, Any]", schema.load(value))
 
 
 class StoreField(fields.Field[dict[str, Any]]):
@@ -266,6 +269,7 @@ class ProfileTable(ClientTable, NetworkTable):
     grant = Text(example='"client_credentials"')
     scope = Scope()
     params = fields.Dict(error_messages={"invalid": "must be a table with the grant's parameters"})
+    params_command = fields.Nested(CommandTable)
     resource = Resource()
     extra = Extra()
     login = fields.String(
@@ -289,9 +293,15 @@ class ProfileTable(ClientTable, NetworkTable):
     def check_grant(self, data: Mapping[str, Any], **_options: Any) -> None:
         """Reject keys that do not fit the grant, and parameters that are set twice."""
         params, grant = data.get("params"), data.get("grant")
-        interactive = grant is None or grant in LOGIN_GRANTS
-        if params is not None and interactive:
-            raise ValidationError({"params": ["is only for grants that need no login"]})
+        program = "command" in data["provider"]
+        interactive = not program and (grant is None or grant in LOGIN_GRANTS)
+        if interactive and (needless := {"params", "params_command"} & data.keys()):
+            raise ValidationError(
+                {name: ["is only for grants that need no login"] for name in needless}
+            )
+        if program and "params_command" in data:
+            rule = "cannot be combined with a provider that is a command, which gets all parameters"
+            raise ValidationError({"params_command": [rule]})
         if params and "scope" in params:
             rule = "belongs outside params, as scope of the profile"
             raise ValidationError({"params": {"scope": [rule]}})
@@ -300,12 +310,13 @@ class ProfileTable(ClientTable, NetworkTable):
                 rule = "is also set as resource of the profile; remove one of them"
                 raise ValidationError({place: {"resource": [rule]}})
         if "login" in data and not interactive:
-            raise ValidationError({"login": [f"does not apply to {grant}, which needs no login"]})
+            what = "a provider that is a command" if program else f"{grant}, which needs no login"
+            raise ValidationError({"login": [f"does not apply to {what}"]})
         login = data.get("login", "auto")
         own = LOGIN_GRANTS.get(grant or "")
         if own is not None and login not in {"auto", own} and (own, login) != ("browser", "paste"):
             raise ValidationError(
                 {"login": [f"does not fit the grant {grant}; remove one of them"]}
             )
-        if "client_id" not in data and not interactive:
+        if "client_id" not in data and not interactive and not program:
             raise ValidationError({"client_id": ["is missing; only logins register a client"]})

@@ -113,7 +113,9 @@ def status_of(profile: Profile, token: Token | None) -> ProfileStatus:
     return ProfileStatus(
         profile=profile.name,
         state=state,
-        provider=provider.get("issuer") or provider["token_endpoint"],
+        provider=provider.get("issuer")
+        or provider.get("token_endpoint")
+        or str(provider["command"][0]),
         client_id=client_id,
         subject=None if token is None else _subject(token),
         scope=profile.scope

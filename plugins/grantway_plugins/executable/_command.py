@@ -55,16 +55,16 @@ class Command(Value):
     setting: str = "command"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "command", _words(self.setting, self.command, least=1))
-        names = _words(f"{self.setting}: environment", self.environment, least=0)
-        object.__setattr__(self, "environment", names)
+        for name in ("command", "environment"):
+            words = _words(self.setting, name, getattr(self, name), least=name == "command")
+            object.__setattr__(self, name, words)
         check_seconds(f"{self.setting}: timeout", self.timeout, most=_LONGEST)
         if self.lifetime is not None:
             check_seconds(f"{self.setting}: lifetime", self.lifetime)
         if self.output != PROTOCOL and self.output not in FORMATS:
             rule = f"must be one of {', '.join([PROTOCOL, *FORMATS])}"
             raise ConfigurationError(
-                f"{self.setting}: output {rule}, not {self.output!r:.80}.",
+                f"{self.setting}: output: {rule}, not {self.output!r:.80}.",
                 errors={"output": [rule]},
             )
 
@@ -125,7 +125,7 @@ def _line(request: Mapping[str, Any]) -> bytes:
     return json.dumps(request, separators=(",", ":"), default=str).encode() + b"\n"
 
 
-def _words(where: str, value: object, *, least: int) -> tuple[str, ...]:
+def _words(setting: str, name: str, value: object, *, least: int) -> tuple[str, ...]:
     """Return a list of texts as a tuple, or raise ``ConfigurationError``."""
     if (
         isinstance(value, Iterable)
@@ -137,4 +137,4 @@ def _words(where: str, value: object, *, least: int) -> tuple[str, ...]:
         return words
     example = '["/usr/local/bin/my-program", "--option"]' if least else '["AWS_PROFILE"]'
     rule = f"must be a list of texts, like {example}"
-    raise ConfigurationError(f"{where}: {rule}.", errors={where: [rule]})
+    raise ConfigurationError(f"{setting}: {name}: {rule}.", errors={name: [rule]})

@@ -18,7 +18,6 @@ from grantway._exceptions import (
     UnauthorizedClientException,
     UnknownGrantTypeError,
 )
-from grantway._plugins.default_registry import default_registry
 from grantway._processes.copies import OneProcess
 from grantway._secrets.params import Params
 from grantway._types.freshness import Freshness
@@ -31,6 +30,7 @@ from grantway_plugins.registration import Registrations, metadata_of
 
 from ._file import ProfileFile
 from ._parameter_rule import parameter_rule
+from ._programs import Programs, is_text
 
 if TYPE_CHECKING:
     from typing import Self
@@ -72,6 +72,7 @@ class Profile(OneProcess):
         name: Name of the profile.
         file: The profile file.
         table: The profile's table, validated.
+        programs: The programs that the profile names.
 
     Raises:
         ConfigurationError: The profile is missing or invalid. The message gives file, line and
@@ -86,6 +87,7 @@ class Profile(OneProcess):
         self.table = file.table(name)
         self._at = ("profiles", name)
         self._parts = Components(file.toml)
+        self.programs = Programs(file.toml, self.table, self._at)
         self._open: list[HttpTransport] = []
         self._check_grant()
 
@@ -96,8 +98,13 @@ class Profile(OneProcess):
             return
         mistakes = list[tuple[tuple[str, ...], str]]()
         try:
-            grant = default_registry().grant(name)
-            given, _ = self._parameters(grant)
+            grant = self.programs.grant(name)
+            given, extra = self._parameters(grant)
+            mistakes += [
+                ((*self._at, "params", name), "must be text, or a list of texts")
+                for name in self.table.get("params", {}).keys() & extra.keys()
+                if not is_text(extra[name])
+            ]
             # Single-use parameters, such as a refresh token, may be added later.
             single_use = grant.names.all_of(grant.single_use) | (
                 {name} if name == "refresh_token" else set()
@@ -118,6 +125,8 @@ class Profile(OneProcess):
     def grant(self) -> str | None:
         """Grant type for requesting a token without a login, or None if the user logs in."""
         named: str | None = self.table.get("grant")
+        if self.programs.provider is not None:
+            return named or "client_credentials"
         return None if named in LOGIN_GRANTS else named
 
     @property
@@ -172,11 +181,11 @@ class Profile(OneProcess):
         """
         table, secret = self.table, frozenset[str]()
         if table.get("params"):
-            grant = default_registry().grant(table["grant"])
-            secret = grant.names.all_of(grant.secret)
+            grant = self.programs.registered(str(self.grant))
+            secret = grant.names.all_of(grant.secret) if grant else frozenset(table["params"])
         facts = {
             "version": 1,
-            "provider": table["provider"],
+            **self.programs.facts,
             "client_id": table.get("client_id"),
             "grant": self.grant,
             "scope": self.scope,
@@ -214,14 +223,16 @@ class Profile(OneProcess):
         """When to refresh the token."""
         if "freshness" in self.table:
             return Freshness(**self.table["freshness"])
+        if self.programs.provider is not None:
+            return Freshness()
         return self._parts.dialect(self.table["provider"], (*self._at, "provider")).freshness
 
     @cached_property
     def registrations(self) -> Registrations | None:
-        """Stored registration of the client; None if the profile has a ``client_id``."""
-        return (
-            None if "client_id" in self.table else Registrations(self.store, f"{self.key} client")
-        )
+        """Stored registration of the client; None if the profile names the client."""
+        if "client_id" in self.table or self.programs.provider is not None:
+            return None
+        return Registrations(self.store, f"{self.key} client")
 
     # --- Provider and client ----------------------------------------------------------------------
 
@@ -232,6 +243,8 @@ class Profile(OneProcess):
         Raises:
             TransportError: The provider sent no usable metadata.
         """
+        if self.programs.provider is not None:
+            return self.client().provider
         at = (*self._at, "provider")
         return self._parts.provider(self.table["provider"], at, self._transport)
 
@@ -257,11 +270,20 @@ class Profile(OneProcess):
             TransportError: The provider sent no usable response.
             StoreError: A registration could not be read or saved.
         """
+        if (program := self.programs.provider) is not None:
+            secret = self._parts.secret(self.table, self._at)
+            return self.programs.client(program, str(self.grant), secret)
         from grantway._requests.client import Client  # noqa: PLC0415 - slow to load
 
         transport, identity = self._transport, self._identity(instead_of, for_login)
         try:
-            return Client(self.provider, transport=transport, timeout=self.timeout, **identity)
+            return Client(
+                self.provider,
+                transport=transport,
+                timeout=self.timeout,
+                **identity,
+                **self.programs.completion(self.grant),
+            )
         except ConfigurationError as error:
             problem = str(error)
         raise self.file.toml.wrong([(self._at, f"cannot be used: {problem}")])
@@ -339,6 +361,8 @@ class Profile(OneProcess):
             (params if "resource" in grant.names.wire.values() else extra)["resource"] = (
                 self.resource
             )
+        if self.programs.registered(grant.grant_type) is None:
+            return Params(), Params({**extra, **params})
         return params, extra
 
     def token(self) -> Token:
@@ -403,7 +427,8 @@ class Profile(OneProcess):
         """Parameters of the grant that can be used only once."""
         if self.grant is None:
             return frozenset()
-        names = default_registry().grant(self.grant).single_use
+        grant = self.programs.registered(self.grant)
+        names = frozenset[str]() if grant is None else grant.single_use
         return names or frozenset({self.grant} if self.grant == "refresh_token" else ())
 
     def command(self, verb: str) -> str:
@@ -430,6 +455,9 @@ class Profile(OneProcess):
 
     def _login_needed(self, error: LoginNeededError | None) -> LoginNeededError:
         cause = None if error is None else error.__cause__
+        if self.programs.provider is not None and error is not None:
+            # The program says how to log in.
+            return LoginNeededError(f"Profile {self.name}: {error}", evidence=error.evidence)
         reason = f" ({cause})" if cause is not None else ""
         return LoginNeededError(
             f"Profile {self.name} needs a login{reason}; {self.remedy()}",

@@ -1,0 +1,43 @@
+"""Tables that name a program, such as ``provider = { command = [...] }``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import ValidationError, fields, validates_schema
+
+from grantway._exceptions import ConfigurationError
+from grantway_plugins.executable import Command
+
+from .toml_file import KeyPath, TableSchema, TomlFile, dotted
+
+
+class CommandTable(TableSchema):
+    """A program, its arguments and limits; see ``grantway_plugins.executable.Command``."""
+
+    command = fields.Raw(required=True)
+    timeout = fields.Raw()
+    environment = fields.Raw()
+    output = fields.Raw()
+    lifetime = fields.Raw()
+
+    @validates_schema
+    def check_command(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Reject values that ``Command`` rejects."""
+        try:
+            Command(**data)
+        except ConfigurationError as error:
+            raise ValidationError(error.errors) from None
+
+
+def command_in(toml: TomlFile, table: Mapping[str, Any], at: KeyPath) -> Command:
+    """Return the program that a table names. A relative path starts at the folder of the file.
+
+    Args:
+        toml: The file.
+        table: The table, as ``CommandTable`` reads it.
+        at: Path of the table in the file.
+    """
+    setting = f"{toml.path}, line {toml.line(at)}: {dotted(at)}"
+    return Command(**table, folder=toml.path.parent, setting=setting)
