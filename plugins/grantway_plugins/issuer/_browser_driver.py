@@ -86,6 +86,22 @@ class BrowserDriver(OneProcess):
         """
         return self._read(self._browser.get(url, timeout=TIMEOUT)).text
 
+    def submit(self, url: str, **values: str) -> str:
+        """Open a page and submit its form.
+
+        Args:
+            url: URL of the page.
+            **values: Fields to fill in, and the button to press, such as ``decision="approve"``.
+
+        Returns:
+            URL of the redirect, which is not followed; or the text of the page that is shown.
+
+        Raises:
+            FlowError: a page is an error page; the message is its text.
+        """
+        response = self._post(self._read(self._browser.get(url, timeout=TIMEOUT)), values)
+        return response.headers.get("location") or self._read(response).text
+
     def deny_authorization(self, url: str) -> str:
         """Deny a client's request; the returned redirect contains ``error``."""
         return self._decide_authorization(url, "deny")
@@ -99,17 +115,17 @@ class BrowserDriver(OneProcess):
     def _decide_authorization(self, url: str, decision: str) -> str:
         response = self._browser.get(url, timeout=TIMEOUT, allow_redirects=False)
         if not response.is_redirect:
-            page = self._read(response)
-            response = self._browser.post(
-                page.action,
-                data={**page.fields, "decision": decision},
-                timeout=TIMEOUT,
-                allow_redirects=False,
-            )
+            response = self._post(self._read(response), {"decision": decision})
         location = response.headers.get("location")
         if location is None:
             raise FlowError(self._read(response).text)
         return location
+
+    def _post(self, page: _Page, values: dict[str, str]) -> requests.Response:
+        """Submit a form; do not follow a redirect."""
+        return self._browser.post(
+            page.action, data={**page.fields, **values}, timeout=TIMEOUT, allow_redirects=False
+        )
 
     def _press(self, page: _Page, decision: str) -> None:
         if "decision" not in page.buttons:

@@ -13,6 +13,7 @@ import requests
 
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
 from grantway_plugins.issuer._browser_driver import BrowserDriver
+from tests.postgres import PostgresServer, postgres_server
 
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 VERIFIER = "v" * 43
@@ -146,6 +147,13 @@ class Caller:
 
 def query_of(url: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A server whose databases tests replace. Only one test at a time uses it."""
+    with postgres_server() as running:
+        yield running
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -20,14 +19,8 @@ from grantway_plugins.server._http.wire import WireFormat, WireResponse
 from tests import forked
 from tests.interop.grantway_serve import serving
 from tests.plugins.issuer.replicas import DEVICE_CODE, Load
-from tests.postgres import PostgresServer, postgres_server
+from tests.postgres import PostgresServer
 from tests.waiting import until
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as running:
-        yield running
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])

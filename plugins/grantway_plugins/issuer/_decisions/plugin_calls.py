@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from grantway._exceptions import PluginError
@@ -13,6 +14,8 @@ from grantway_plugins.server._http.denial import DenialError
 
 if TYPE_CHECKING:
     from grantway_plugins.issuer._storage.transaction import Transaction
+
+_LIBRARIES = frozenset({"grantway", "grantway_grants", "grantway_plugins", "jinja2"})
 
 
 def call_plugin(
@@ -57,5 +60,12 @@ def call_plugin(
 
 
 def _line_of(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    """Return the last line outside the libraries that call plugins, or that plugins call."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    others = [each for each in frames if _package(each[0]) not in _LIBRARIES] or frames
+    frame, line = others[-1]
+    return f" at {Path(frame.f_code.co_filename).name}:{line}"
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]

@@ -32,7 +32,7 @@ class View:
             ``choices``, ``allow``, ``deny``, ``problem``, ``warning`` and ``code`` have the
             issuer's styles.
         values: Variables of the template.
-        status: The HTTP status.
+        status: HTTP status from 200 to 599.
         leads_to_client: Whether submitting the form leads to a client by ``Redirect``; otherwise
             browsers block the redirect.
     """
@@ -42,6 +42,11 @@ class View:
     values: Mapping[str, object] = field(default_factory=dict, repr=False)
     status: int = 200
     leads_to_client: bool = False
+
+    def __post_init__(self) -> None:
+        """Validate the status."""
+        if not 200 <= self.status <= 599:  # noqa: PLR2004 - documented
+            raise ValueError("status must be from 200 to 599")
 
 
 @dataclass(frozen=True, slots=True)

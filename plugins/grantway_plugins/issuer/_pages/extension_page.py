@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -69,7 +69,15 @@ class ExtensionPage:
 
     async def show(self, request: Request) -> Response:
         """Show the page."""
-        return await self._respond(self._page.show, request, dict(request.query_params))
+        pairs = request.query_params.multi_items()
+        params = {name: value for name, value in pairs if value}
+        if len(dict(pairs)) < len(pairs):
+            return self._renderer.message(
+                "This link does not work",
+                "A parameter is duplicated. Start again in the application.",
+                400,
+            )
+        return await self._respond(self._page.show, request, params)
 
     async def submit(self, request: Request) -> Response:
         """Handle a submitted form."""
@@ -91,9 +99,9 @@ class ExtensionPage:
         pairs = ((name, value.decode("latin-1")) for name, value in request.headers.raw)
         headers = Headers(joined(pairs))
 
-        def work(transaction: Transaction) -> View | str:
+        def work(transaction: Transaction) -> Response:
             asked = IssuerRequest(
-                request.method if request.method != "HEAD" else "GET",
+                "GET" if request.method == "HEAD" else request.method,
                 Params(params),
                 headers,
                 peer_of(request),
@@ -102,22 +110,14 @@ class ExtensionPage:
                 subject=self._issuer.settings.subject,
                 session=digest(session.id).hex(),
             )
-            found: View | str = call_plugin(
-                self._what,
-                self._plugin,
-                lambda: self._checked(handle(asked, transaction)),
-                transaction=transaction,
-                returns=(View, str),
-            )
-            return found
+            call = partial(call_plugin, self._what, self._plugin, transaction=transaction)
+            outcome = call(handle, asked, transaction, returns=(View, Redirect))
+            # Rendered before the commit, so that a failure changes nothing.
+            response: Response = call(self._rendered, outcome, session, returns=(Response,))
+            return response
 
         try:
-            found = await self._store.arun(work)
-            response = (
-                self._renderer.redirect(found)
-                if isinstance(found, str)
-                else self._rendered(found, session)
-            )
+            response = await self._store.arun(work)
         except DatabaseError:
             raise
         except Exception as error:  # noqa: BLE001 - the error may contain a secret, so it is neither logged nor shown
@@ -129,32 +129,28 @@ class ExtensionPage:
         self._sessions.set_cookie(session, response)
         return response
 
-    def _rendered(self, view: View, session: Session) -> Response:
-        rendered: Response = call_plugin(
-            self._what,
-            self._plugin,
-            self._renderer.view,
-            view,
-            self._page.path,
-            session.csrf(self._purpose),
-            returns=(Response,),
-        )
-        return rendered
+    def _rendered(self, outcome: View | Redirect, session: Session) -> Response:
+        if isinstance(outcome, Redirect):
+            return self._renderer.redirect(self._address(outcome))
+        return self._renderer.view(outcome, self._page.path, session.csrf(self._purpose))
 
-    def _checked(self, outcome: Any) -> Any:
-        """Return the address of a redirect, and anything else unchanged.
+    def _address(self, redirect: Redirect) -> str:
+        """Return the complete address of a redirect.
 
         Raises:
-            ValueError: the redirect leaves the issuer for an address that no client registered.
+            ValueError: it is neither the issuer's nor registered by the client.
         """
-        if not isinstance(outcome, Redirect):
-            return outcome
-        to, client = outcome.to, outcome.client
+        to, client = redirect.to, redirect.client
         if client is not None:
             if not is_registered(to, client.redirect_uris):
                 raise ValueError("to is not a redirect URI of the client")
-        elif not to.startswith("/") or not to.isascii() or not to.isprintable() or to[1:2] in "/\\":
+        elif (
+            not to.startswith("/")
+            or not to.isascii()
+            or not to.isprintable()
+            or to[1:2] in {"/", "\\"}
+        ):
             raise ValueError("to is not a path of the issuer")
         else:
             to = f"{self._renderer.base}{to}"
-        return with_query(to, outcome.params) if outcome.params else to
+        return with_query(to, redirect.params) if redirect.params else to

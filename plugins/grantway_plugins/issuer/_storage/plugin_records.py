@@ -89,14 +89,14 @@ class Records:
         The record is locked until the end of the transaction: a value that is changed and stored
         with ``put`` in the same transaction overwrites no concurrent change.
         """
-        return _value(self._cursor.rows(_GET, self._live(key)))
+        return self._value(_GET, key)
 
     def take(self, key: str) -> dict[str, Any] | None:
         """Delete a record and return its value; None if there is none or it has expired.
 
         Of concurrent calls with the same key, on any number of issuers, one returns the value.
         """
-        return _value(self._cursor.rows(_TAKE, self._live(key)))
+        return self._value(_TAKE, key)
 
     def delete(self, key: str) -> None:
         """Delete a record if it exists."""
@@ -106,10 +106,17 @@ class Records:
     def _now(self) -> dict[str, float]:
         return {"now": self._clock()}
 
-    def _live(self, key: str) -> dict[str, Any]:
-        return {"key": self._digest(key), **self._now}
+    def _value(self, statement: Prepared, key: str) -> dict[str, Any] | None:
+        # Keys to look up come from requests, so an invalid one is not an error.
+        if not _is_key(key):
+            return None
+        rows = self._cursor.rows(statement, {"key": self._digest(key), **self._now})
+        value: dict[str, Any] | None = json.loads(rows[0][0]) if rows else None
+        return value
 
     def _new(self, key: str, value: Mapping[str, Any], until: float) -> dict[str, Any]:
+        if not _is_key(key):
+            raise ValueError(f"the key of a record must be a string of 1 to {MAX_KEY} characters")
         if not isinstance(value, Mapping):
             raise ValueError("the value of a record must be a mapping")  # noqa: TRY004 - one type
         try:
@@ -125,16 +132,11 @@ class Records:
         return {"key": self._digest(key), "value": encoded, "until": float(until)}
 
     def _digest(self, key: str) -> bytes:
-        if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY:
-            raise ValueError(f"the key of a record must be a string of 1 to {MAX_KEY} characters")
         return digest(json.dumps([self._namespace, key]))
 
     def __repr__(self) -> str:
         return f"Records({self._namespace!r})"
 
 
-def _value(rows: list[Any]) -> dict[str, Any] | None:
-    if not rows:
-        return None
-    value: dict[str, Any] = json.loads(rows[0][0])
-    return value
+def _is_key(key: object) -> bool:
+    return isinstance(key, str) and 0 < len(key) <= MAX_KEY
