@@ -34,9 +34,6 @@ ENTRY_POINT_GROUP = "grantway.v1"
 #: Entry-point group of commands. It is no hook, so that ``grantway --help`` imports no plugin.
 COMMAND_GROUP = "grantway.commands"
 
-#: A plugin may declare this as ``GRANTWAY_API``; other versions then reject it with a reason.
-API = 1
-
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 

@@ -41,13 +41,15 @@ def wheel(
     *,
     group: str = "grantway.v1",
     version: str = "2.0",
+    requires: str = "grantway",
 ) -> Path:
     """Create a wheel with one module."""
     module = name.replace("-", "_")
     info = f"{module}-{version}.dist-info"
     files = {
         f"{module}.py": source,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        f"Requires-Dist: {requires}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\n"
         "Tag: py3-none-any\n",
         f"{info}/entry_points.txt": entry_points or f"[{group}]\nvariant = {module}\n",

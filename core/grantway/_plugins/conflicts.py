@@ -4,11 +4,12 @@ The order of loading never decides. For each name:
 
 1. ``prefer`` of the host decides.
 2. Otherwise a grant with ``replaces`` wins over the grant that it replaces.
-3. Otherwise grantway's own registration stays, and the other plugins are rejected.
-4. Otherwise all plugins that register the name are rejected: grantway cannot guess which of two
-   third parties should get a caller's secrets.
+3. Otherwise grantway's own registration stays.
+4. Otherwise no registration of the name is used: grantway cannot guess which of two third parties
+   should get a caller's secrets.
 
-A rejected plugin is rejected entirely, so that no plugin is half registered.
+A plugin that loses a name keeps its other names. The two parts of a grant belong together: a plugin
+that loses a grant to a conflict also loses the issuer grant of the same name.
 """
 
 from __future__ import annotations
@@ -46,13 +47,13 @@ class ConflictResolution(NamedTuple):
         owners: Kind and name to the plugin that owns it.
         values: Kind and name to the registered value.
         conflicts: Kind and name to the reason why no plugin owns it.
-        rejected: Reason and exports of each plugin that lost a conflict.
+        lost: Exports of each plugin that lost names, to the reasons.
     """
 
     owners: Mapping[Key, PluginExports]
     values: Mapping[Key, Any]
     conflicts: Mapping[Key, str]
-    rejected: tuple[tuple[str, PluginExports], ...]
+    lost: Mapping[PluginExports, tuple[str, ...]]
 
 
 def resolve_conflicts(
@@ -68,45 +69,57 @@ def resolve_conflicts(
         RegistryError: ``prefer`` names a plugin that does not register the grant.
     """
     _check_prefer(exports, prefer)
-    rejected: dict[PluginExports, str] = {}
+    owners: dict[Key, PluginExports] = {}
     conflicts: dict[Key, str] = {}
-    while True:
-        claims = _claims([each for each in exports if each not in rejected])
-        owners: dict[Key, tuple[PluginExports, Any]] = {}
-        losers: dict[PluginExports, str] = {}
-        for key, claimants in claims.items():
-            if len(claimants) == 1:
-                owners[key] = claimants[0]
-                continue
-            remaining = _remaining([claimant for claimant, _ in claimants], key, prefer)
-            own = [each for each in remaining if _is_own(each)]
-            if len(remaining) > 1:
-                reason = _reason(key, remaining, stays=bool(own))
-                losers |= {each: reason for each in remaining if each not in own}
-                conflicts |= {} if own else {key: reason}
-            else:
-                owners[key] = next(claim for claim in claimants if claim[0] is remaining[0])
-        if not losers:
-            break
-        rejected |= losers
+    lost: dict[PluginExports, dict[Key, str]] = {}
+    claims = _claims(exports)
+    for key in sorted(claims, key=lambda key: key[0] is not GRANT):  # grants first
+        kind, name = key
+        claimants = list(claims[key])
+        if kind is ISSUER_GRANT:
+            claimants = [each for each in claimants if (GRANT, name) not in lost.get(each, ())]
+        owner, losers = _settled(key, claimants, prefer)
+        for each, reason in losers.items():
+            lost.setdefault(each, {})[key] = reason
+        if owner is not None:
+            owners[key] = owner
+        elif losers:
+            conflicts[key] = next(iter(losers.values()))
     return ConflictResolution(
-        MappingProxyType({key: claim[0] for key, claim in owners.items()}),
+        MappingProxyType(owners),
         MappingProxyType(
-            {key: value for key, (owner, value) in owners.items() if owner is not _BUILT_IN}
+            {key: claims[key][owner] for key, owner in owners.items() if owner is not _BUILT_IN}
         ),
         MappingProxyType(conflicts),
-        tuple((reason, each) for each, reason in rejected.items()),
+        MappingProxyType({each: tuple(reasons.values()) for each, reasons in lost.items()}),
     )
 
 
-def _claims(exports: Sequence[PluginExports]) -> dict[Key, list[tuple[PluginExports, Any]]]:
-    claims: dict[Key, list[tuple[PluginExports, Any]]] = {
-        key: [(_BUILT_IN, None)] for key in _BUILT_IN_NAMES
+def _claims(exports: Sequence[PluginExports]) -> dict[Key, dict[PluginExports, Any]]:
+    """Return the plugins that register each name, with the values."""
+    claims: dict[Key, dict[PluginExports, Any]] = {
+        key: {_BUILT_IN: None} for key in _BUILT_IN_NAMES
     }
     for each in exports:
         for kind, name, value in each.names():
-            claims.setdefault((kind, name), []).append((each, value))
+            claims.setdefault((kind, name), {})[each] = value
     return claims
+
+
+def _settled(
+    key: Key, claimants: Sequence[PluginExports], prefer: Mapping[str, str]
+) -> tuple[PluginExports | None, dict[PluginExports, str]]:
+    """Return the owner of a name, or None, and for each plugin that loses it the reason."""
+    losers: dict[PluginExports, str] = {}
+    while True:
+        remaining = _remaining(claimants, key, prefer)
+        if len(remaining) < 2:  # noqa: PLR2004 - two plugins conflict
+            return (remaining[0] if remaining else None), losers
+        own = [each for each in remaining if _is_own(each)][:1]
+        reason = _reason(key, remaining, stays=bool(own))
+        losers |= {each: reason for each in remaining if each not in own}
+        # If the plugins that replace a grant conflict, the replaced grant stays.
+        claimants = [each for each in claimants if each not in losers]
 
 
 def _remaining(

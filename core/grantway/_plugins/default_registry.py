@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from types import MappingProxyType
 
-from grantway._exceptions import RegistryError
+from grantway._exceptions import PluginLoadError, RegistryError
 from grantway._types.grant import Grant, IssuerGrant
 from grantway._types.plugin_status import PluginStatus, source_of
 
@@ -68,6 +68,8 @@ def register_plugin(name: str, plugin: object) -> None:
     status = PluginStatus(name, source=source)
     try:
         exports = PluginExports.read(status, plugin)
+    except PluginLoadError as error:
+        raise not_loaded(replace(status, state="failed", reason=str(error))) from None
     except (RegistryError, KeyboardInterrupt):
         raise
     except BaseException as error:

@@ -10,10 +10,11 @@ from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
-from grantway import hookspecs
+from grantway import __version__, hookspecs
 from grantway._types.plugin_status import PluginStatus
 
 from .entry_points import EntryPoint, about, distributions, load_object, parse
+from .requirements import unmet_requirement
 
 #: Plugins of the same name that a message lists.
 _SHOWN = 3
@@ -56,7 +57,10 @@ def _found(mark: str, found_in: Callable[[PluginStatus, str], Iterable[Found]]) 
             continue  # not known to be a plugin
         if text is None or mark not in text:
             continue
-        owner = PluginStatus("", *about(distribution))
+        name, version, requires = about(distribution)
+        owner = PluginStatus("", name, version)
+        if unmet := unmet_requirement(requires):
+            owner = replace(owner, state="incompatible", reason=_remedy(unmet, name))
         try:
             found += found_in(owner, text)
         except ValueError as error:
@@ -96,6 +100,14 @@ def _of(owner: PluginStatus, text: str) -> Iterator[Found]:
             owner, name=point.name, source=point.value, state="incompatible", reason=reason
         )
         yield Found(status, _nothing)
+
+
+def _remedy(requirement: str, distribution: str) -> str:
+    return (
+        f"it requires {requirement}, but this is grantway {__version__}; upgrade with "
+        f"pip install '{requirement}', or install a version of {distribution} that supports "
+        f"grantway {__version__}"
+    )
 
 
 def _nothing() -> object:

@@ -30,6 +30,20 @@ class EntryPoint(NamedTuple):
     value: str
 
 
+class About(NamedTuple):
+    """The metadata of a distribution.
+
+    Attributes:
+        name: The name.
+        version: The version.
+        requires: The requirements, such as ``grantway>=0.2``.
+    """
+
+    name: str
+    version: str
+    requires: tuple[str, ...]
+
+
 def load_object(value: str) -> Any:
     """Import the module or object that an entry point's value names.
 
@@ -102,21 +116,24 @@ def _by_import_hooks(path: list[str]) -> Iterator[tuple[str, Distribution]]:
     from importlib import metadata  # noqa: PLC0415 - only where it is needed
 
     for distribution in metadata.distributions(path=path):
-        yield normal(about(distribution)[0]), distribution
+        yield normal(about(distribution).name), distribution
 
 
-def about(distribution: Distribution) -> tuple[str, str]:
-    """Return the name and version of a distribution; empty if they cannot be read."""
+def about(distribution: Distribution) -> About:
+    """Return what the metadata of a distribution says; empty if it cannot be read."""
     try:
         text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
     except (OSError, UnicodeDecodeError):
-        return "", ""
+        text = ""
     fields: dict[str, str] = {}
+    requires: list[str] = []
     for line in text.partition("\n\n")[0].splitlines():
         name, _, value = line.partition(":")
         if (name := name.lower()) in {"name", "version"}:
             fields.setdefault(name, value.strip())
-    return fields.get("name", ""), fields.get("version", "")
+        elif name == "requires-dist":
+            requires.append(value.strip())
+    return About(fields.get("name", ""), fields.get("version", ""), tuple(requires))
 
 
 def parse(text: str) -> list[EntryPoint]:

@@ -12,11 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from grantway import hookspecs
-from grantway._exceptions import (
-    PluginIncompatibleError,
-    PluginLoadError,
-    RegistryError,
-)
+from grantway._exceptions import PluginLoadError, RegistryError
 from grantway._requests.middleware.contract import name_of, problem_of
 from grantway._types.callables import is_unfinished, kind_of
 from grantway._types.grant import Grant, IssuerGrant
@@ -103,10 +99,17 @@ class PluginExports:
         """
         if isinstance(plugin, Grant):
             return cls.of_grants(status, [plugin])
-        _check_plugin(plugin)
+        if inspect.isclass(plugin):
+            raise PluginLoadError(f"it is a class; use an instance, {plugin.__name__}()")
         manager = manager or hook_manager()
         try:
-            manager.register(plugin, status.path)
+            try:
+                manager.register(plugin, status.path)
+            except pluggy.PluginValidationError as error:
+                raise PluginLoadError(
+                    f"{' '.join(str(error).split())}; give an argument that this grantway does not "
+                    "have a default value, or require a later version of grantway"
+                ) from None
             return cls._read(status, plugin, manager, arguments)
         finally:
             manager.unregister(name=status.path)
@@ -142,7 +145,8 @@ class PluginExports:
             found = hooks.get(hook)
             if found is None:
                 return ()
-            return found.function(*(arguments[name] for name in found.argnames))
+            optional = {name: arguments[name] for name in found.kwargnames if name in arguments}
+            return found.function(*(arguments[name] for name in found.argnames), **optional)
 
         named = {kind: _named(kind, returned(kind.hook)) for kind in KINDS if kind.hook in hooks}
         middleware = _listed(_MIDDLEWARE, returned(_MIDDLEWARE))
@@ -181,17 +185,6 @@ class PluginExports:
         if kind not in {GRANT, ISSUER_GRANT}:
             return ""
         return getattr(self.named.get(GRANT, _NONE).get(name), "replaces", "")
-
-
-def _check_plugin(plugin: object) -> None:
-    api = getattr(plugin, "GRANTWAY_API", hookspecs.API)
-    if api != hookspecs.API:
-        raise PluginIncompatibleError(
-            f"it declares GRANTWAY_API = {api!r}, but this grantway has {hookspecs.API}; install a "
-            "compatible version of the plugin or of grantway"
-        )
-    if inspect.isclass(plugin):
-        raise PluginLoadError(f"it is a class; use an instance, {plugin.__name__}()")
 
 
 def _reject_unmarked(plugin: object, hooks: Mapping[str, Any]) -> None:

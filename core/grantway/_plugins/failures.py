@@ -38,22 +38,25 @@ def reason_of(error: BaseException) -> str:
 
 
 def report_failures(statuses: Iterable[PluginStatus], causes: Mapping[str, BaseException]) -> None:
-    """Log a warning for each failed plugin; repeat no failure of an installed plugin.
+    """Log a warning for each plugin that failed or lost a name; repeat none for an installed one.
 
     Args:
         statuses: The status of each plugin.
         causes: Path of a plugin -> the exception. Its traceback is logged, without values.
     """
     for status in statuses:
-        if status.state not in {"failed", "incompatible"}:
-            continue
+        skipped = status.state in {"failed", "incompatible"}
         cause = causes.get(status.path)
-        if status.distribution and not _is_news(status, cause):
+        if not (skipped or status.conflicts) or (
+            status.distribution and not _is_news(status, cause)
+        ):
             continue
         logger.warning(
-            "The plugin %s could not be loaded and is skipped: %s",
+            "The plugin %s could not be loaded and is skipped: %s"
+            if skipped
+            else "The plugin %s is loaded only in part: %s",
             status.named,
-            status.reason,
+            status.reason if skipped else " ".join(status.conflicts),
             exc_info=cause,
             extra={"plugin": status.path},
         )
@@ -69,7 +72,7 @@ def _is_news(status: PluginStatus, cause: BaseException | None) -> bool:
     from traceback import format_exception  # noqa: PLC0415 - only for failures
 
     lines = format_exception(cause) if cause is not None else []
-    failure = "".join([status.version, status.reason, *lines])
+    failure = "".join([status.version, status.reason, *status.conflicts, *lines])
     with _lock:
         if _logged.get(status.path) == failure:
             return False

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from grantway._exceptions import (
     ConfigurationError,
     GrantConflictError,
-    PluginIncompatibleError,
+    PluginLoadError,
     RegistryError,
     TokenError,
     UnknownGrantTypeError,
@@ -244,7 +244,7 @@ class Registry(OneProcess):
     def require(
         self, names: Iterable[str], causes: Mapping[str, BaseException] = MappingProxyType({})
     ) -> None:
-        """Raise an error if one of these plugins is not loaded, or its grants cannot be imported.
+        """Raise an error if one of these plugins is not loaded, or only in part.
 
         Plugins that fail to load are skipped. Require those whose absence would be unsafe, such as
         an audit log.
@@ -254,7 +254,7 @@ class Registry(OneProcess):
             causes: Path of a plugin -> the exception that it raised.
 
         Raises:
-            PluginLoadError: a plugin is not loaded; says why.
+            PluginLoadError: a plugin is not loaded, or lost a name to another one; says why.
             RegistryError: there is no plugin by that name.
         """
         for name in names_of("require", names):
@@ -268,6 +268,11 @@ class Registry(OneProcess):
                 if each.state != "loaded":
                     raise not_loaded(each, f"The required plugin {each.named}") from causes.get(
                         each.path
+                    )
+                if each.conflicts:
+                    raise PluginLoadError(
+                        f"The required plugin {each.named} is loaded only in part: "
+                        f"{' '.join(each.conflicts)}"
                     )
             self.import_references({each.path for each in found})
 
@@ -396,8 +401,6 @@ def _return(plugin: object) -> object:
 
 
 def _failed(status: PluginStatus, error: BaseException) -> PluginStatus:
-    if isinstance(error, PluginIncompatibleError):
-        return replace(status, state="incompatible", reason=str(error))
     return replace(status, state="failed", reason=reason_of(error))
 
 
@@ -416,11 +419,10 @@ def assemble(
         RegistryError: ``prefer`` names a plugin that does not register the grant.
     """
     owned = resolve_conflicts(exports, prefer)
-    for reason, losing in owned.rejected:
+    for losing, reasons in owned.lost.items():
         if strict or not losing.status.distribution:
-            raise GrantConflictError(reason)
-    reasons = {losing.status.path: reason for reason, losing in owned.rejected}
-    loaded = [each for each in exports if each.status.path not in reasons]
+            raise GrantConflictError(reasons[0])
+    conflicts = {losing.status.path: reasons for losing, reasons in owned.lost.items()}
     tables: dict[Kind, dict[str, Any]] = {kind: {} for kind in KINDS}
     tables[DIALECT][RFC6749.name] = RFC6749
     for (kind, name), value in owned.values.items():
@@ -433,18 +435,15 @@ def assemble(
 
     return Registry(
         tables=MappingProxyType({kind: references(kind) for kind in KINDS}),
-        middleware=tuple(one for each in loaded for one in each.middleware),
-        observers=tuple((each.status.path, each.observe) for each in loaded if each.observe),
+        middleware=tuple(one for each in exports for one in each.middleware),
+        observers=tuple((each.status.path, each.observe) for each in exports if each.observe),
         origins=Origins(
             plugins=tuple(
-                replace(each, state="failed", reason=reasons[each.path])
-                if each.path in reasons and each.state == "loaded"
-                else each
-                for each in statuses
+                replace(each, conflicts=conflicts.get(each.path, ())) for each in statuses
             ),
             exports=tuple(exports),
             prefer=prefer,
             owned=owned,
-            middleware=tuple(each.status for each in loaded for _ in each.middleware),
+            middleware=tuple(each.status for each in exports for _ in each.middleware),
         ),
     )

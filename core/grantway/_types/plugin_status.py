@@ -20,11 +20,12 @@ class PluginStatus:
         distribution: The distribution of the plugin; empty for plugins of the application.
         version: The version of the distribution.
         source: ``module`` or ``module:object`` of the plugin.
-        state: ``loaded``; ``failed``, it raised an error or conflicts with another plugin;
-            ``blocked``, the application excluded it; ``incompatible``, it requires another version
-            of the hooks.
+        state: ``loaded``; ``failed``, it raised an error or broke a rule; ``blocked``, the
+            application excluded it; ``incompatible``, it requires another version of grantway.
         reason: Why the plugin is not loaded and how to fix it. For a loaded plugin, a note or
             empty.
+        conflicts: For each name that the plugin lost to another one, the reason and how to fix it.
+            The rest of a loaded plugin is used.
         load_seconds: How long importing the plugin and calling its hooks took. The first plugin
             that imports a library is charged for it. Ignored by comparisons.
     """
@@ -35,6 +36,7 @@ class PluginStatus:
     source: str = ""
     state: Literal["loaded", "failed", "blocked", "incompatible"] = "loaded"
     reason: str = ""
+    conflicts: tuple[str, ...] = ()
     load_seconds: float = field(default=0.0, compare=False)
 
     @property

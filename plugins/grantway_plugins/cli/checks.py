@@ -96,6 +96,9 @@ def plugins() -> Iterator[Finding]:
         about = f"plugin {each.path} ({each.owner})"
         if each.state == "loaded":
             yield Finding("ok", about, f"loaded in {each.load_seconds * 1000:.1f} ms")
+            for conflict in each.conflicts:
+                found, _, remedy = conflict.partition(" To ")
+                yield Finding("problem", about, found, f"To {remedy}")
         else:
             remedy = remedies[each.state].format(
                 owner=each.distribution or each.owner,

@@ -11,7 +11,7 @@ from grantway._plugins.default_registry import default_registry
 from grantway._plugins.registry import Registry
 from grantway._types.grant import Grant
 
-from .plugins import as_dict as plugin_as_dict
+from .plugins import identity
 from .terminal import Terminal
 
 
@@ -61,7 +61,7 @@ def as_dict(registry: Registry, grant: Grant) -> dict[str, Any]:
     ]
     return {
         "grant_type": grant.grant_type,
-        **plugin_as_dict(registry.owner(grant.grant_type)),
+        **identity(registry.owner(grant.grant_type)),
         "replay": grant.replay.value,
         "issuer_grant": grant.grant_type in registry.issuer_grants,
         "fields": fields,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -35,18 +36,26 @@ def command(*, as_json: bool) -> None:
         ],
     )
     for each in found:
-        if each.reason:
-            terminal.line("\n", (each.path, "bold"), f": {each.reason}")
+        for reason in filter(None, (each.reason, *each.conflicts)):
+            terminal.line("\n", (each.path, "bold"), f": {reason}")
 
 
-def as_dict(status: PluginStatus) -> dict[str, str]:
-    """Return a plugin's status as ``--json`` prints it."""
+def identity(status: PluginStatus) -> dict[str, str]:
+    """Return the name and origin of a plugin as ``--json`` prints them."""
     return {
         "name": status.name,
         "owner": status.owner,
         "distribution": status.distribution,
         "version": status.version,
         "source": status.source,
+    }
+
+
+def as_dict(status: PluginStatus) -> dict[str, Any]:
+    """Return a plugin's status as ``--json`` prints it."""
+    return {
+        **identity(status),
         "status": status.state,
         "reason": status.reason,
+        "conflicts": status.conflicts,
     }

@@ -38,6 +38,7 @@ class Site:
         name: str = "coupon",
         group: str = "grantway.v1",
         entry_points: str = "",
+        requires: str = "",
     ) -> str:
         """Install a distribution of one module, and return the module's name."""
         module = distribution.replace("-", "_")
@@ -45,9 +46,9 @@ class Site:
         sys.modules.pop(module, None)
         info = self.folder / f"{module}-{version}.dist-info"
         info.mkdir(exist_ok=True)
-        (info / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n", "utf-8"
-        )
+        metadata = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
+        metadata += f"Requires-Dist: {requires}\n" if requires else ""
+        (info / "METADATA").write_text(metadata, "utf-8")
         points = entry_points or f"[{group}]\n{name} = {module}\n"
         (info / "entry_points.txt").write_text(points, "utf-8")
         return module

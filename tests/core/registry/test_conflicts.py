@@ -10,12 +10,36 @@ from tests.core.registry.distributions import Site, coupon
 TYPE = "urn:example:coupon"
 
 
-def states(registry: grantway.Registry) -> dict[str, str]:
-    return {
-        each.distribution: each.state
-        for each in registry.plugins
-        if each.distribution != "grantway"
-    }
+#: Grant types and issuer grants of one plugin, with an observer and a middleware.
+MANY = """
+from grantway import Grant, GrantSchema, hookimpl
+
+class Side:
+    def decide(self, request, transaction):
+        raise NotImplementedError
+
+def audit(exchange):
+    return (yield exchange)
+
+@hookimpl
+def grantway_register_grants():
+    return [Grant(grant_type=name, schema=GrantSchema()) for name in {names}]
+
+@hookimpl
+def grantway_register_issuer_grants():
+    return {{name: Side() for name in {names}}}
+
+@hookimpl
+def grantway_register_middleware():
+    return [audit]
+"""
+
+
+def conflicts(registry: grantway.Registry) -> dict[str, tuple[str, ...]]:
+    """Return the conflicts of the plugins of other distributions, which are all loaded."""
+    found = [each for each in registry.plugins if each.distribution != "grantway"]
+    assert {each.state for each in found} == {"loaded"}
+    return {each.distribution: each.conflicts for each in found}
 
 
 def grant(grant_type: str = TYPE, replaces: str = "") -> grantway.Grant:
@@ -29,7 +53,7 @@ def test_uses_neither_of_two_conflicting_third_parties(site: Site, first: str) -
     site.install(f"{first}-coupons", coupon(), version="1.2")
     site.install("midi-coupons", coupon(), version="2.0")
     registry = grantway.build_registry()
-    assert states(registry) == {f"{first}-coupons": "failed", "midi-coupons": "failed"}
+    assert {len(each) for each in conflicts(registry).values()} == {1}
     assert "refresh_token" in registry.grants
     with pytest.raises(grantway.GrantConflictError) as raised:
         registry.grant(TYPE)
@@ -72,9 +96,8 @@ def test_the_suggested_fix_works_and_keeps_the_selection(
 def test_grantways_own_grant_stays(site: Site) -> None:
     site.install("acme-refresh", coupon("refresh_token"))
     registry = grantway.build_registry()
-    assert states(registry) == {"acme-refresh": "failed"}
     assert registry.owner("refresh_token").distribution == "grantway"
-    reason = next(each.reason for each in registry.plugins if each.distribution == "acme-refresh")
+    ((reason,),) = conflicts(registry).values()
     assert reason.startswith(
         "The grant 'refresh_token' is registered by grantway 0.1.0 (refresh_token)"
     )
@@ -94,7 +117,7 @@ def test_two_replacements_of_one_grant_conflict_and_the_original_stays(site: Sit
     for name in ("acme-refresh", "best-refresh"):
         site.install(name, coupon("refresh_token", ", replaces='grantway'"))
     registry = grantway.build_registry()
-    assert states(registry) == {"acme-refresh": "failed", "best-refresh": "failed"}
+    assert {len(each) for each in conflicts(registry).values()} == {1}
     assert registry.owner("refresh_token").distribution == "grantway"
 
 
@@ -104,7 +127,7 @@ def test_the_application_chooses_by_name(site: Site, chosen: str) -> None:
     site.install("best-coupons", coupon())
     registry = grantway.build_registry(prefer={TYPE: chosen}, strict=True)
     assert registry.owner(TYPE).distribution == chosen.split("/", maxsplit=1)[0]
-    assert set(states(registry).values()) == {"loaded"}
+    assert set(conflicts(registry).values()) == {()}
 
 
 def test_prefer_takes_precedence_over_replaces(site: Site) -> None:
@@ -123,18 +146,48 @@ def test_a_preference_for_an_unknown_plugin_is_an_error(site: Site) -> None:
     )
 
 
-def test_a_conflicting_plugin_is_rejected_entirely(
-    site: Site,
+def test_a_plugin_that_loses_a_name_keeps_the_rest(
+    site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    both = coupon("refresh_token", ", replaces='grantway'").replace(
-        "return [",
-        f"return [Grant(grant_type='{TYPE}', schema=CouponSchema()), ",
-    )
-    site.install("acme-both", both)
+    site.install("acme-many", MANY.format(names=[TYPE, "urn:example:other", "refresh_token"]))
     site.install("best-coupons", coupon())
     registry = grantway.build_registry()
-    assert states(registry) == {"acme-both": "failed", "best-coupons": "failed"}
+    grantway.build_registry()
+    found = conflicts(registry)
+    assert [len(found["acme-many"]), len(found["best-coupons"])] == [2, 1]
+    assert registry.owner("urn:example:other").distribution == "acme-many"
     assert registry.owner("refresh_token").distribution == "grantway"
+    assert TYPE not in registry.grants
+    assert [each.__name__ for each in registry.middleware] == ["audit"]
+    messages = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert len(messages) == 2  # each plugin once, although the registry was built twice
+    assert messages[0].startswith(
+        "The plugin coupon of acme-many 1.0 is loaded only in part: The grant "
+    )
+    for required in ("acme-many", "best-coupons"):
+        with pytest.raises(
+            grantway.PluginLoadError,
+            match=rf"^The required plugin coupon of {required} 1\.0 is loaded only in part: The",
+        ):
+            registry.require([required])
+
+
+def test_a_plugin_that_loses_a_grant_loses_its_issuer_grant(site: Site) -> None:
+    site.install("acme-many", MANY.format(names=[TYPE, "urn:example:other"]))
+    site.install("best-coupons", coupon())
+    assert TYPE not in (registry := grantway.build_registry()).issuer_grants
+    assert "urn:example:other" in registry.issuer_grants
+    chosen = grantway.build_registry(prefer={TYPE: "acme-many"})
+    assert TYPE in chosen.issuer_grants
+
+
+def test_plugins_may_conflict_over_the_issuer_grant_only(site: Site) -> None:
+    site.install("acme-many", MANY.format(names=[TYPE]))
+    side = MANY.format(names=[TYPE]).replace("register_grants", "register_nothing")
+    site.install("best-side", side.replace("@hookimpl\ndef grantway_register_nothing", "def _none"))
+    registry = grantway.build_registry()
+    assert registry.owner(TYPE).distribution == "acme-many"
+    assert TYPE not in registry.issuer_grants
 
 
 def test_a_conflict_with_the_application_raises_immediately(site: Site) -> None:

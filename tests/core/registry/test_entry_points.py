@@ -44,7 +44,10 @@ def is_installed(distribution: str) -> bool:
 
 def test_finds_the_same_distributions_and_entry_points_as_importlib() -> None:
     ours = {
-        normal(about(each)[0]): (*about(each), parse(each.read_text("entry_points.txt") or ""))
+        normal(about(each).name): (
+            *about(each)[:2],
+            parse(each.read_text("entry_points.txt") or ""),
+        )
         for each in distributions()
     }
     theirs = {}

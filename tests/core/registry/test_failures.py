@@ -143,10 +143,10 @@ def test_warns_of_failed_plugins_without_an_exception(
     site.install("best-coupons", coupon())
     site.install("late-coupons", coupon(), group="grantway.v2")
     grantway.build_registry()
-    assert sorted(each.getMessage().split(" could")[0] for each in warnings(caplog)) == [
-        "The plugin coupon of acme-coupons 1.0",
-        "The plugin coupon of best-coupons 1.0",
-        "The plugin coupon of late-coupons 1.0",
+    assert sorted(each.getMessage().split(" 1.0 ")[0] for each in warnings(caplog)) == [
+        "The plugin coupon of acme-coupons",
+        "The plugin coupon of best-coupons",
+        "The plugin coupon of late-coupons",
     ]
 
 

@@ -108,7 +108,15 @@ def test_a_new_argument_does_not_break_a_plugin() -> None:
     def new(host: str) -> list[grantway.Grant]:
         return [grant(f"for {host}")]
 
-    for function, summary in ((old, "old"), (new, "for login.example.com")):
+    @grantway.hookimpl(specname="grantway_register_grants")
+    def both(host: str = "any") -> list[grantway.Grant]:
+        return [grant(f"with {host}")]
+
+    for function, summary in (
+        (old, "old"),
+        (new, "for login.example.com"),
+        (both, "with login.example.com"),
+    ):
         exports = PluginExports.read(
             PluginStatus("x"),
             SimpleNamespace(hook=function),
@@ -116,6 +124,49 @@ def test_a_new_argument_does_not_break_a_plugin() -> None:
             arguments={"host": "login.example.com"},
         )
         assert [each.summary for each in exports.named[GRANT].values()] == [summary]
+
+
+def test_an_optional_argument_keeps_its_default_in_older_versions() -> None:
+    class Plugin:
+        @grantway.hookimpl
+        def grantway_register_grants(self, host: str = "any") -> list[grantway.Grant]:
+            return [grant(f"with {host}")]
+
+    registry = grantway.build_registry({"x": Plugin()}, entry_points=False, strict=True)
+    assert registry.grants["urn:example:x"].summary == "with any"
+
+
+def test_a_required_argument_of_a_later_version_is_named() -> None:
+    class Plugin:
+        @grantway.hookimpl
+        def grantway_register_grants(self, host: str) -> list[grantway.Grant]:
+            raise NotImplementedError
+
+    registry = grantway.build_registry({"x": Plugin()}, entry_points=False)
+    assert registry.plugins[0].state == "failed"
+    assert registry.plugins[0].reason.endswith(
+        "Argument(s) {'host'} are declared in the hookimpl but can not be found in the hookspec; "
+        "give an argument that this grantway does not have a default value, or require a later "
+        "version of grantway"
+    )
+
+
+def test_an_optional_hook_of_a_later_version_is_ignored() -> None:
+    class Plugin:
+        @grantway.hookimpl
+        def grantway_register_grants(self) -> list[grantway.Grant]:
+            return [grant("x")]
+
+        @grantway.hookimpl(optionalhook=True)
+        def grantway_register_offers(self, host: str) -> list[str]:
+            raise NotImplementedError
+
+        @grantway.hookimpl(optionalhook=True, specname="grantway_register_pages")
+        def pages(self) -> list[str]:
+            raise NotImplementedError
+
+    registry = grantway.build_registry({"x": Plugin()}, entry_points=False, strict=True)
+    assert list(registry.grants) == ["urn:example:x"]
 
 
 def test_a_deprecated_hook_warns_and_is_used() -> None:

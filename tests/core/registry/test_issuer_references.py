@@ -95,8 +95,8 @@ def test_references_conflict_without_being_imported(site: Site) -> None:
     install(site, "no_such_module:B", distribution="best-coupons")
     registry = grantway.build_registry()
     assert TYPE not in registry.issuer_grants
-    reasons = {each.distribution: each.reason for each in registry.plugins if each.reason}
-    assert "is registered by acme-coupons 1.0" in reasons["best-coupons"]
+    lost = {each.distribution: each.conflicts for each in registry.plugins if each.conflicts}
+    assert "is registered by acme-coupons 1.0" in lost["best-coupons"][0]
 
 
 def test_an_unknown_grant_type_is_a_key_error() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 import grantway
 from grantway import PluginStatus
+from grantway._plugins.requirements import unmet_requirement
 from tests.core.registry.distributions import Site, coupon
 
 #: Grant types that grantway itself registers.
@@ -53,7 +56,7 @@ BROKEN = {
     ),
     "unknown argument": (
         coupon().replace("register_grants()", "register_grants(host)"),
-        "PluginValidationError: Plugin 'acme-coupons/coupon' for hook 'grantway_register_grants'",
+        "PluginLoadError: Plugin 'acme-coupons/coupon' for hook 'grantway_register_grants'",
     ),
     "forgets to return": (
         coupon().replace("return [", "[").replace("})]", "})"),
@@ -131,20 +134,76 @@ def test_a_distribution_may_support_several_hook_versions(site: Site) -> None:
     assert len([each for each in registry.plugins if each.distribution == "acme-coupons"]) == 1
 
 
-@pytest.mark.parametrize("declared", ["2", "0", "'1'", "None"])
-def test_rejects_an_incompatible_declared_version(site: Site, declared: str) -> None:
-    site.install("acme-coupons", f"GRANTWAY_API = {declared}\n{coupon()}")
-    registry = grantway.build_registry()
-    assert status(registry, "acme-coupons").state == "incompatible"
-    assert status(registry, "acme-coupons").reason == (
-        f"it declares GRANTWAY_API = {declared}, but this grantway has 1; install a "
-        "compatible version of the plugin or of grantway"
+@pytest.mark.parametrize(
+    ("requires", "shown"),
+    [
+        ("grantway>=9.1", "grantway>=9.1"),
+        ("Grantway[issuer] (>=9)", "grantway>=9"),
+        ("grantway<0.1", "grantway<0.1"),
+        ("grantway!=0.1.0", "grantway!=0.1.0"),
+        ("grantway>=0.1,<0.1.0", "grantway<0.1.0,>=0.1"),
+        ("grantway~=0.2; python_version >= '3'", "grantway~=0.2"),
+        ("grantway === 0.1.0.dev1", "grantway===0.1.0.dev1"),
+        ("grantway>=0.2rc1", "grantway>=0.2rc1"),
+    ],
+)
+def test_a_plugin_that_requires_another_grantway_is_not_imported(
+    site: Site, requires: str, shown: str
+) -> None:
+    site.install("acme-coupons", "raise SystemExit('imported')", requires=requires)
+    found = status(grantway.build_registry(), "acme-coupons")
+    assert found.state == "incompatible"
+    # The order of the clauses is that of `packaging`.
+    assert found.reason.replace(shown, "grantway>=9").lower() == (
+        "it requires grantway>=9, but this is grantway 0.1.0; upgrade with pip install "
+        "'grantway>=9', or install a version of acme-coupons that supports grantway 0.1.0"
     )
+    assert "acme_coupons" not in sys.modules
+    with pytest.raises(grantway.PluginIncompatibleError, match="it requires "):
+        grantway.build_registry(strict=True)
 
 
-def test_loads_a_compatible_declared_version(site: Site) -> None:
-    site.install("acme-coupons", f"GRANTWAY_API = 1\n{coupon()}")
+@pytest.mark.parametrize(
+    "requires",
+    [
+        "grantway",
+        "grantway[issuer]",
+        "grantway>=0.1",
+        "grantway >= 0.1.0, < 1",
+        "grantway (>=0.0.9)",
+        "grantway>=0.1.0.dev3",
+        "grantway==0.1.*",
+        "grantway>=9; extra == 'test'",
+        "grantway>=9; python_version < '3'",
+        "grantway-coupons>=9",
+        "grantway.coupons>=9",
+        "grantway >=> 9",
+        "requests>=99",
+    ],
+)
+def test_loads_a_plugin_whose_requirement_is_met(site: Site, requires: str) -> None:
+    site.install("acme-coupons", coupon(), requires=requires)
     assert status(grantway.build_registry(strict=True), "acme-coupons").state == "loaded"
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.2.0", "1.10", "2.0rc1", "1.2.dev4", "1.2+local"])
+@pytest.mark.parametrize("limit", ["1.2", "1.2.0.0", "1.3", "1.20", "1", "2"])
+@pytest.mark.parametrize("operator", [">=", "<", "==", "~=", ">"])
+def test_checks_versions_as_packaging_does(version: str, limit: str, operator: str) -> None:
+    if (operator, limit) == ("~=", "1") or (operator, limit) == ("~=", "2"):
+        limit += ".0"
+    expected = SpecifierSet(f"{operator}{limit}").contains(version, prereleases=True)
+    assert (not unmet_requirement([f"grantway{operator}{limit}"], version)) is expected
+
+
+def test_usual_requirements_are_checked_without_importing_packaging() -> None:
+    usual = ["grantway", "grantway>=0.1", "grantway[a,b]>=0.1,<1", "grantway>=0.1; extra == 'test'"]
+    code = (
+        "import sys; from grantway._plugins.requirements import unmet_requirement; "
+        f"print(repr(unmet_requirement({usual})), 'packaging' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "'' False\n"
 
 
 def test_one_name_in_two_distributions_is_two_plugins(site: Site) -> None:

@@ -64,6 +64,7 @@ def test_plugins_lists_owner_source_status_and_reason(
         "source": "acme_coupons",
         "status": "failed",
         "reason": "ModuleNotFoundError: No module named 'no_such_library'",
+        "conflicts": [],
     }
     assert shown["dialects"]["status"] == "blocked"
     assert shown["refresh_token"]["status"] == "loaded"
@@ -83,8 +84,6 @@ def test_grants_lists_schema_and_replay_class(site: Site) -> None:
         "distribution": "acme-coupons",
         "version": "1.0",
         "source": "acme_coupons",
-        "status": "loaded",
-        "reason": "",
         "replay": "never",
         "issuer_grant": False,
         "fields": [
@@ -109,6 +108,20 @@ def test_reports_a_grant_registered_by_two_plugins(site: Site) -> None:
     reason = as_json("grants")["conflicts"]["urn:example:coupon"]
     assert "acme-coupons 1.0 (coupon) and best-coupons 1.0 (coupon)" in reason
     assert reason in run("grants").stdout
+
+
+def test_doctor_reports_a_conflict_and_the_fix(site: Site) -> None:
+    site.install("acme-coupons", coupon())
+    site.install("best-coupons", coupon())
+    found = [each for each in as_json("doctor")["findings"] if each["level"] == "problem"]
+    assert [each["about"] for each in found] == [
+        "plugin acme-coupons/coupon (acme-coupons 1.0)",
+        "plugin best-coupons/coupon (best-coupons 1.0)",
+    ]
+    assert found[0]["found"].endswith(" because the order of loading never decides.")
+    assert found[0]["remedy"].startswith(
+        "To exclude best-coupons, set GRANTWAY_PLUGINS=-best-coupons in the environment. A program"
+    )
 
 
 def test_doctor_reports_no_problems() -> None:

@@ -3,7 +3,6 @@
 from grantway import Grant, GrantSchema, Replay, Scope, Text, hookimpl
 
 GRANT_TYPE = "urn:acme:coupon"
-GRANTWAY_API = 1
 
 
 class CouponSchema(GrantSchema):
