@@ -73,7 +73,8 @@ def django_app(endpoint: TokenEndpoint) -> Iterator[str]:
 
     @csrf_exempt
     def token(request: HttpRequest) -> HttpResponse:
-        response = endpoint.respond(request.method, request.headers, request)
+        peer = request.META["REMOTE_ADDR"]
+        response = endpoint.respond(request.method, request.headers, request, peer=peer)
         return HttpResponse(response.body, status=response.status, headers=dict(response.headers))
 
     urls: Any = ModuleType("urls")

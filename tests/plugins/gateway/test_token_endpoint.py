@@ -16,6 +16,17 @@ from starlette.middleware.cors import CORSMiddleware
 import grantway
 from grantway.testing import Register, faults
 from grantway_plugins.gateway import Broker, EmbeddedIssuer, Principal, TokenEndpoint
+from grantway_plugins.issuer import (
+    Denial,
+    GrantRequest,
+    Issue,
+    IssuerClientAuth,
+    IssuerGrant,
+    IssuerRequest,
+    IssuerServer,
+    IssuerSettings,
+    Transaction,
+)
 from grantway_plugins.testing._live_issuer import LiveIssuer
 from tests.aws_sessions import boto3_session
 from tests.plugins.gateway.conftest import (
@@ -231,6 +242,51 @@ def test_the_embedded_issuer_issues_tokens(
             client.create_token(grant_type=COUPON_TYPE, coupon="SPRING-2031")
     unknown = http.post(url, data={**FIRST, **SHOP})
     assert (unknown.status_code, unknown.json()["error"]) == (401, "invalid_client")
+
+
+class Looks:
+    """Puts what it sees of a request into the response, for clients that a plugin authenticates."""
+
+    def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
+        members = {"peer": request.peer, "seen": request.headers.get("X-Custom", "")}
+        return request.issue(subject="x", members=members)
+
+    def client_id(self, request: IssuerRequest) -> str | None:
+        return request.headers.get("x-client")
+
+    def verify(self, request: IssuerRequest, client: Any, transaction: Transaction) -> bool:
+        return request.headers.get("x-key") == THEIRS
+
+    @grantway.hookimpl
+    def grantway_register_grants(self) -> list[grantway.Grant]:
+        return [COUPON]
+
+    @grantway.hookimpl
+    def grantway_register_issuer_grants(self) -> dict[str, IssuerGrant]:
+        return {COUPON_TYPE: self}
+
+    @grantway.hookimpl
+    def grantway_register_issuer_client_auth(self) -> dict[str, IssuerClientAuth]:
+        return {"key": self}  # type: ignore[dict-item]
+
+
+@each_framework
+def test_plugins_of_the_embedded_issuer_see_the_headers_and_the_address(
+    framework: str, serve: Serve, http: requests.Session
+) -> None:
+    registry = grantway.build_registry({"looks": Looks()}, strict=True)
+    settings = IssuerSettings(registration="unrestricted")
+    with IssuerServer(settings, registry=registry) as server:
+        metadata = {"token_endpoint_auth_method": "key", "grant_types": [COUPON_TYPE]}
+        registered = http.post(f"{server.url}/register", json=metadata).json()
+        backend = EmbeddedIssuer(server.store, server.settings, registry=registry)
+        url = serve(framework, TokenEndpoint(backend))
+        headers = {"X-Custom": "one", "X-Client": registered["client_id"], "X-Key": THEIRS}
+        data = {"grant_type": COUPON_TYPE, "coupon": "SPRING-2031"}
+        token = http.post(url, data=data, headers=headers).json()
+        assert (token["peer"], token["seen"]) == ("127.0.0.1", "one")
+        rejected = http.post(url, data=data, headers={**headers, "X-Key": "wrong"})
+        assert (rejected.status_code, rejected.json()["error"]) == (401, "invalid_client")
 
 
 @pytest.mark.parametrize("framework", ["asgi", "wsgi"])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 import sys
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -54,6 +58,13 @@ class Raises:
         raise RuntimeError("hunter2")
 
 
+class Exits:
+    """Ends the program, which must not end the issuer."""
+
+    def decide(self, request: GrantRequest, transaction: Any) -> Issue | Denial:
+        raise SystemExit("hunter2")
+
+
 class Nonsense:
     """Returns an invalid decision."""
 
@@ -91,6 +102,48 @@ def test_a_decision_can_omit_the_refresh_token_and_add_members() -> None:
     assert tokens["access_token"].startswith("gwa_"), "a plugin makes no tokens"
 
 
+class Looks:
+    """Puts what it sees of a request into the response."""
+
+    def decide(self, request: GrantRequest, transaction: Any) -> Issue | Denial:
+        assert "hunter2" not in repr(request)
+        assert "Headers(" in repr(request)
+        with pytest.raises(TypeError):
+            request.headers["x-custom"] = "changed"  # type: ignore[index]
+        seen = {
+            name: request.headers.get(name, "none") for name in ("X-CUSTOM", "cookie", "b\u0142")
+        }
+        return request.issue(subject="x", members={**seen, "peer": request.peer})
+
+
+@pytest.mark.parametrize(("trusted", "peer"), [((), "127.0.0.1"), (("127.0.0.1",), "192.0.2.7")])
+def test_a_plugin_sees_the_headers_and_the_address(trusted: tuple[str, ...], peer: str) -> None:
+    settings = IssuerSettings(registration="open", registration_grant_types=(TYPE,))
+    with (
+        IssuerServer(settings, registry=registry(Looks()), trusted_proxies=trusted) as server,
+        Caller(server.url) as caller,
+    ):
+        caller.register_rfc(
+            grant_types=[TYPE], scope=None, token_endpoint_auth_method="client_secret_post"
+        )
+        address, form = urlsplit(server.url), f"grant_type={TYPE}&client_id={caller.id}"
+        form += f"&client_secret={caller.secret}"
+        with closing(HTTPConnection(address.netloc, timeout=10)) as http:
+            http.putrequest("POST", "/token")
+            http.putheader("X-Forwarded-For", "192.0.2.7")
+            http.putheader("Content-Type", "application/x-www-form-urlencoded")
+            http.putheader("Content-Length", str(len(form)))
+            for value in ("one", "two"):
+                http.putheader("X-Custom", value)
+                http.putheader("Cookie", f"{value}=hunter2")
+            http.endheaders(form.encode())
+            seen = json.loads(http.getresponse().read())
+    assert seen["X-CUSTOM"] == "one, two"
+    assert seen["cookie"] == "one=hunter2; two=hunter2"
+    assert seen["b\u0142"] == "none"
+    assert seen["peer"] == peer
+
+
 def test_tokens_expire_with_their_family() -> None:
     assert answer(Decides(lifetime=60.0)).json()["expires_in"] <= 60
 
@@ -100,13 +153,14 @@ def test_denies_a_scope_that_the_client_did_not_register() -> None:
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_scope")
 
 
-@pytest.mark.parametrize("side", [Raises(), Nonsense()])
+@pytest.mark.parametrize("side", [Raises(), Exits(), Nonsense()])
 def test_a_failing_plugin_gets_an_error_response_without_secrets(
     side: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     refused = answer(side)
     assert (refused.status_code, refused.json()["error"]) == (500, "server_error")
     assert "hunter2" not in refused.text + caplog.text
+    assert f"decide of the issuer grant {TYPE} (mine of application)" in caplog.text
 
 
 def test_an_issuer_grant_without_a_grant_is_not_offered_and_logged(
