@@ -205,7 +205,8 @@ def test_the_standard_issuer_grants_are_registered_by_a_plugin() -> None:
 def test_loading_issuer_grants_does_not_import_the_database() -> None:
     code = (
         "import sys, grantway; assert grantway.default_registry().issuer_grants;"
-        "from grantway_plugins.issuer import Denial, Issue, GrantRequest;"
+        "from grantway_plugins.issuer import (Additions, Denial, Endpoint, GrantRequest, Issue,"
+        " IssuerRequest, Page, Redirect, RegisteredClient, Reply, View);"
         "print([m for m in ('sqlalchemy', 'starlette', 'uvicorn') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
