@@ -24,7 +24,7 @@ from ._program import environment, locate
 _LONGEST = 600
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Command(Value):
     """A program, its arguments and limits. Creating one runs nothing.
 
@@ -67,6 +67,10 @@ class Command(Value):
                 f"{self.setting}: output: {rule}, not {self.output!r:.80}.",
                 errors={"output": [rule]},
             )
+
+    def __repr__(self) -> str:
+        # Without arguments, which a user may have given secrets.
+        return f"Command({self.command[0]!r})"
 
     @property
     def name(self) -> str:

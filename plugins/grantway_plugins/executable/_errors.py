@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from grantway._exceptions import ResponseInvalidError
-from grantway._secrets.redaction import MASK, SECRET_NAME, printable, scrub
+from grantway._exceptions import Evidence, ResponseInvalidError
+from grantway._secrets.redaction import MASK, SECRET_NAME, printable, scrub, texts
 
 #: Characters of stderr that an error shows, from the end, where programs report failures.
 _SHOWN = 1000
@@ -14,6 +15,13 @@ _SHOWN = 1000
 _TOKEN = re.compile(r"(?=[\w\-.~+=]*\d)[\w\-.~+=]{20,}|[\w\-.~+=]{40,}", re.ASCII)
 _NAMED_VALUE = re.compile(
     r"""(?P<name>"?[A-Za-z_][\w.-]*"?)(?P<sign>\s*=\s*|\s*:\s*")[^\s"&,;}]+"""
+)
+
+
+#: Parameters that are not secret. The values of all others are removed from messages, because only
+#: the program knows which of them are.
+_PUBLIC = frozenset(
+    {"audience", "client_id", "grant_type", "requested_token_type", "resource", "scope"}
 )
 
 
@@ -37,12 +45,18 @@ class ExecutableError(ResponseInvalidError):
         setting: str = "",
         exit_status: int | None = None,
         stderr: str = "",
+        evidence: Evidence | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, evidence=evidence)
         self.program = program
         self.setting = setting
         self.exit_status = exit_status
         self.stderr = stderr
+
+
+def secret_values(params: Mapping[str, Any]) -> list[str]:
+    """Return the values of a request to remove from messages."""
+    return [text for name, value in params.items() if name not in _PUBLIC for text in texts(value)]
 
 
 def shown_stderr(stderr: bytes, secrets: Iterable[str]) -> str:

@@ -10,10 +10,12 @@ from grantway._exceptions import FlowCancelledError
 from grantway._plugins.grant_rules import RESERVED
 from grantway._processes.threads import CallThread
 from grantway._requests.steps import Wait
+from grantway._secrets.hidden_arguments import hides_arguments
 from grantway._secrets.params import Params
 from grantway._secrets.redaction import texts
 
 from ._command import Command
+from ._errors import secret_values
 from ._protocol import ask, error_of, raise_error
 
 if TYPE_CHECKING:
@@ -55,12 +57,14 @@ def executable_parameters(command: Command, grant_type: str) -> Middleware:
     return complete_parameters
 
 
+@hides_arguments
 def _ask(command: Command, exchange: Exchange) -> Params:
-    grant, secrets = exchange.grant, exchange.secrets()
+    grant = exchange.grant
     assert grant is not None
     params = Params(grant.names.on_wire(exchange.params))
     if isinstance(scope := params.get("scope"), (list, tuple)):
         params["scope"] = " ".join(scope)
+    secrets = [*exchange.secrets(), *secret_values(params)]
     request = {
         "grant_type": grant.grant_type,
         "parameters": params,

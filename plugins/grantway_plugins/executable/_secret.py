@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from grantway._exceptions import GrantwayError, SecretUnavailableError
+from grantway._secrets.hidden_arguments import hides_arguments
 from grantway._secrets.params import Params
 from grantway._transport.http import can_travel
 from grantway._types.secret_source import Secret
@@ -51,6 +52,7 @@ class CommandSource:
             folder=None if folder is None else Path(folder),
         )
 
+    @hides_arguments
     def read(self) -> Secret:
         """Run the program, and return its secret.
 

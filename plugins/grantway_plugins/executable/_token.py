@@ -21,7 +21,7 @@ from grantway._requests.provider import Provider
 from grantway._requests.retry import RetryPolicy
 from grantway._secrets.hidden_arguments import hides_arguments
 from grantway._secrets.params import Params
-from grantway._secrets.redaction import printable, scrub, texts
+from grantway._secrets.redaction import printable, scrub
 from grantway._transport.http import HttpRequest, HttpResponse
 from grantway._types.fields import GrantSchema
 from grantway._types.grant import Grant
@@ -29,7 +29,7 @@ from grantway._wire.dialect import Dialect
 from grantway._wire.shapes import ErrorShape, RequestShape
 
 from ._command import Command
-from ._errors import ExecutableError
+from ._errors import ExecutableError, secret_values
 from ._formats import read_format
 from ._outputs import PROTOCOL
 from ._protocol import LOGIN_NEEDED, RETRY_LATER, ask, login_needed, retry_after, unix_time
@@ -45,10 +45,6 @@ if TYPE_CHECKING:
 _MARGIN = 5.0
 #: Header that tells the middleware how a program failed after it had printed a token.
 _FAILURE = "grantway-program-failure"
-#: Parameters that are not secret. The values of all others are removed from messages.
-_PUBLIC = frozenset(
-    {"audience", "client_id", "grant_type", "requested_token_type", "resource", "scope"}
-)
 _NOT_IN_HOSTS = re.compile(r"[^A-Za-z0-9.-]+")
 _OK, _FAILED, _BUSY = 200, 400, 503
 
@@ -74,6 +70,7 @@ class ExecutableTransport(OneProcess):
         self._command = command
         self.attempt_seconds = command.timeout
 
+    @hides_arguments
     def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
         """Run the program with the parameters of a token request.
 
@@ -84,9 +81,7 @@ class ExecutableTransport(OneProcess):
             LoginNeededError: The program needs the user to log in.
         """
         params = Params(json.loads(request.body))
-        secrets = [
-            text for name, value in params.items() if name not in _PUBLIC for text in texts(value)
-        ]
+        secrets = secret_values(params)
         timeout = deadline.remaining()
         if self._command.output != PROTOCOL:
             found = read_format(self._command, secrets, timeout)
@@ -155,6 +150,7 @@ def _report_failure(command: Command) -> Middleware:
                 "next call, and this error has it as token. Correct the program.",
                 program=command.command[0],
                 setting=command.setting,
+                evidence=exchange.evidence(response),
             )
         return response
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import threading
@@ -106,6 +107,21 @@ def test_passes_no_variables_but_the_usual_and_the_requested_ones(
 def test_a_program_cannot_read_from_the_terminal_of_the_user(program: Program) -> None:
     own, pid = program("cut -d' ' -f6 /proc/$$/stat; echo $$").run({}).stdout.split()
     assert own == pid  # the leader of a new session
+
+
+def test_ctrl_c_ends_the_program(program: Program, tmp_path: Path) -> None:
+    command = program(
+        f"echo $$ >{tmp_path}/pid.new; mv {tmp_path}/pid.new {tmp_path}/pid; sleep 1000"
+    )
+
+    def interrupt() -> None:
+        until((tmp_path / "pid").exists)
+        _thread.interrupt_main()
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        command.run({})
+    assert not Path(f"/proc/{_pid(tmp_path / 'pid')}").exists()
 
 
 def test_threads_run_programs_at_the_same_time(program: Program) -> None:
