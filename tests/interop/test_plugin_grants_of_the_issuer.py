@@ -11,11 +11,9 @@ import requests
 import requests_oauth2client as roc
 from joserfc.jwk import ECKey
 
-import grantway
 from grantway_plugins.client_auth import SigningKey
 from grantway_plugins.grants import client_credentials, jwt_bearer, token_exchange
-from grantway_plugins.issuer import IssuerServer, IssuerSettings
-from grantway_plugins.issuer._decisions.grants.jwt_bearer import JwtBearerIssuer, TrustedIssuer
+from grantway_plugins.issuer import IssuerServer, IssuerSettings, TrustedIssuer
 from tests.waiting import PATIENCE
 
 PARTNER = "https://idp.example"
@@ -25,9 +23,9 @@ GRANTS = [client_credentials.GRANT_TYPE, token_exchange.GRANT_TYPE, jwt_bearer.G
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[str]:
-    partners = JwtBearerIssuer([TrustedIssuer(PARTNER, KEY.as_dict(private=False))])
-    registry = grantway.build_registry({"partners": partners}, strict=True)
-    with IssuerServer(IssuerSettings(registration="unrestricted"), registry=registry) as server:
+    partner = TrustedIssuer(PARTNER, ("**",), jwks=KEY.as_dict(private=False), single_use=True)
+    settings = IssuerSettings(registration="unrestricted", trusted_issuers=(partner,))
+    with IssuerServer(settings) as server:
         yield server.url
 
 

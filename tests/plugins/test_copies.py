@@ -75,8 +75,9 @@ from grantway_plugins.gateway._protection import ProtectionState
 from grantway_plugins.grants.ciba import BackchannelAuthentication
 from grantway_plugins.issuer import Denial, GrantRequest, Issue, IssuerSettings, Lifetimes
 from grantway_plugins.issuer._aws_portal.accounts import AwsAccount, RoleCredentials
-from grantway_plugins.issuer._decisions.grants.jwt_bearer import JwtBearerIssuer, TrustedIssuer
 from grantway_plugins.issuer._storage.records import RegisteredClient as Registration
+from grantway_plugins.issuer._trust.trusted_issuer import TrustedIssuer
+from grantway_plugins.issuer._trust.trusted_token import RejectedToken, TrustedToken
 from grantway_plugins.secrets import EnvironmentSecret, FileSecret, KeyringSecret
 from grantway_plugins.server import Limits
 from grantway_plugins.server._http.audit_event import AuditEvent
@@ -233,8 +234,9 @@ def samples() -> dict[type, Any]:
         state,
         Notice("load", state),
         BackchannelAuthentication(SECRET, 60, 5, 0, MappingProxyType({"login_hint": "me"})),
-        JwtBearerIssuer([TrustedIssuer("https://idp.example", PUBLIC_KEYS)]),
-        TrustedIssuer("https://idp.example", PUBLIC_KEYS),
+        TrustedIssuer("https://idp.example", ("x",), jwks=PUBLIC_KEYS),
+        TrustedToken("https://idp.example", "x", 0.0, MappingProxyType({"sub": "x"})),
+        RejectedToken("has expired"),
         role,
         AwsAccount("1", "n", "e@example.com", MappingProxyType({"Admin": role})),
         Denial("invalid_grant", "no"),

@@ -76,8 +76,9 @@ def _store(database: IssuerDatabase) -> Iterator[IssuerStore]:
     "--auth",
     default="client_secret_basic",
     show_default=True,
-    help="Authentication method of the client: client_secret_basic, client_secret_post, none, or "
-    "one that a plugin registers.",
+    help="Authentication method of the client: client_secret_basic, client_secret_post, none, "
+    "federated_jwt (a token of an issuer in the file of grantway serve --trust), or one that a "
+    "plugin registers.",
 )
 @click.option(
     "--metadata",

@@ -12,15 +12,16 @@ import click
 
 from grantway._exceptions import ConfigurationError
 from grantway_plugins.issuer import IssuerSettings, Lifetimes, _audit_log as audit_log, serve
-from grantway_plugins.issuer._aws_portal.accounts import AwsAccount
 from grantway_plugins.issuer._aws_portal.accounts_file import read_accounts
 from grantway_plugins.issuer._settings import INTERACTIVE
+from grantway_plugins.issuer._trust.trust_file import read_trusted_issuers
 from grantway_plugins.server import Limits
 from grantway_plugins.server._log_format import LOG_FORMATS, LogFormat, log_to_stderr
 
 from .issuer_database import IssuerDatabase, database_options, read_secret
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+T = TypeVar("T")
 
 _SETTINGS = IssuerSettings()
 _LIFETIMES = _SETTINGS.lifetimes
@@ -128,6 +129,13 @@ def _descriptions(
     "portal.",
 )
 @click.option(
+    "--trust",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="TOML file with other issuers, such as Kubernetes or GitHub Actions, whose tokens to "
+    "accept.",
+)
+@click.option(
     "--registration",
     type=click.Choice(["open", "token", "off", "unrestricted"]),
     default=None,
@@ -212,6 +220,7 @@ def command(  # noqa: PLR0917 - click passes options by name
     name: str,
     scope_descriptions: dict[str, str],
     aws_portal: Path | None,
+    trust: Path | None,
     registration: Literal["open", "token", "off", "unrestricted"] | None,
     registration_token_env: str | None,
     registration_token_file: str | None,
@@ -249,7 +258,8 @@ def command(  # noqa: PLR0917 - click passes options by name
                 cors_origins=cors_origins,
                 name=name,
                 scope_descriptions=scope_descriptions,
-                aws_accounts=_accounts(aws_portal),
+                aws_accounts=_read(read_accounts, aws_portal),
+                trusted_issuers=_read(read_trusted_issuers, trust),
                 registration=registration,
                 registration_token=token,
                 registration_grant_types=registration_grant_types,
@@ -273,9 +283,10 @@ def command(  # noqa: PLR0917 - click passes options by name
         raise click.ClickException(f"{message} ({rules})" if rules else message) from None
 
 
-def _accounts(path: Path | None) -> tuple[AwsAccount, ...]:
+def _read(read: Callable[[Path], tuple[T, ...]], path: Path | None) -> tuple[T, ...]:
+    """Read a file of an option, if it is given."""
     try:
-        return () if path is None else read_accounts(path)
+        return () if path is None else read(path)
     except ConfigurationError as error:
         raise click.ClickException(error.message) from None
 

@@ -19,6 +19,7 @@ client_credentials = GrantByName(
 jwt_bearer = GrantByName(
     "urn:ietf:params:oauth:grant-type:jwt-bearer",
     "grantway_plugins.grants.jwt_bearer:JWT_BEARER",
+    f"{_ISSUER}.jwt_bearer:JWT_BEARER",
 )
 saml_bearer = GrantByName(
     "urn:ietf:params:oauth:grant-type:saml2-bearer",

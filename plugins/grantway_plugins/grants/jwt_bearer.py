@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from grantway._types.fields import GrantSchema, Scope
 from grantway._types.grant import Grant, Replay
 from grantway.hookspecs import hookimpl
@@ -38,3 +40,10 @@ JWT_BEARER = Grant(
 def grantway_register_grants() -> list[Grant]:
     """Register the JWT bearer grant."""
     return [JWT_BEARER]
+
+
+@hookimpl
+def grantway_register_issuer_grants() -> Mapping[str, str]:
+    """Register the issuer's decision, which only an issuer imports."""
+    module = "grantway_plugins.issuer._decisions.grants.jwt_bearer"
+    return {GRANT_TYPE: f"{module}:JWT_BEARER"}

@@ -27,10 +27,6 @@ if TYPE_CHECKING:
         GrantRequest as GrantRequest,
         Issue as Issue,
     )
-    from ._decisions.grants.jwt_bearer import (
-        JwtBearerIssuer as JwtBearerIssuer,
-        TrustedIssuer as TrustedIssuer,
-    )
     from ._decisions.randomness import digest as digest
     from ._extensions.additions import (
         Additions as Additions,
@@ -58,6 +54,12 @@ if TYPE_CHECKING:
         TokenFamily as TokenFamily,
     )
     from ._storage.transaction import Transaction as Transaction
+    from ._trust.trust_file import read_trusted_issuers as read_trusted_issuers
+    from ._trust.trusted_issuer import TrustedIssuer as TrustedIssuer
+    from ._trust.trusted_token import (
+        RejectedToken as RejectedToken,
+        TrustedToken as TrustedToken,
+    )
 
 __getattr__, __dir__ = lazy(
     __name__,
@@ -68,7 +70,6 @@ __getattr__, __dir__ = lazy(
         "grantway._types.grant": "IssuerGrant",
         "grantway._types.issuer_plugins": "IssuerClientAuth IssuerExtension",
         "._decisions.decision": "GrantRequest Issue",
-        "._decisions.grants.jwt_bearer": "JwtBearerIssuer TrustedIssuer",
         "._decisions.randomness": "digest",
         "._extensions.additions": "Additions Endpoint Page",
         "._extensions.reply": "Reply",
@@ -88,6 +89,9 @@ __getattr__, __dir__ = lazy(
         "._storage.plugin_records": "Records",
         "._storage.records": "AccessTokenRecord RegisteredClient TokenFamily",
         "._storage.transaction": "Transaction",
+        "._trust.trust_file": "read_trusted_issuers",
+        "._trust.trusted_issuer": "TrustedIssuer",
+        "._trust.trusted_token": "RejectedToken TrustedToken",
         "grantway_plugins.server._http.audit_event": "AuditEvent",
         "grantway_plugins.server._http.denial": "Denial",
         "grantway_plugins.server._http.headers": "Headers",

@@ -18,6 +18,7 @@ from grantway_grants import authorization_code, device_code, refresh_token
 
 from ._aws_portal.accounts import AwsAccount
 from ._http.origin import check_origin
+from ._trust.trusted_issuer import TrustedIssuer
 
 Approve = Literal["page", "auto"]
 RegistrationMode = Literal["open", "token", "off", "unrestricted"]
@@ -114,6 +115,8 @@ class IssuerSettings(Value):
             maximum for all peers together is ten times as high.
         registration_limit: Maximum number of stored ``open`` registrations. At the maximum, a new
             registration replaces the oldest one that never received a token.
+        trusted_issuers: Other issuers, such as Kubernetes or GitHub Actions, whose tokens are
+            accepted instead of secrets and user logins.
 
     Raises:
         ConfigurationError: a field is invalid; the error names it.
@@ -134,6 +137,7 @@ class IssuerSettings(Value):
     registration_scopes: tuple[str, ...] | None = None
     registration_rate: int = 60
     registration_limit: int = 10_000
+    trusted_issuers: tuple[TrustedIssuer, ...] = ()
 
     def __post_init__(self) -> None:
         """Validate the fields."""
@@ -154,6 +158,7 @@ class IssuerSettings(Value):
             raise _invalid(
                 "aws_accounts", "must be a tuple of AwsAccount, as read_accounts returns"
             )
+        _check_trusted(self.trusted_issuers)
 
     def _check_registration(self) -> None:
         if self.registration not in {None, *get_args(RegistrationMode)}:
@@ -210,6 +215,17 @@ def _check_descriptions(descriptions: Mapping[str, str]) -> None:
             ) from None
         if not _is_displayable(text):
             raise _invalid("scope_descriptions", f"must have printable text as values, {example}")
+
+
+def _check_trusted(trusted: object) -> None:
+    if not isinstance(trusted, tuple) or not all(isinstance(t, TrustedIssuer) for t in trusted):
+        raise _invalid(
+            "trusted_issuers", "must be a tuple of TrustedIssuer, as read_trusted_issuers returns"
+        )
+    names = [each.issuer for each in trusted]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise _invalid("trusted_issuers", f"has {twice} twice; combine the entries")
 
 
 def _check_scopes(name: str, scopes: object) -> None:

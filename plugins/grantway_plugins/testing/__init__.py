@@ -9,10 +9,12 @@ from grantway._lazy import lazy
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._live_issuer import LiveIssuer as LiveIssuer
+    from ._workload_issuer import WorkloadIssuer as WorkloadIssuer
 
 __getattr__, __dir__ = lazy(
     __name__,
     {
         "._live_issuer": "LiveIssuer",
+        "._workload_issuer": "WorkloadIssuer",
     },
 )

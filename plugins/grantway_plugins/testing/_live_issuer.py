@@ -110,7 +110,7 @@ class LiveIssuer(OneProcess):
             {
                 "client_name": "grantway.testing",
                 "scope": " ".join(scope),
-                "grant_types": list(grant_types or offered_grants(self._registry)),
+                "grant_types": list(grant_types or offered_grants(self._registry, self._settings)),
                 "redirect_uris": [REDIRECT_URI],
                 "token_endpoint_auth_method": auth,
             },

@@ -9,10 +9,8 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey
 
-import grantway
 from grantway_plugins.grants import client_credentials, jwt_bearer, token_exchange
-from grantway_plugins.issuer import IssuerServer, IssuerSettings
-from grantway_plugins.issuer._decisions.grants.jwt_bearer import JwtBearerIssuer, TrustedIssuer
+from grantway_plugins.issuer import IssuerServer, IssuerSettings, TrustedIssuer
 from tests.plugins.issuer.conftest import Caller, Clock
 
 Register = Callable[..., Caller]
@@ -29,11 +27,11 @@ def clock() -> Clock:
 
 @pytest.fixture
 def server(clock: Clock) -> Iterator[IssuerServer]:
-    partners = JwtBearerIssuer([TrustedIssuer(PARTNER, PARTNERS_KEY.as_dict(private=False))])
-    registry = grantway.build_registry({"partners": partners}, strict=True)
-    with IssuerServer(
-        IssuerSettings(registration="unrestricted"), registry=registry, clock=clock
-    ) as running:
+    partner = TrustedIssuer(
+        PARTNER, ("user-*",), jwks=PARTNERS_KEY.as_dict(private=False), single_use=True
+    )
+    settings = IssuerSettings(registration="unrestricted", trusted_issuers=(partner,))
+    with IssuerServer(settings, clock=clock) as running:
         yield running
 
 

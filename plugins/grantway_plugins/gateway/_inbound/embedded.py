@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from grantway._plugins.default_registry import default_registry
 from grantway._plugins.registry import Registry
 from grantway._processes.copies import OneProcess
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._http.endpoints.token import create_token
+from grantway_plugins.issuer._http.trusted_tokens import keys_unavailable, trusted_tokens
 from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.unit_of_work import failure_response, guarded
-from grantway_plugins.server._http.denial import Denial
+from grantway_plugins.issuer._trust.trusted_token import KeysUnavailableError
+from grantway_plugins.server._http.denial import Denial, DenialError
 from grantway_plugins.server._http.wire import WireRequest, WireResponse
 
 
@@ -44,6 +47,7 @@ class EmbeddedIssuer(OneProcess):
         self._clock = clock
         self._registry = registry
         self._built = self._build(registry or default_registry())
+        self._trusted = trusted_tokens(self._built[1])
 
     @property
     def repeatable(self) -> frozenset[str]:
@@ -56,9 +60,14 @@ class EmbeddedIssuer(OneProcess):
         Raises:
             DenialError: The request was rejected without a database query.
         """
-        work = guarded(create_token(self._issuer, request))
         try:
-            return self._store.run(work)
+            if self._trusted is not None:
+                request = replace(request, trusted=self._trusted.of(request.params))
+            return self._store.run(guarded(create_token(self._issuer, request)))
+        except DenialError:
+            raise
+        except KeysUnavailableError as error:
+            return keys_unavailable(error, request.dialect)
         except Exception as error:  # noqa: BLE001 - turned into a response without secrets
             return failure_response(error, request.dialect)
 
@@ -68,9 +77,15 @@ class EmbeddedIssuer(OneProcess):
         Raises:
             DenialError: The request was rejected without a database query.
         """
-        work = guarded(create_token(self._issuer, request))
         try:
-            return await self._store.arun(work)
+            if self._trusted is not None:
+                trusted = await self._trusted.of_async(request.params)
+                request = replace(request, trusted=trusted)
+            return await self._store.arun(guarded(create_token(self._issuer, request)))
+        except DenialError:
+            raise
+        except KeysUnavailableError as error:
+            return keys_unavailable(error, request.dialect)
         except Exception as error:  # noqa: BLE001 - turned into a response without secrets
             return failure_response(error, request.dialect)
 

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from grantway._exceptions import PluginError
 from grantway._secrets.params import Params
 from grantway_plugins.issuer._extensions.request import IssuerRequest
 from grantway_plugins.issuer._storage.records import RegisteredClient
-from grantway_plugins.server._http.denial import DenialError
+from grantway_plugins.issuer._trust.trusted_token import (
+    RejectedToken,
+    TrustedToken,
+    denial_of,
+    spend,
+)
+from grantway_plugins.server._http.denial import Denial, DenialError
 from grantway_plugins.server._http.wire import WireFormat, WireRequest
 
-from .issuer import Issuer
+from .issuer import FEDERATED, Issuer
 from .randomness import digest
 
 if TYPE_CHECKING:
     # The gateway imports this module without the database library.
     from grantway_plugins.issuer._storage.transaction import Transaction
+
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_FAILED = "The client is unknown, or its authentication failed"
 
 _log = logging.getLogger("grantway.issuer")
 
@@ -31,11 +40,13 @@ class Credentials:
         client_id: The client id.
         method: Authentication method that the request uses.
         secret: The client secret, or None.
+        assertion: The verified token of a trusted issuer, or None.
     """
 
     client_id: str
     method: str
     secret: str | None = field(default=None, repr=False)
+    assertion: TrustedToken | None = None
 
 
 def credentials_of(request: WireRequest, issuer: Issuer | None = None) -> Credentials:
@@ -52,6 +63,12 @@ def credentials_of(request: WireRequest, issuer: Issuer | None = None) -> Creden
         DenialError: the request has no client id, or uses two authentication methods.
     """
     client_id, secret = request.text("client_id"), request.text("client_secret")
+    if request.text("client_assertion") is not None and (
+        isinstance(request.trusted.get("client_assertion"), TrustedToken)
+        or issuer is None
+        or not issuer.client_auth  # otherwise it may be for the method of a plugin
+    ):
+        return _asserted(request, client_id, secret)
     if request.basic is not None:
         if secret is not None or (client_id is not None and client_id != request.basic[0]):
             raise DenialError(
@@ -74,6 +91,31 @@ def credentials_of(request: WireRequest, issuer: Issuer | None = None) -> Creden
     if secret is None:
         return Credentials(client_id, "none")
     return Credentials(client_id, "client_secret_post", secret)
+
+
+def _asserted(request: WireRequest, client_id: str | None, secret: str | None) -> Credentials:
+    """Return the credentials of a request with a client assertion (RFC 7523 section 2.2)."""
+    if request.basic is not None or secret is not None:
+        raise DenialError(
+            "invalid_request",
+            "The client authenticates with a secret and with an assertion; use one of them",
+        )
+    if request.text("client_assertion_type") != ASSERTION_TYPE:
+        raise DenialError("invalid_request", f"client_assertion_type must be {ASSERTION_TYPE}")
+    token = request.trusted.get("client_assertion")
+    if isinstance(token, TrustedToken):
+        if client_id is None and len(token.clients) == 1:
+            client_id = token.clients[0]
+        if client_id in token.clients:
+            return Credentials(client_id, FEDERATED, assertion=token)
+        problem = "authenticates other clients" if client_id else "fits several; send client_id"
+        token = RejectedToken(f"of {token.issuer} for {token.subject} {problem}")
+    raise DenialError.of(_unauthentic(denial_of(token, "client_assertion", "invalid_client")))
+
+
+def _unauthentic(denial: Denial) -> Denial:
+    """Return a denial with the description that all failed authentications have."""
+    return replace(denial, description=_FAILED)
 
 
 def authenticate(
@@ -102,9 +144,17 @@ def authenticate(
             client = transaction.clients.find(credentials.client_id, known=False)
             authentic = client is not None and _accepts(client, credentials, now)
     if client is None or not authentic:
-        raise DenialError("invalid_client", "The client is unknown, or its authentication failed")
+        rejected = request.trusted.get("client_assertion")
+        if isinstance(rejected, RejectedToken):
+            denial = denial_of(rejected, "client_assertion", "invalid_client")
+            raise DenialError.of(_unauthentic(denial))
+        raise DenialError("invalid_client", _FAILED)
     if now >= client.expires_at:
         raise DenialError("invalid_client", "The client's registration has expired; register again")
+    if credentials.assertion is not None:
+        used = spend(credentials.assertion, transaction, "client_assertion", "invalid_client")
+        if used is not None:
+            raise DenialError.of(_unauthentic(used))
     return client
 
 

@@ -11,6 +11,7 @@ from grantway._secrets.params import Params
 from grantway._types.quantity import check_seconds
 from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.issuer._storage.records import RegisteredClient, TokenFamily
+from grantway_plugins.issuer._trust.trusted_token import RejectedToken, TrustedToken
 from grantway_plugins.server._http.denial import Denial
 from grantway_plugins.server._http.headers import Headers
 
@@ -31,6 +32,8 @@ class GrantRequest:
         headers: Headers of the request; names are case-insensitive. The repr omits the values.
         peer: Address that sent the request: the connection's, or the one that a trusted proxy
             forwards. Empty if unknown.
+        trusted: Tokens of trusted issuers in the parameters ``assertion`` and ``subject_token``, by
+            parameter. A parameter that is not a JWT is missing.
     """
 
     params: Params
@@ -40,6 +43,7 @@ class GrantRequest:
     settings: IssuerSettings
     headers: Headers = field(default_factory=Headers)
     peer: str = ""
+    trusted: Mapping[str, TrustedToken | RejectedToken] = field(default_factory=dict, repr=False)
 
     def issue(
         self,

@@ -18,10 +18,13 @@ from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.issuer._storage.steady_clock import SteadyClock
 
 from .client_auth_methods import ClientAuthMethod, client_auth_methods
+from .grants.jwt_bearer import JWT_BEARER
 
 Clock = Callable[[], float]
 #: Standard values of ``token_endpoint_auth_method``.
-METHODS = ("none", "client_secret_basic", "client_secret_post")
+METHODS = ("none", "client_secret_basic", "client_secret_post", "federated_jwt")
+#: The method of clients that send a token of a trusted issuer as ``client_assertion``.
+FEDERATED = "federated_jwt"
 
 _log = logging.getLogger("grantway.issuer")
 
@@ -63,13 +66,22 @@ class Issuer:
         object.__setattr__(self, "steady_clock", SteadyClock(self.clock))
 
     @classmethod
-    def of(cls, registry: Registry, settings: IssuerSettings, clock: Clock = time.time) -> Self:
+    def of(
+        cls, registry: Registry, settings: IssuerSettings | None = None, clock: Clock = time.time
+    ) -> Self:
         """Return an issuer for the registered plugins.
+
+        Args:
+            registry: Registered plugins.
+            settings: Settings of the issuer; None for an operator, who may add clients for every
+                grant.
+            clock: Returns seconds since the epoch.
 
         Raises:
             ConfigurationError: there is no grant to offer.
         """
-        return cls(settings, offered_grants(registry), clock, client_auth_methods(registry))
+        grants = offered_grants(registry, settings)
+        return cls(settings or IssuerSettings(), grants, clock, client_auth_methods(registry))
 
     @property
     def auth_methods(self) -> tuple[str, ...]:
@@ -77,13 +89,17 @@ class Issuer:
         return (*METHODS, *sorted(self.client_auth))
 
 
-def offered_grants(registry: Registry | None = None) -> Mapping[str, OfferedGrant]:
+def offered_grants(
+    registry: Registry | None = None, settings: IssuerSettings | None = None
+) -> Mapping[str, OfferedGrant]:
     """Return the grants that plugins registered for both the client and the issuer.
 
     Those that cannot be imported are skipped, and the log says why.
 
     Args:
         registry: Registered plugins; by default all installed ones.
+        settings: Settings of the issuer. The JWT bearer grant is offered only if they trust an
+            issuer of assertions. By default, all grants are returned.
 
     Raises:
         ConfigurationError: there is no such grant.
@@ -99,7 +115,7 @@ def offered_grants(registry: Registry | None = None) -> Mapping[str, OfferedGran
     offered = {
         name: OfferedGrant(grants[name], issuer_grant, registry.owner_of(ISSUER_GRANT, name).named)
         for name, issuer_grant in registry.issuer_grants.usable().items()
-        if name in grants
+        if name in grants and (settings is None or _has_use(issuer_grant, settings))
     }
     if not offered:
         raise ConfigurationError(
@@ -107,3 +123,7 @@ def offered_grants(registry: Registry | None = None) -> Mapping[str, OfferedGran
             "grant; check registry.plugins, or reinstall grantway"
         )
     return MappingProxyType(offered)
+
+
+def _has_use(issuer_grant: IssuerGrant, settings: IssuerSettings) -> bool:
+    return issuer_grant is not JWT_BEARER or any(each.subjects for each in settings.trusted_issuers)

@@ -19,7 +19,6 @@ from grantway_plugins.issuer._http.endpoints.registration import (
     new_client,
     registration_event,
 )
-from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.issuer._storage.records import RegisteredClient
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.server._http.audit_event import AuditEvent
@@ -52,7 +51,7 @@ def add_client(
         ConfigurationError: the metadata is invalid.
         DatabaseError: the database failed; nothing was changed.
     """
-    issuer = Issuer.of(default_registry(), IssuerSettings())
+    issuer = Issuer.of(default_registry())
     try:
         client, secret = new_client(issuer, metadata, Terms(introspects=introspects), math.inf)
     except DenialError as error:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from grantway_plugins.issuer._audit_log import AuditLog
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.unit_of_work import UnitOfWork, failure_response, guarded
+from grantway_plugins.issuer._trust.trusted_token import KeysUnavailableError
 from grantway_plugins.server._http.denial import Denial, DenialError
 from grantway_plugins.server._http.wire import WireRequest, WireResponse
 
 from .health import Health
+from .trusted_tokens import keys_unavailable, trusted_tokens
 
 #: Validates a request and returns the work to run in a transaction, or the response.
 Prepare = Callable[[Issuer, WireRequest], UnitOfWork | WireResponse]
@@ -32,16 +35,22 @@ class Execution:
         self._store = store
         self._audit = audit
         self._health = health
+        self._trusted = trusted_tokens(issuer)
 
     async def run(self, prepare: Prepare, request: WireRequest) -> WireResponse | Denial:
         """Return the response to a request after its work is committed."""
         try:
+            if self._trusted is not None:
+                trusted = await self._trusted.of_async(request.params)
+                request = replace(request, trusted=trusted)
             work = prepare(self._issuer, request)
             if isinstance(work, WireResponse):
                 return work
             return await self._store.arun(self._guarded(work, request))
         except DenialError as error:
             return error.denial
+        except KeysUnavailableError as error:
+            return keys_unavailable(error, request.dialect)
         except Exception as error:  # noqa: BLE001 - uvicorn would log the error, which may contain a secret
             self._health.failed(error)
             return failure_response(error, request.dialect)

@@ -75,7 +75,7 @@ class Authentication:
         if method != self.method:
             return False
         if self.secret_digest is None or secret_digest is None:
-            return self.secret_digest is None and method == "none"
+            return self.secret_digest is secret_digest
         if hmac.compare_digest(secret_digest, self.secret_digest):
             return True
         if self.previous_digest is None or now >= self.previous_until:

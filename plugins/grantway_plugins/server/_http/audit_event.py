@@ -34,6 +34,7 @@ class AuditEvent:
         token_type: The revoked token: ``refresh_token`` (the whole login) or ``access_token``.
         error: The error code of the response.
         reason: The error description of the response.
+        detail: A more specific reason, which the response does not contain.
     """
 
     name: AuditName
@@ -46,6 +47,7 @@ class AuditEvent:
     token_type: str | None = None
     error: str | None = None
     reason: str | None = None
+    detail: str | None = None
 
     def members(self) -> dict[str, str]:
         """Return the fields that have a value, by name; the name of the event is ``event``."""

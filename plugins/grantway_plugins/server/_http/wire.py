@@ -70,6 +70,7 @@ class WireRequest:
         bearer: Bearer token from the Authorization header, or None.
         headers: Headers of the request.
         peer: Address that sent the request; empty if unknown.
+        trusted: Verified or rejected tokens of other issuers, by the parameter that contains them.
     """
 
     dialect: WireFormat
@@ -78,6 +79,7 @@ class WireRequest:
     bearer: str | None = field(default=None, repr=False)
     headers: Headers = field(default_factory=Headers)
     peer: str = ""
+    trusted: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def text(self, name: str) -> str | None:
         """Return the string value of a parameter, or None if it is missing.

@@ -1,17 +1,21 @@
-"""The token exchange grant for the issuer's own access tokens (RFC 8693)."""
+"""The token exchange grant (RFC 8693), for access tokens of this issuer and for trusted JWTs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeGuard
 
-from grantway_plugins.grants.token_exchange import ACCESS_TOKEN
+from grantway_plugins.grants.token_exchange import ACCESS_TOKEN, ID_TOKEN, JWT
 from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
 from grantway_plugins.issuer._decisions.randomness import family_digest
+from grantway_plugins.issuer._trust.trusted_token import TrustedToken, denial_of, spend
 from grantway_plugins.server._http.denial import Denial
 
 if TYPE_CHECKING:
     from grantway_plugins.issuer._storage.records import AccessTokenRecord
     from grantway_plugins.issuer._storage.transaction import Transaction
+
+#: Types of subject tokens that trusted issuers sign.
+_JWTS = (JWT, ID_TOKEN)
 
 
 class TokenExchangeIssuer:
@@ -19,7 +23,8 @@ class TokenExchangeIssuer:
 
     The new token has at most the scopes and the lifetime of the exchanged one, and stays bound to
     its audience. A token with an audience can be exchanged only by that audience and by the client
-    that received it. Delegation is not supported: an actor token is rejected.
+    that received it. A JWT of a trusted issuer can be exchanged by every client of this grant.
+    Delegation is not supported: an actor token is rejected.
     """
 
     def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
@@ -29,6 +34,8 @@ class TokenExchangeIssuer:
         unknown = _unsupported(request)
         if unknown:
             return Denial("invalid_request", unknown)
+        if request.params["subject_token_type"] != ACCESS_TOKEN:
+            return _exchange_trusted(request, transaction)
         subject = transaction.access_token(family_digest(request.params["subject_token"]))
         if not _usable(subject, request) or not transaction.lock_family(subject.family.family_id):
             return Denial(
@@ -39,14 +46,12 @@ class TokenExchangeIssuer:
             return Denial(
                 "invalid_scope", "scope exceeds the scopes of the subject_token or the client"
             )
-        params = request.params
-        target = (*params.get("audience", ()), *params.get("resource", ()))
         return request.issue(
             subject=subject.family.subject,
             scope=scope,
             lifetime=subject.expires_at - request.now,
             refresh_token=False,
-            audience=target or subject.audience,
+            audience=_target(request) or subject.audience,
             members={"issued_token_type": ACCESS_TOKEN},
             origin=subject.family,
         )
@@ -55,12 +60,36 @@ class TokenExchangeIssuer:
 TOKEN_EXCHANGE = TokenExchangeIssuer()
 
 
+def _exchange_trusted(request: GrantRequest, transaction: Transaction) -> Issue | Denial:
+    """Exchange a token of a trusted issuer."""
+    token = request.trusted.get("subject_token")
+    if not isinstance(token, TrustedToken):
+        return denial_of(token, "subject_token", "invalid_request")
+    decision = request.issue(
+        subject=token.subject,
+        # A token within the leeway has expired already.
+        lifetime=max(1.0, token.expires_at - request.now),
+        refresh_token=False,
+        audience=_target(request),
+        members={"issued_token_type": ACCESS_TOKEN},
+    )
+    used = None
+    if isinstance(decision, Issue):
+        used = spend(token, transaction, "subject_token", "invalid_request")
+    return used or decision
+
+
+def _target(request: GrantRequest) -> tuple[str, ...]:
+    params = request.params
+    return (*params.get("audience", ()), *params.get("resource", ()))
+
+
 def _unsupported(request: GrantRequest) -> str | None:
     params = request.params
     if "actor_token" in params:
         return "Delegation is not supported; omit actor_token"
-    if params["subject_token_type"] != ACCESS_TOKEN:
-        return f"subject_token_type must be {ACCESS_TOKEN}"
+    if params["subject_token_type"] not in {ACCESS_TOKEN, *_JWTS}:
+        return f"subject_token_type must be one of {', '.join((ACCESS_TOKEN, *_JWTS))}"
     if params.get("requested_token_type", ACCESS_TOKEN) != ACCESS_TOKEN:
         return f"requested_token_type must be {ACCESS_TOKEN}"
     return None

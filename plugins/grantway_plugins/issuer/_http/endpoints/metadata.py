@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from grantway_plugins.issuer._decisions.authorization import RESPONSE_MODES
-from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._decisions.issuer import FEDERATED, Issuer
 from grantway_plugins.server._http.wire import WireResponse
 
 #: Entries that extensions cannot add, in addition to those of ``metadata``.
@@ -17,7 +17,9 @@ RESERVED = frozenset({"registration_endpoint"})
 def metadata(issuer: Issuer) -> dict[str, Any]:
     """Return the members of the metadata document, which lists only available features."""
     url = issuer.settings.url
-    with_secret = [method for method in issuer.auth_methods if method != "none"]
+    federated = any(each.clients for each in issuer.settings.trusted_issuers)
+    methods = [method for method in issuer.auth_methods if method != FEDERATED or federated]
+    with_secret = [method for method in methods if method != "none"]
     content = {
         "issuer": url,
         "authorization_endpoint": f"{url}/authorize",
@@ -29,9 +31,9 @@ def metadata(issuer: Issuer) -> dict[str, Any]:
         "response_modes_supported": list(RESPONSE_MODES),
         "grant_types_supported": sorted(issuer.grants),
         "code_challenge_methods_supported": ["S256"],
-        "token_endpoint_auth_methods_supported": list(issuer.auth_methods),
+        "token_endpoint_auth_methods_supported": methods,
         "introspection_endpoint_auth_methods_supported": with_secret,
-        "revocation_endpoint_auth_methods_supported": list(issuer.auth_methods),
+        "revocation_endpoint_auth_methods_supported": methods,
         "authorization_response_iss_parameter_supported": True,
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,  # the default is true

@@ -12,7 +12,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from grantway._exceptions import ConfigurationError
 from grantway._types.fields import Scope, Text
 from grantway_grants.authorization_code import GRANT_TYPE as AUTHORIZATION_CODE
-from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._decisions.issuer import FEDERATED, Issuer
 from grantway_plugins.issuer._decisions.randomness import digest, new_id, new_secret
 from grantway_plugins.issuer._decisions.registration_policy import Terms
 from grantway_plugins.issuer._plugin import STANDARD
@@ -207,8 +207,14 @@ def new_client(
             "invalid_redirect_uri", "redirect_uris is required for authorization_code"
         )
     method = loaded.get("token_endpoint_auth_method") or "client_secret_basic"
+    if method == FEDERATED and terms.anonymous:
+        raise DenialError(
+            "invalid_client_metadata",
+            f"{FEDERATED} is for clients of the operator; ask the issuer's operator for a client",
+        )
     metadata = _auth_metadata(issuer, method, members)
-    secret = None if method == "none" or method in issuer.client_auth else new_secret("gws")
+    without_secret = method in {"none", FEDERATED} or method in issuer.client_auth
+    secret = None if without_secret else new_secret("gws")
     client_id = new_id()
     client = RegisteredClient(
         client_id=client_id,

@@ -58,6 +58,7 @@ def create_token(issuer: Issuer, request: WireRequest) -> UnitOfWork:
             issuer.settings,
             request.headers,
             request.peer,
+            request.trusted,
         )
         decision: Issue | Denial = call_plugin(
             f"decide of the issuer grant {offered.grant.grant_type}",

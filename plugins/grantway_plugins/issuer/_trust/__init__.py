@@ -1,0 +1,1 @@
+"""Tokens of other issuers: which are trusted, for whom, and with which keys."""

@@ -1,0 +1,128 @@
+"""Published keys of one issuer, read in a thread and kept for a while."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+
+from grantway._processes.copies import OneProcess
+
+from .key_set import KeySet
+from .reading_keys import UnreadableKeysError
+from .trusted_token import KeysUnavailableError
+
+#: Age in seconds after which keys are read again, while requests still use the old ones.
+REFRESH_AFTER = 600.0
+#: Age in seconds after which keys are not used any more.
+EXPIRE_AFTER = 3600.0
+#: Minimum seconds between two reads.
+PAUSE = 10.0
+
+#: Yields a read in progress, to receive its result: the keys, or why they cannot be read.
+KeySteps = Generator[Future["KeySet | str"], "KeySet | str", KeySet]
+
+_log = logging.getLogger("grantway.issuer")
+
+
+class CachedKeys(OneProcess):
+    """Published keys of one issuer.
+
+    Each read runs in its own thread, so an issuer that does not respond delays only its own tokens.
+    All requests that need the keys meanwhile wait for the same read.
+
+    Args:
+        issuer: The issuer, for the log.
+        read: Reads the keys; may block.
+        timer: A clock that never runs backwards, in seconds.
+    """
+
+    def __init__(
+        self, issuer: str, read: Callable[[], KeySet], timer: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._issuer = issuer
+        self._read = read
+        self._timer = timer
+        self._lock = threading.Lock()
+        self._reading: Future[KeySet | str] | None = None
+        self._keys: KeySet | None = None
+        self._read_at = 0.0
+        self._tried_at = float("-inf")
+        self._problem = ""
+
+    def current(self) -> KeySteps:
+        """Return the keys, and read them first if there are none or if they have expired.
+
+        Raises:
+            KeysUnavailableError: there are no valid keys.
+        """
+        keys, age = self._keys, self._timer() - self._read_at
+        if keys is None or age >= EXPIRE_AFTER:
+            return (yield from self._reread())
+        if age >= REFRESH_AFTER:
+            self._start()
+        return keys
+
+    def after(self, known: KeySet) -> KeySteps:
+        """Return newer keys than the known ones, which may be the same if they were just read."""
+        keys = self._keys
+        if keys is not None and keys is not known:
+            return keys
+        return (yield from self._reread())
+
+    def _reread(self) -> KeySteps:
+        reading = self._start()
+        if reading is not None:
+            outcome = yield reading
+            if isinstance(outcome, KeySet):
+                return outcome
+        keys = self._keys
+        if keys is not None and self._timer() - self._read_at < EXPIRE_AFTER:
+            return keys
+        raise KeysUnavailableError(self._issuer, self._problem)
+
+    def _start(self) -> Future[KeySet | str] | None:
+        """Return the read in progress; start one unless the last one was a moment ago."""
+        with self._lock:
+            if self._reading is not None:
+                return self._reading
+            if self._timer() - self._tried_at < PAUSE:
+                return None
+            self._tried_at = self._timer()
+            reading = self._reading = Future[KeySet | str]()
+        reading.set_running_or_notify_cancel()  # a request that stops waiting cancels nothing
+        try:
+            threading.Thread(
+                target=self._run, args=(reading,), name="grantway-keys", daemon=True
+            ).start()
+        except RuntimeError:  # the system cannot start another thread
+            self._finish(reading, "no thread can be started")
+        return reading
+
+    def _run(self, reading: Future[KeySet | str]) -> None:
+        try:
+            self._finish(reading, self._read())
+        except UnreadableKeysError as error:
+            self._finish(reading, str(error))
+        except Exception as error:  # noqa: BLE001 - requests must not wait forever
+            self._finish(reading, f"unexpected {type(error).__name__}")
+
+    def _finish(self, reading: Future[KeySet | str], outcome: KeySet | str) -> None:
+        """End a read with the keys, or with the problem."""
+        with self._lock:
+            self._reading = None
+            self._tried_at = self._timer()  # a read that fails may take longer than the pause
+            if isinstance(outcome, KeySet):
+                self._keys, self._read_at = outcome, self._timer()
+            else:
+                self._problem = outcome
+        if not isinstance(outcome, KeySet):
+            _log.warning(
+                "The keys of the trusted issuer %s cannot be read, and will be tried again when a "
+                "token needs them: %s",
+                self._issuer,
+                outcome,
+            )
+        reading.set_result(outcome)

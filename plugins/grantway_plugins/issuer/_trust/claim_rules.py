@@ -1,0 +1,115 @@
+"""The rules of a trusted issuer, applied to the claims of a token whose signature is valid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+from grantway._secrets.redaction import printable
+
+from .patterns import matches
+from .trusted_issuer import TrustedIssuer
+from .trusted_token import TrustedToken
+
+#: The parameters that may contain a token of a trusted issuer, and the accepted values of ``typ``.
+#: JWTs of other types, such as DPoP proofs, serve another purpose (RFC 8725 section 3.11).
+TYPES: Mapping[str, frozenset[str]] = {
+    "client_assertion": frozenset({"", "jwt", "jose", "client-authentication+jwt"}),
+    "assertion": frozenset({"", "jwt", "jose", "authorization-grant+jwt"}),
+    "subject_token": frozenset({"", "jwt", "jose", "at+jwt"}),
+}
+_SHOWN = 200
+
+
+class TokenRejectedError(Exception):
+    """Raised for a token that is not accepted; the message continues "The token ..."."""
+
+
+def judge(
+    claims: Mapping[str, Any],
+    trusted: TrustedIssuer,
+    audiences: tuple[str, ...],
+    parameter: str,
+    now: float,
+) -> TrustedToken:
+    """Return the token if the rules allow it.
+
+    Args:
+        claims: Claims of a token with a valid signature.
+        trusted: The issuer of the token, and its rules.
+        audiences: The accepted audiences.
+        parameter: The parameter with the token, a key of ``TYPES``.
+        now: Current time in seconds since the epoch.
+
+    Raises:
+        TokenRejectedError: the rules do not allow it.
+    """
+    sub, jti = claims.get("sub"), claims.get("jti")
+    if not isinstance(sub, str) or not sub.isprintable() or not sub:
+        raise TokenRejectedError("has no sub")
+    if trusted.is_trust_domain and not sub.startswith(f"{trusted.issuer}/"):
+        raise TokenRejectedError(f"has the subject {_shown(sub)}, which is not in the trust domain")
+    audience = claims.get("aud")
+    named = audience if isinstance(audience, list) else [audience]
+    if not any(each in named for each in audiences):
+        raise TokenRejectedError(
+            f"has the audience {_shown(audience)}, not {' or '.join(audiences)}"
+        )
+    if jti is not None and (not isinstance(jti, str) or not jti):
+        raise TokenRejectedError("has a jti that is not a string")
+    if trusted.single_use and jti is None:
+        raise TokenRejectedError("has no jti, which single_use requires")
+    problem = _time_problem(claims, trusted, now) or _claim_problem(claims, trusted)
+    if problem:
+        raise TokenRejectedError(problem)
+    authenticates = parameter == "client_assertion"
+    allowed = tuple(trusted.clients) if authenticates else trusted.subjects
+    matching = [pattern for pattern in allowed if matches(pattern, sub)]
+    if not matching:
+        setting = "clients" if authenticates else "subjects"
+        raise TokenRejectedError(f"has the subject {_shown(sub)}, which {setting} does not list")
+    return TrustedToken(
+        issuer=trusted.issuer,
+        subject=sub,
+        expires_at=claims["exp"],
+        claims=claims,
+        clients=tuple({trusted.clients[each]: None for each in matching}) if authenticates else (),
+        single_use_id=jti if trusted.single_use else None,
+        kept_until=claims["exp"] + trusted.leeway,
+    )
+
+
+def _time_problem(claims: Mapping[str, Any], trusted: TrustedIssuer, now: float) -> str | None:
+    exp, leeway = claims.get("exp"), trusted.leeway
+    if not _is_time(exp):
+        return "has no exp"
+    if exp + leeway <= now:
+        return f"expired {now - exp:.0f} seconds ago"
+    if exp > now + trusted.max_lifetime + leeway:
+        return f"expires in {exp - now:.0f} seconds, and max_lifetime is {trusted.max_lifetime:g}"
+    for name in ("nbf", "iat"):
+        since = claims.get(name, 0)
+        if not _is_time(since):
+            return f"has an {name} that is not a time"
+        if since > now + leeway:
+            return f"has an {name} that is {since - now:.0f} seconds in the future"
+    return None
+
+
+def _claim_problem(claims: Mapping[str, Any], trusted: TrustedIssuer) -> str | None:
+    for name, pattern in trusted.claims.items():
+        value = claims.get(name)
+        if not isinstance(value, str):
+            return f"has no text as {name}"
+        if not matches(pattern, value):
+            return f"has the {name} {_shown(value)}, which claims does not allow"
+    return None
+
+
+def _is_time(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _shown(value: object) -> str:
+    return printable(str(value))[:_SHOWN]

@@ -1,0 +1,161 @@
+"""Verify tokens of other issuers before a request gets a database transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
+from types import MappingProxyType
+from typing import Any, Protocol, TypeVar
+
+from grantway._processes.copies import OneProcess
+from grantway._processes.driving import drive, drive_async
+from grantway._secrets.redaction import printable
+
+from .cached_keys import CachedKeys, KeySteps
+from .claim_rules import TYPES, TokenRejectedError, judge
+from .key_set import KeySet, given_keys, verified_claims
+from .reading_keys import read_keys
+from .trusted_issuer import SPIFFE, TrustedIssuer
+from .trusted_token import RejectedToken, TrustedToken
+
+#: Maximum length of a token, in characters.
+MAX_TOKEN = 16_384
+_PARTS = 3
+_SHOWN = 200
+
+T = TypeVar("T")
+
+Verified = Mapping[str, TrustedToken | RejectedToken]
+
+
+_Steps = Generator[Future[KeySet | str], KeySet | str, T]
+
+
+class _Keys(Protocol):
+    def current(self) -> KeySteps: ...
+
+    def after(self, known: KeySet) -> KeySteps: ...
+
+
+class TrustedTokens(OneProcess):
+    """Verifies the tokens of trusted issuers in the parameters of a request.
+
+    Args:
+        trusted: The trusted issuers.
+        url: URL of this issuer, the default audience.
+        clock: Returns seconds since the epoch.
+        read: Reads the published keys of an issuer; may block.
+    """
+
+    def __init__(
+        self,
+        trusted: Sequence[TrustedIssuer],
+        url: str,
+        clock: Callable[[], float],
+        read: Callable[[TrustedIssuer], KeySet] = read_keys,
+    ) -> None:
+        self._trusted = {each.issuer: each for each in trusted}
+        self._domains = any(each.is_trust_domain for each in trusted)
+        self._audiences = (url, f"{url}/token")
+        self._clock = clock
+        self._keys: dict[str, _Keys] = {
+            each.issuer: (
+                _GivenKeys(given_keys(each.jwks))
+                if each.jwks is not None
+                else CachedKeys(each.issuer, partial(read, each))
+            )
+            for each in trusted
+        }
+
+    def of(self, params: Mapping[str, Any]) -> Verified:
+        """Return the outcome for each parameter that may contain a token of another issuer.
+
+        May block while keys are read. Parameters that do not contain a JWT are omitted.
+
+        Args:
+            params: Parameters by RFC name.
+
+        Raises:
+            KeysUnavailableError: the keys of a trusted issuer cannot be read at the moment.
+        """
+        return drive(self._all(params), Future.result)
+
+    async def of_async(self, params: Mapping[str, Any]) -> Verified:
+        """Return the same as ``of``, without blocking the event loop."""
+        return await drive_async(self._all(params), asyncio.wrap_future)
+
+    def _all(self, params: Mapping[str, Any]) -> _Steps[Verified]:
+        found: dict[str, TrustedToken | RejectedToken] = {}
+        for name in TYPES:
+            token = params.get(name)
+            if isinstance(token, str) and token.count(".") == _PARTS - 1:
+                try:
+                    found[name] = yield from self._verify(token, name)
+                except TokenRejectedError as error:
+                    found[name] = RejectedToken(str(error))
+        return MappingProxyType(found)
+
+    def _verify(self, token: str, parameter: str) -> _Steps[TrustedToken]:
+        if len(token) > MAX_TOKEN:
+            raise TokenRejectedError(f"is longer than {MAX_TOKEN} characters")
+        header, claimed = (_unverified(part) for part in token.split(".")[: _PARTS - 1])
+        trusted = self._issuer_of(claimed)
+        if trusted is None:
+            shown = printable(str(claimed.get("iss")))[:_SHOWN]
+            raise TokenRejectedError(f"is of {shown}, which is not a trusted issuer")
+        typ = header.get("typ", "")
+        if not isinstance(typ, str) or typ.lower() not in TYPES[parameter]:
+            raise TokenRejectedError(f"has a typ that does not fit {parameter}")
+        if header.get("alg") not in trusted.algorithms:
+            raise TokenRejectedError("has an algorithm that algorithms does not list")
+        source = self._keys[trusted.issuer]
+        keys = yield from source.current()
+        fitting = keys.fitting(header, trusted.algorithms)
+        if not fitting:
+            fitting = (yield from source.after(keys)).fitting(header, trusted.algorithms)
+        if not fitting:
+            raise TokenRejectedError("is signed with a key that the issuer does not publish")
+        claims = verified_claims(token, fitting)
+        if claims is None:
+            raise TokenRejectedError("has an invalid signature")
+        audiences = trusted.audiences or self._audiences
+        return judge(claims, trusted, audiences, parameter, self._clock())
+
+    def _issuer_of(self, claimed: Mapping[str, Any]) -> TrustedIssuer | None:
+        """Return the trusted issuer whose keys must have signed a token with these claims."""
+        iss, sub = claimed.get("iss"), claimed.get("sub")
+        named = self._trusted.get(iss) if isinstance(iss, str) else None
+        if named is not None or not self._domains:
+            return named
+        if not isinstance(sub, str) or not sub.startswith(SPIFFE):
+            return None
+        domain = sub.removeprefix(SPIFFE).partition("/")[0]
+        return self._trusted.get(f"{SPIFFE}{domain}")
+
+
+class _GivenKeys:
+    """Keys from the settings, which never change."""
+
+    def __init__(self, keys: KeySet) -> None:
+        self._keys = keys
+
+    def current(self) -> KeySteps:
+        yield from ()
+        return self._keys
+
+    def after(self, known: KeySet) -> KeySteps:
+        yield from ()
+        return known
+
+
+def _unverified(part: str) -> dict[str, Any]:
+    """Return a decoded part of a JWT, or an empty mapping if it is invalid."""
+    try:
+        found = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
