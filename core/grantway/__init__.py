@@ -105,6 +105,11 @@ if TYPE_CHECKING:
         NoAuth as NoAuth,
     )
     from ._requests.exchange import Exchange as Exchange
+    from ._requests.login import (
+        LoginContext as LoginContext,
+        LoginFlow as LoginFlow,
+        LoginScreen as LoginScreen,
+    )
     from ._requests.outgoing_request import OutgoingRequest as OutgoingRequest
     from ._requests.provider import Provider as Provider
     from ._requests.retry import RetryPolicy as RetryPolicy
@@ -229,6 +234,7 @@ __getattr__, __dir__ = lazy(
             NoAuth
         """,
         "._requests.exchange": "Exchange",
+        "._requests.login": "LoginContext LoginFlow LoginScreen",
         "._requests.outgoing_request": "OutgoingRequest",
         "._requests.retry": "RetryPolicy",
         "._requests.sourced_auth": "SourcedAuth",

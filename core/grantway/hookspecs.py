@@ -20,6 +20,7 @@ import pluggy
 if TYPE_CHECKING:
     from ._exceptions import TokenError
     from ._requests.client_auth import ClientAuthFactory
+    from ._requests.login import LoginFlow
     from ._requests.middleware import Middleware
     from ._types.event import Event
     from ._types.grant import Grant, IssuerGrant
@@ -325,6 +326,31 @@ def grantway_register_secret_sources() -> Mapping[str, SecretSourceFactory | str
     Returns:
         Name -> callable that takes the options as keywords and returns a
         ``grantway.SecretSource``, or ``module:attribute`` of one, which is imported on first use.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def grantway_register_login_flows() -> Mapping[str, LoginFlow | str]:
+    """Register how ``grantway login`` works with a grant that needs the user.
+
+    ::
+
+        def log_in(login):
+            login.screen.say("A code was sent to your phone.")
+            return login.request(code=login.screen.ask_secret("Code"))
+
+        @grantway.hookimpl
+        def grantway_register_login_flows():
+            return {"urn:example:otp": log_in}
+
+    It is called for a profile with this ``grant``. The token that it returns is stored and later
+    refreshed. If it raises an exception, nothing is stored. The logins with ``authorization_code``
+    and ``device_code`` cannot be replaced.
+
+    Returns:
+        grant_type -> callable of a ``grantway.LoginContext`` that returns a ``grantway.Token``, or
+        ``module:attribute`` of one, which is imported for a login.
     """
     raise NotImplementedError
 

@@ -24,19 +24,30 @@ from grantway._types.plugin_status import APPLICATION, PluginStatus, normal
 from grantway._wire.dialect import RFC6749
 
 from .exports import PluginExports
-from .kinds import CLIENT_AUTH, DIALECT, GRANT, ISSUER_CLIENT_AUTH, ISSUER_GRANT, Kind
+from .kinds import (
+    CLIENT_AUTH,
+    DIALECT,
+    GRANT,
+    ISSUER_CLIENT_AUTH,
+    ISSUER_GRANT,
+    LOGIN_FLOW,
+    Kind,
+)
 from .selection import VARIABLE, without
 
 #: The distribution whose names third parties cannot take over by accident.
 OWN = "grantway"
 
 Key = tuple[Kind, str]
-#: Names that the core has without any plugin.
+#: Grants that ``grantway login`` supports without a plugin.
+_STANDARD_LOGINS = ("authorization_code", "urn:ietf:params:oauth:grant-type:device_code")
+#: Names that grantway has without any plugin.
 _BUILT_IN = PluginExports(PluginStatus("core", OWN))
 _BUILT_IN_NAMES: tuple[Key, ...] = (
     (DIALECT, RFC6749.name),
     *((CLIENT_AUTH, method) for method in STANDARD_METHODS),
     *((ISSUER_CLIENT_AUTH, method) for method in STANDARD_METHODS),
+    *((LOGIN_FLOW, grant_type) for grant_type in _STANDARD_LOGINS),
 )
 
 

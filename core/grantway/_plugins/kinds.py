@@ -190,6 +190,14 @@ SECRET_SOURCE = Kind(
     "a callable that returns a secret source",
 )
 
+LOGIN_FLOW = Kind(
+    "login flow",
+    "grantway_register_login_flows",
+    _callable("login flow"),
+    "a callable of a LoginContext",
+    for_clients=False,
+)
+
 #: Every kind of named export.
 KINDS = (
     GRANT,
@@ -201,4 +209,5 @@ KINDS = (
     ERROR_CODE,
     STORE,
     SECRET_SOURCE,
+    LOGIN_FLOW,
 )

@@ -37,6 +37,7 @@ from .kinds import (
     ISSUER_EXTENSION,
     ISSUER_GRANT,
     KINDS,
+    LOGIN_FLOW,
     SECRET_SOURCE,
     STORE,
     Kind,
@@ -47,6 +48,7 @@ from .selection import Selection, names_of
 if TYPE_CHECKING:
     from grantway._requests.cached_source import CachedSource
     from grantway._requests.client_auth import ClientAuthFactory
+    from grantway._requests.login import LoginFlow
     from grantway._requests.middleware import Middleware
     from grantway._types.event import Event
     from grantway._types.issuer_plugins import IssuerClientAuth, IssuerExtension
@@ -135,6 +137,11 @@ class Registry(OneProcess):
     def secret_sources(self) -> References[SecretSourceFactory]:
         """Name -> factory of secret sources."""
         return self.tables[SECRET_SOURCE]
+
+    @property
+    def login_flows(self) -> References[LoginFlow]:
+        """grant_type -> how the user logs in, without the standard logins."""
+        return self.tables[LOGIN_FLOW]
 
     @property
     def plugins(self) -> tuple[PluginStatus, ...]:

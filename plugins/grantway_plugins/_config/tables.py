@@ -296,9 +296,8 @@ class ProfileTable(ClientTable, NetworkTable):
         program = "command" in data["provider"]
         interactive = not program and (grant is None or grant in LOGIN_GRANTS)
         if interactive and (needless := {"params", "params_command"} & data.keys()):
-            raise ValidationError(
-                {name: ["is only for grants that need no login"] for name in needless}
-            )
+            rule = "is only for grants other than browser and device logins"
+            raise ValidationError({name: [rule] for name in needless})
         if program and "params_command" in data:
             rule = "cannot be combined with a provider that is a command, which gets all parameters"
             raise ValidationError({"params_command": [rule]})
@@ -310,8 +309,9 @@ class ProfileTable(ClientTable, NetworkTable):
                 rule = "is also set as resource of the profile; remove one of them"
                 raise ValidationError({place: {"resource": [rule]}})
         if "login" in data and not interactive:
-            what = "a provider that is a command" if program else f"{grant}, which needs no login"
-            raise ValidationError({"login": [f"does not apply to {what}"]})
+            what = "a provider that is a command" if program else grant
+            rule = f"does not apply to {what}; only browser and device logins have methods"
+            raise ValidationError({"login": [rule]})
         login = data.get("login", "auto")
         own = LOGIN_GRANTS.get(grant or "")
         if own is not None and login not in {"auto", own} and (own, login) != ("browser", "paste"):
@@ -319,4 +319,5 @@ class ProfileTable(ClientTable, NetworkTable):
                 {"login": [f"does not fit the grant {grant}; remove one of them"]}
             )
         if "client_id" not in data and not interactive and not program:
-            raise ValidationError({"client_id": ["is missing; only logins register a client"]})
+            rule = "is missing; only browser and device logins register a client"
+            raise ValidationError({"client_id": [rule]})

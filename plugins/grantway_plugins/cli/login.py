@@ -20,6 +20,7 @@ from grantway_plugins.profiles import load
 from grantway_plugins.profiles._profile import Profile
 from grantway_plugins.stores._shared.write_check import check_store_writable
 
+from .login_flow import run_login_flow
 from .login_methods import (
     ChosenMethod,
     LoginMethod,
@@ -161,7 +162,7 @@ def _log_in_to_aws(
         if chosen.method == "browser":
             shown.enter_context(screen.browser(_BROWSER_TIMEOUT))
             token = session.login_with_browser(
-                prompt=screen.show_address,
+                prompt=screen.before_browser,
                 open_browser=screen.open_browser,
                 listen=settings.get("listen"),
                 ports=settings.get("ports"),
@@ -202,6 +203,24 @@ def _log_in(profile: Profile, screen: LoginScreen, method: LoginMethod | None) -
     profile.check_store_writable()
     if profile.grant is not None:
         return _request(profile, screen)
+    if profile.login_grant is not None:
+        if method is not None:
+            raise click.UsageError(
+                f"--{method} does not apply to the grant {profile.login_grant}, which has its own "
+                "login."
+            )
+        client = profile.client()
+        token = run_login_flow(profile, client, screen, profile.login_grant)
+    else:
+        client, token = _standard_login(profile, screen, method)
+    profile.credential(client).accept(token)
+    return token
+
+
+def _standard_login(
+    profile: Profile, screen: LoginScreen, method: LoginMethod | None
+) -> tuple[Client, Token]:
+    """Log in with the browser or on a device, and register the client if needed."""
     wanted = method or profile.login
     chosen = (
         choose(profile.provider, profile.redirect_uri, listens=profile.listen is not None)
@@ -214,15 +233,13 @@ def _log_in(profile: Profile, screen: LoginScreen, method: LoginMethod | None) -
     try:
         if profile.registrations is not None and chosen.method != "device":
             authorization_code.check_registration(client)
-        token = _flow(profile, client, screen, chosen.method)
+        return client, _flow(profile, client, screen, chosen.method)
     except (InvalidClientException, UnauthorizedClientException):
         if profile.registrations is None:
             raise
         # The provider no longer knows the registered client, so register again.
         client = profile.client(instead_of=client.client_id)
-        token = _flow(profile, client, screen, chosen.method)
-    profile.credential(client).accept(token)
-    return token
+        return client, _flow(profile, client, screen, chosen.method)
 
 
 def _request(profile: Profile, screen: LoginScreen) -> Token:
@@ -271,7 +288,7 @@ def _flow(profile: Profile, client: Client, screen: LoginScreen, method: LoginMe
             redirect_uri=profile.redirect_uri,
             listen=profile.listen,
             ports=profile.ports,
-            prompt=screen.show_address,
+            prompt=screen.before_browser,
             open_browser=screen.open_browser,
             timeout=_BROWSER_TIMEOUT,
         )

@@ -18,6 +18,7 @@ from grantway._exceptions import (
     UnauthorizedClientException,
     UnknownGrantTypeError,
 )
+from grantway._plugins.default_registry import default_registry
 from grantway._processes.copies import OneProcess
 from grantway._secrets.params import Params
 from grantway._types.freshness import Freshness
@@ -93,13 +94,13 @@ class Profile(OneProcess):
 
     def _check_grant(self) -> None:
         """Reject an unknown grant and invalid parameters."""
-        name = self.grant
+        name = self.grant or self.login_grant
         if name is None:
             return
         mistakes = list[tuple[tuple[str, ...], str]]()
         try:
             grant = self.programs.grant(name)
-            given, extra = self._parameters(grant)
+            given, extra = self.parameters(grant)
             mistakes += [
                 ((*self._at, "params", name), "must be text, or a list of texts")
                 for name in self.table.get("params", {}).keys() & extra.keys()
@@ -109,7 +110,8 @@ class Profile(OneProcess):
             single_use = grant.names.all_of(grant.single_use) | (
                 {name} if name == "refresh_token" else set()
             )
-            grant.load(given, partial=bool(single_use - given.keys()))
+            partial = self.login_grant is not None or bool(single_use - given.keys())
+            grant.load(given, partial=partial)
         except UnknownGrantTypeError as error:
             mistakes = [((*self._at, "grant"), str(error).removeprefix("grant_type: ").rstrip("."))]
         except RequestInvalidError as error:
@@ -127,7 +129,15 @@ class Profile(OneProcess):
         named: str | None = self.table.get("grant")
         if self.programs.provider is not None:
             return named or "client_credentials"
-        return None if named in LOGIN_GRANTS else named
+        return None if named in LOGIN_GRANTS or self.login_grant else named
+
+    @cached_property
+    def login_grant(self) -> str | None:
+        """Grant type for which a plugin provides the login, or None."""
+        named: str | None = self.table.get("grant")
+        if named is None or named in LOGIN_GRANTS or self.programs.provider is not None:
+            return None
+        return named if named in default_registry().login_flows else None
 
     @property
     def login(self) -> str:
@@ -181,13 +191,13 @@ class Profile(OneProcess):
         """
         table, secret = self.table, frozenset[str]()
         if table.get("params"):
-            grant = self.programs.registered(str(self.grant))
+            grant = self.programs.registered(str(self.grant or self.login_grant))
             secret = grant.names.all_of(grant.secret) if grant else frozenset(table["params"])
         facts = {
             "version": 1,
             **self.programs.facts,
             "client_id": table.get("client_id"),
-            "grant": self.grant,
+            "grant": self.grant or self.login_grant,
             "scope": self.scope,
             "params": table.get("params", {}),
             "extra": self.extra,
@@ -282,7 +292,7 @@ class Profile(OneProcess):
                 transport=transport,
                 timeout=self.timeout,
                 **identity,
-                **self.programs.completion(self.grant),
+                **self.programs.completion(self.grant or self.login_grant),
             )
         except ConfigurationError as error:
             problem = str(error)
@@ -334,7 +344,7 @@ class Profile(OneProcess):
         if self.grant:
             grant_type = self.grant
             grant = client.registry.grant(grant_type)
-            params, extra = self._parameters(grant)
+            params, extra = self.parameters(grant)
             params = grant.names.to_arguments(params)
         else:
             # A login's token is passed to ``accept``, and then refreshed. The provider knows its
@@ -352,8 +362,8 @@ class Profile(OneProcess):
             **params,
         )
 
-    def _parameters(self, grant: Grant) -> tuple[Params, Params]:
-        """Return the parameters of a grant without a login, and its ``extra``."""
+    def parameters(self, grant: Grant) -> tuple[Params, Params]:
+        """Return the profile's parameters of a grant by their wire names, and ``extra``."""
         params, extra = Params(self.table.get("params", {})), Params(self.extra)
         if self.scope:
             params["scope"] = self.scope

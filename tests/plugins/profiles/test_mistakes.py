@@ -86,7 +86,7 @@ def error_in(tmp_path: Path, text: str, name: str = "work") -> str:
         ),
         (
             f"{LOGIN}grant = 'client_credentials'\n",
-            "FILE, line 1: profiles.work.client_id is missing; only logins register a client",
+            "FILE, line 1: profiles.work.client_id is missing; only browser and device logins",
         ),
         (f"{GOOD}params = {{a = 1}}\n", "FILE, line 4: profiles.work.params is only for grants"),
         (

@@ -1,0 +1,84 @@
+"""The contract of login flows: how ``grantway login`` works with a grant that needs the user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from grantway._secrets.params import Params
+
+if TYPE_CHECKING:
+    from grantway._types.token import Token
+
+    from .client import Client
+
+
+class LoginScreen(Protocol):
+    """The terminal of a login. Control characters are removed from everything that it shows."""
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a user can answer. Otherwise, answers come from standard input, if at all."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        ...
+
+    def ask(self, question: str) -> str:
+        """Return the user's answer, which is not empty.
+
+        Raises:
+            click.ClickException: The input ended.
+        """
+        ...
+
+    def ask_secret(self, question: str) -> str:
+        """Return the user's answer without showing it on the screen; otherwise as ``ask``."""
+        ...
+
+    def show_address(self, url: str) -> None:
+        """Show an address that the user must open; in a terminal also as a QR code."""
+        ...
+
+    def open_browser(self, url: str) -> None:
+        """Open an address in the browser of this machine, or print that there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoginContext:
+    """The profile and the terminal of a login.
+
+    Attributes:
+        client: The client of the profile.
+        grant_type: The grant of the profile.
+        params: The grant's parameters that the profile sets, by the names of ``create_token``:
+            those in ``params``, ``scope`` and ``resource``.
+        extra: Provider-specific parameters of the profile.
+        screen: The terminal.
+    """
+
+    client: Client
+    grant_type: str
+    params: Mapping[str, Any]
+    extra: Mapping[str, Any]
+    screen: LoginScreen
+
+    def request(self, **params: Any) -> Token:
+        """Request a token with the grant, the profile's parameters and these.
+
+        Args:
+            **params: Further parameters of the grant. They replace those of the profile.
+
+        Raises:
+            GrantwayError: As for ``Client.create_token``.
+        """
+        merged = Params({**self.params, **Params(params)})
+        del params
+        return self.client.create_token(grant_type=self.grant_type, extra=self.extra, **merged)
+
+
+#: Logs the user in, and returns the token.
+LoginFlow = Callable[[LoginContext], "Token"]

@@ -1,0 +1,244 @@
+"""``grantway login`` with a grant whose login a plugin provides."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import grantway
+from tests import faults
+from tests.core.registry.distributions import Site
+from tests.faults import FaultServer
+from tests.plugins.cli.home import PATIENCE, Home
+
+PLUGIN = """
+import grantway
+
+class Schema(grantway.GrantSchema):
+    phone = grantway.Text(required=True, example='"+44 20 7946 0000"')
+    code = grantway.Text(required=True, example='"123456"')
+    scope = grantway.Scope()
+
+def log_in(login):
+    login.screen.say(f"A code was sent to {login.params['phone']}.\\x1b[31m")
+    return login.request(code=login.screen.ask_secret("Code"))
+
+def link(login):
+    login.screen.show_address("https://login.example.com/approve?\\x1b[2J")
+    login.screen.say("interactive" if login.screen.interactive else "not interactive")
+    return login.request(code=login.screen.ask("Code"))
+
+def broken(login):
+    raise ValueError(login.screen.ask_secret("Code"))
+
+def rejected(login):
+    raise grantway.FlowCancelledError("the bank does not know this phone")
+
+def exported():
+    return {"urn:example:otp": log_in}
+
+@grantway.hookimpl
+def grantway_register_grants():
+    grant_types = {"urn:example:otp", *exported()} - {"authorization_code"}
+    return [grantway.Grant(each, Schema(), secret=frozenset({"code"})) for each in grant_types]
+
+@grantway.hookimpl
+def grantway_register_login_flows():
+    return exported()
+"""
+
+
+def install(site: Site, flow: str = "log_in") -> None:
+    site.install("acme-otp", PLUGIN.replace('otp": log_in', f'otp": {flow}'), name="otp")
+
+
+def respond(**fields: Any) -> faults.Act:
+    return faults.respond(200, {"access_token": "at", "token_type": "Bearer", **fields})
+
+
+def describe(home: Home, server: FaultServer, more: str = "") -> None:
+    home.write(
+        f'[profiles.bank]\nprovider = {{token_endpoint = "{server.token_endpoint}"}}\n'
+        'client_id = "c"\ngrant = "urn:example:otp"\nscope = "read"\n'
+        f'resource = "https://api.example.com"\nparams = {{phone = "+44"}}\n{more}'
+    )
+
+
+@pytest.fixture
+def typed(site: Site, home: Home) -> Home:
+    """Return a home in whose processes the plugin is installed."""
+    install(site)
+    home.env["PYTHONPATH"] = str(site.folder)
+    return home
+
+
+def test_logs_in_with_the_flow_of_a_plugin(typed: Home) -> None:
+    issued = respond(expires_in=3600, refresh_token="rt-1")
+    with FaultServer(issued, respond(access_token="at-2", expires_in=3600)) as server:
+        describe(typed, server)
+        done = typed.run("login", "bank", typed="\n 123456 \n")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("A code was sent to +44.")
+        assert "Logged in to bank. The token expires in 59 min 59 s and is refreshed" in done.stdout
+        assert "123456" not in done.stdout
+        assert "\x1b" not in done.stdout
+        (sent,) = server.requests
+        assert sent.form["grant_type"] == ["urn:example:otp"]
+        assert sent.form["code"] == ["123456"]
+        assert sent.form["phone"] == ["+44"]
+        assert sent.form["scope"] == ["read"]
+        assert sent.form["resource"] == ["https://api.example.com"]
+
+        (shown,) = json.loads(typed.run("status", "bank", "--json").stdout)
+        assert (shown["state"], shown["refreshable"]) == ("fresh", True)
+        assert typed.run("token", "bank").stdout == "at\n"
+        (file,) = typed.tokens.glob("*.json")
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"expires_at": 1.0}))
+        assert typed.run("token", "bank").stdout == "at-2\n"
+        assert server.requests[1].form["grant_type"] == ["refresh_token"]
+        assert server.requests[1].form["resource"] == ["https://api.example.com"]
+        assert typed.run("logout", "bank").stdout.endswith("Logged out of bank.\n")
+        done = typed.run("token", "bank")
+    assert done.returncode == 3
+    assert "Profile bank needs a login; run: grantway login bank" in done.stderr
+    assert len(server.requests) == 2
+
+
+@pytest.fixture
+def here(site: Site, home: Home) -> Iterator[tuple[Home, FaultServer]]:
+    """Return a home and a server for commands in this process, whose input is empty."""
+    install(site)
+    with FaultServer(respond()) as server:
+        describe(home, server)
+        yield home, server
+
+
+def test_shows_an_address_and_reports_the_end_of_the_input(
+    here: tuple[Home, FaultServer], site: Site
+) -> None:
+    home, server = here
+    install(site, "link")
+    done = home.run("login", "bank")
+    assert done.returncode == 1
+    assert "Open this address:\nhttps://login.example.com/approve?" in done.stdout
+    assert "not interactive\nCode: " in done.stdout
+    assert "\x1b" not in done.stdout
+    assert done.stderr == (
+        "Error: The input ended without an answer. Run the command in a terminal.\n"
+    )
+    assert not server.requests
+    assert home.stored("bank") is None
+
+
+@pytest.mark.parametrize(
+    ("flow", "status", "message"),
+    [
+        ("rejected", 1, "Error: the bank does not know this phone\n"),
+        ("lambda login: 'token'", 1, "otp of acme-otp 1.0, returned a str, not a grantway.Token"),
+        ("lambda login: 1 / 0", 1, "raised ZeroDivisionError in "),
+        ("'acme_otp:missing'", 1, "The plugin otp of acme-otp 1.0 could not be loaded: "),
+        ("'acme_otp:PLUGINS'", 1, "has no attribute 'PLUGINS'"),
+    ],
+)
+def test_failures_store_nothing(
+    here: tuple[Home, FaultServer], site: Site, flow: str, status: int, message: str
+) -> None:
+    home, server = here
+    install(site, flow)
+    done = home.run("login", "bank")
+    assert done.returncode == status
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not server.requests
+    assert not list(home.tokens.glob("*.json"))
+
+
+def test_an_exception_with_what_the_user_typed_is_not_shown(typed: Home, site: Site) -> None:
+    install(site, "broken")
+    with FaultServer() as server:
+        describe(typed, server)
+        done = typed.run("login", "bank", typed="secret-code\n")
+    assert done.returncode == 1
+    assert "raised ValueError in " in done.stderr
+    assert "acme_otp.py, line " in done.stderr
+    assert "secret-code" not in done.stdout + done.stderr
+
+
+def test_ctrl_c_cancels_and_stores_nothing(typed: Home) -> None:
+    with FaultServer() as server:
+        describe(typed, server)
+        with typed.start("login", "bank", stdin=subprocess.PIPE) as login:
+            assert login.stdout is not None
+            assert login.stdout.readline() == "A code was sent to +44.\n"
+            login.send_signal(signal.SIGINT)
+            _, errors = login.communicate(timeout=PATIENCE)
+    assert (login.returncode, errors) == (130, "\nCancelled. Nothing was stored.\n")
+    assert not list(typed.tokens.glob("*.json"))
+    assert not server.requests
+
+
+def test_a_terminal_does_not_show_the_secret(typed: Home) -> None:
+    with FaultServer(respond(expires_in=3600)) as server:
+        describe(typed, server)
+        with typed.in_terminal("login", "bank") as login:
+            login.until(r"Code \(it is not shown\): ")
+            login.type("123456\n")
+            assert login.end() == 0
+    assert "123456" not in login.raw
+    assert "Logged in to bank." in login.shown
+
+
+@pytest.mark.parametrize("method", ["--device", "--browser", "--paste"])
+def test_a_login_method_does_not_apply(here: tuple[Home, FaultServer], method: str) -> None:
+    home, server = here
+    done = home.run("login", "bank", method)
+    assert done.returncode == 2
+    assert f"{method} does not apply to the grant urn:example:otp" in done.stderr
+    assert not server.requests
+
+
+def test_a_mistake_in_the_profile_is_reported_with_its_line(
+    here: tuple[Home, FaultServer],
+) -> None:
+    home, server = here
+    describe(home, server, "login = 'device'\n")
+    done = home.run("login", "bank")
+    assert f"{home.config}, line 8: profiles.bank.login does not apply to urn:ex" in done.stderr
+    text = home.config.read_text().replace("phone =", "fone =").replace("login = 'device'\n", "")
+    home.write(text)
+    done = home.run("login", "bank")
+    assert "profiles.bank.params.fone" in done.stderr
+    assert not server.requests
+
+
+def test_another_grant_has_another_token(here: tuple[Home, FaultServer]) -> None:
+    home, _ = here
+    with home.profile("bank") as profile:
+        keys = {profile.key}
+    home.write(
+        home.config.read_text()
+        .replace('grant = "urn:example:otp"\n', "")
+        .replace('params = {phone = "+44"}\n', "")
+    )
+    with home.profile("bank") as profile:
+        keys.add(profile.key)
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize(
+    "grant_type", ["authorization_code", "urn:ietf:params:oauth:grant-type:device_code"]
+)
+def test_own_login_flows_cannot_be_replaced(grant_type: str) -> None:
+    class Plugin:
+        @grantway.hookimpl
+        def grantway_register_login_flows(self) -> dict[str, grantway.LoginFlow]:
+            return {grant_type: lambda _login: grantway.Token("at")}
+
+    with pytest.raises(grantway.GrantConflictError) as conflict:
+        grantway.build_registry({"otp": Plugin()})
+    assert f"The login flow '{grant_type}' is registered by grantway and" in str(conflict.value)
