@@ -18,7 +18,7 @@ from grantway._secrets.masked import Masked
 from grantway._types.quantity import check_seconds
 
 from ._outputs import FORMATS, PROTOCOL
-from ._process import Finished, run
+from ._process import Finished, finish, start
 from ._program import environment, locate
 
 _LONGEST = 600
@@ -101,12 +101,7 @@ class Command(Value):
         limit = self.timeout if timeout is None else max(0.001, min(timeout, self.timeout))
         given = Masked(b"" if request is None else _line(request))
         try:
-            return run(
-                [program, *self.command[1:]],
-                given,
-                timeout=limit,
-                environment=environment(self.environment, variables),
-            )
+            process = start([program, *self.command[1:]], environment(self.environment, variables))
         except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
             # The file exists, so the system did not find the interpreter in its first line.
             problem = f"cannot be started ({error.strerror}); check the first line of the script"
@@ -120,6 +115,8 @@ class Command(Value):
                 "is neither a program of this machine nor a script with an interpreter; start a "
                 "script with a line such as #!/bin/sh"
             )
+        else:
+            return finish(process, given, limit)
         raise ConfigurationError(
             f"{self.setting}: {program} {problem}.", errors={self.setting: [problem]}
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from grantway._secrets.params import Params
+from grantway._secrets.redaction import printable, scrub
 from grantway._transport.http import can_travel
 
 from ._command import Command
@@ -47,7 +48,10 @@ def read_format(
             found = _found(message or {}, form)
             if not problem and not found:
                 places = " or ".join(".".join(path) for path in form.value)
+                said = None if message is None else message.get("message")
                 problem = f"printed a JSON object without text at {places}"
+                if isinstance(said, str):
+                    problem += f"; its message is: {printable(scrub(said, secrets))}"
         else:
             found, problem = _text(finished.stdout)
     if (code := STATUSES.get(finished.status)) and not finished.ended:

@@ -42,26 +42,20 @@ class Finished:
     ended: str = ""
 
 
-def run(
-    argv: Sequence[str], given: Masked[bytes], *, timeout: float, environment: Mapping[str, str]
-) -> Finished:
-    """Run a program until it ends, and reap it.
+def start(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a program.
 
-    The program runs in a new session, so it cannot read from the user's terminal, and grantway
-    can end it together with its children. Output is complete when the program ends, even if a child
-    keeps the pipes open; such children are not ended.
+    The program runs in a new session, so it cannot read from the user's terminal, and grantway can
+    end it together with its children.
 
     Args:
         argv: The program and its arguments.
-        given: Its standard input.
-        timeout: Seconds until the program and its children are killed.
         environment: Its environment variables.
 
     Raises:
         OSError: The program cannot be started.
     """
-    until = time.monotonic() + timeout
-    process = subprocess.Popen(  # noqa: S603 - the user's settings name the program
+    return subprocess.Popen(  # noqa: S603 - the user's settings name the program
         argv,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -70,8 +64,22 @@ def run(
         env=dict(environment),
         start_new_session=True,
     )
-    pipes = _Pipes(process, given)
+
+
+def finish(process: subprocess.Popen[bytes], given: Masked[bytes], timeout: float) -> Finished:
+    """Pass the input to a program, wait until it ends, and reap it.
+
+    Output is complete when the program ends, even if a child keeps the pipes open; such children
+    are not ended.
+
+    Args:
+        process: The program.
+        given: Its standard input.
+        timeout: Seconds until the program and its children are killed.
+    """
+    until = time.monotonic() + timeout
     try:
+        pipes = _Pipes(process, given)
         ended = pipes.exchange(until, timeout)
         if not ended:
             try:
@@ -79,7 +87,9 @@ def run(
             except subprocess.TimeoutExpired:
                 ended = _too_long(timeout)
     finally:
-        pipes.close()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
         if process.returncode is None:
             # Not reaped yet, so the number is still that of the program.
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -116,6 +126,10 @@ class _Pipes:
         Returns:
             Why the program must be ended, or empty.
         """
+        with self._selector:
+            return self._exchange(until, timeout)
+
+    def _exchange(self, until: float, timeout: float) -> str:
         while self._selector.get_map():
             left = until - time.monotonic()
             if left <= 0:
@@ -170,9 +184,3 @@ class _Pipes:
     def _finish(self, pipe: IO[bytes]) -> None:
         self._selector.unregister(pipe)
         pipe.close()
-
-    def close(self) -> None:
-        """Close the pipes that are still open."""
-        self._selector.close()
-        for pipe in self._all:
-            pipe.close()

@@ -124,14 +124,16 @@ def read_object(
         secrets: Secrets to remove from messages.
         kind: The requested object.
     """
-    text = finished.stdout.decode("utf-8", "replace").strip()
+    text = finished.stdout.decode("utf-8", "replace").strip().lstrip("\ufeff")
     if not text:
         return None, "printed nothing on stdout"
     found, alone = _objects(text)
     if found:
         wanted = [each for each in found if _result(each, kind) is not None]
-        rest = "" if alone else "printed other text beside the JSON object on stdout"
-        return (wanted or found)[-1], rest
+        problem = "" if alone else "printed other text beside the JSON object on stdout"
+        if "\ufffd" in text:
+            problem = "printed text on stdout that is not UTF-8"
+        return (wanted or found)[-1], problem
     if text[0] != "<":
         # Not quoted, because it could be the token.
         return None, _NO_OBJECT

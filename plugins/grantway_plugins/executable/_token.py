@@ -105,7 +105,7 @@ class ExecutableTransport(OneProcess):
         if (end := unix_time(token.get("expires_at"))) is not None:
             del token["expires_at"]
             token["expires_in"] = max(0, int(end - time.time()))
-        elif "expires_in" not in token and self._command.lifetime is not None:
+        elif token.get("expires_in") is None and self._command.lifetime is not None:
             token["expires_in"] = self._command.lifetime
         headers = {_FAILURE: failure} if failure else {}
         return HttpResponse(_OK, headers, json.dumps(token).encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,12 @@ def test_rejects_a_missing_program(tmp_path: Path) -> None:
 
 def test_rejects_a_name_that_is_not_in_path() -> None:
     assert "is not in PATH; install it" in _problem("corp-token-that-is-not-installed")
+
+
+def test_rejects_programs_on_windows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(ConfigurationError, match="supported on Linux, macOS"):
+        locate(str(script(tmp_path, "echo")), None, SETTING)
 
 
 def test_rejects_a_folder(tmp_path: Path) -> None:

@@ -163,6 +163,7 @@ def test_two_exit_statuses_need_no_json(
 
 SPOILT = {
     "status": f"{token(refresh_token='rt-2')}\necho 'cannot save at-1' >&2\nexit 3",
+    "bytes": f"printf '\\377\\n'\n{token(refresh_token='rt-2')}",
     "noise": f"echo 'Fetching...'\n{token(refresh_token='rt-2')}\necho '{{\"level\": \"info\"}}'",
     "version": """echo '{"version":2,"token":{"access_token":"at-1","refresh_token":"rt-2"}}'""",
     "no version": """echo '{"token":{"access_token":"at-1","refresh_token":"rt-2"}}'""",

@@ -225,6 +225,13 @@ def test_unusable_output_of_such_a_program(
         client.create_token(grant_type="client_credentials")
 
 
+def test_a_failure_that_a_program_for_google_auth_reports(program: Program) -> None:
+    text = """echo '{"version": 1, "success": false, "code": "401", "message": "log in first"}'"""
+    client = executable_client(program(text, output="google"))
+    with pytest.raises(ExecutableError, match="its message is: log in first"):
+        client.create_token(grant_type="client_credentials")
+
+
 def test_a_json_object_without_the_token(program: Program) -> None:
     client = executable_client(
         program("""echo '{"status": {"token": 5}}'""", output="exec-credential")
