@@ -160,7 +160,7 @@ class DevicePage:
             found = self._look_up(typed, transaction)
             if found is None or found.decided or found.expired or found.client is None:
                 return found, False
-            return found, transaction.decide_device_code(found.code.digest, status, subject)
+            return found, transaction.device_codes.decide(found.code.digest, status, subject)
 
         found, decided = await self._store.arun(work)
         another = Link(f"{self._renderer.base}/device", "Connect another device")
@@ -191,7 +191,7 @@ class DevicePage:
         return await self._store.arun(lambda transaction: self._look_up(typed, transaction))
 
     def _look_up(self, typed: str, transaction: Transaction) -> _Found | None:
-        code = transaction.device_code_for_user_code(digest(plain_user_code(typed)))
+        code = transaction.device_codes.find_by_user_code(digest(plain_user_code(typed)))
         if code is None:
             return None
         expired = self._issuer.clock() >= code.expires_at

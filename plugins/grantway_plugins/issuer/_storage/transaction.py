@@ -19,15 +19,13 @@ from grantway_plugins.issuer._decisions.randomness import digests_of_family
 
 from . import statements as sql
 from .client_rows import ClientRows
+from .device_code_rows import DeviceCodeRows
 from .plugin_records import Records
 from .prepared import Cursor, Prepared
 from .pruning import PRUNE_LIMIT, prune_rows
 from .records import (
     AccessTokenRecord,
     AuthorizationCodeRecord,
-    DeviceCodeRecord,
-    DeviceStatus,
-    Polling,
     Redirect,
     RefreshTokenRecord,
     RegisteredClient,
@@ -60,6 +58,8 @@ class Transaction(OneProcess):
         self._clock = clock
         #: Client registrations.
         self.clients = ClientRows(self._cursor, known_clients)
+        #: Device codes.
+        self.device_codes = DeviceCodeRows(self._cursor)
         self._new_refresh_tokens: list[dict[str, Any]] = []
         self._new_access_tokens: list[dict[str, Any]] = []
 
@@ -225,54 +225,6 @@ class Transaction(OneProcess):
         """Redeem a code for this family; return False if it has been redeemed already."""
         return self._changed(sql.SPEND_AUTHORIZATION_CODE, {"key": digest, "family": family_id})
 
-    # --- device codes ---
-
-    def add_device_code(self, code: DeviceCodeRecord, user_code_digest: bytes) -> None:
-        """Store a device code and its user code."""
-        self._cursor.change(
-            sql.ADD_DEVICE_CODE,
-            {
-                "digest": code.digest,
-                "user_code_digest": user_code_digest,
-                "client_id": code.client_id,
-                "scope": " ".join(code.scope),
-                "subject": code.subject,
-                "status": code.status.value,
-                "expires_at": code.expires_at,
-                "interval": code.polling.interval,
-                "polls": 0,
-            },
-        )
-
-    def device_code(self, digest: bytes) -> DeviceCodeRecord | None:
-        """Return the device code with this digest, whatever its status."""
-        return self._device_code(sql.DEVICE_CODE, digest)
-
-    def device_code_for_user_code(self, user_code_digest: bytes) -> DeviceCodeRecord | None:
-        """Return the device code of a user code."""
-        return self._device_code(sql.USER_CODE, user_code_digest)
-
-    def record_poll(self, digest: bytes, now: float, *, slower: float = 0.0) -> None:
-        """Record a poll, and add ``slower`` seconds to the device's polling interval."""
-        self._cursor.change(sql.POLLED, {"key": digest, "now": now, "slower": slower})
-
-    def decide_device_code(self, digest: bytes, status: DeviceStatus, subject: str | None) -> bool:
-        """Store the user's decision; return False if the user has decided already."""
-        return self._changed(
-            sql.DECIDE_DEVICE_CODE, {"key": digest, "after": status.value, "approver": subject}
-        )
-
-    def redeem_device_code(self, digest: bytes) -> bool:
-        """Redeem an approved device code; return False if it is not in status approved."""
-        return self._changed(
-            sql.MOVE_DEVICE_CODE,
-            {
-                "key": digest,
-                "before": DeviceStatus.APPROVED.value,
-                "after": DeviceStatus.REDEEMED.value,
-            },
-        )
-
     # --- housekeeping ---
 
     def prune(self, now: float, unused_registration: float = math.inf) -> int:
@@ -287,21 +239,6 @@ class Transaction(OneProcess):
         """
         return prune_rows(self._cursor, now) + self.clients.prune_unused(
             now - unused_registration, PRUNE_LIMIT
-        )
-
-    def _device_code(self, statement: Prepared, digest: bytes) -> DeviceCodeRecord | None:
-        row = self._cursor.row(statement, {"key": digest})
-        if row is None:
-            return None
-        key, _, client_id, scope, subject, status, expires_at, interval, polls, polled_at = row
-        return DeviceCodeRecord(
-            digest=bytes(key),
-            client_id=client_id,
-            scope=tuple(scope.split()),
-            subject=subject,
-            status=DeviceStatus(status),
-            expires_at=expires_at,
-            polling=Polling(interval, polls, polled_at),
         )
 
     def _changed(self, statement: Prepared, values: dict[str, Any]) -> bool:

@@ -27,18 +27,18 @@ class DeviceCodeIssuer:
     def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
         """See ``IssuerGrant``."""
         key = digest(request.params["device_code"])
-        code = transaction.device_code(key)
+        code = transaction.device_codes.find(key)
         if code is None or code.client_id != request.client.client_id:
             return Denial("invalid_grant", "The device code is unknown; start again")
         ended = _ended(code, request.now)
         if ended:
             return ended
         if _polled_too_early(code, request):
-            transaction.record_poll(key, request.now, slower=SLOW_DOWN)
+            transaction.device_codes.record_poll(key, request.now, slower=SLOW_DOWN)
             wait = code.polling.interval + SLOW_DOWN
             return Denial("slow_down", f"Polled too early; wait {wait:g} seconds between polls")
         if code.status is DeviceStatus.PENDING:
-            transaction.record_poll(key, request.now)
+            transaction.device_codes.record_poll(key, request.now)
             return Denial("authorization_pending", "The user has not decided yet; poll again")
         return _redeemed(code, request, transaction)
 
@@ -76,6 +76,6 @@ def _redeemed(
         scope=code.scope,
         expires_at=request.now + request.settings.lifetimes.refresh_family,
     )
-    if not transaction.redeem_device_code(code.digest):
+    if not transaction.device_codes.redeem(code.digest):
         return Denial("invalid_grant", "The device code has already been redeemed; start again")
     return Issue(family, code.scope, new=True)

@@ -109,10 +109,10 @@ def _start(
     settings = issuer.settings
     device_code = new_secret("gwd")
     user_code = new_user_code()
-    while transaction.device_code_for_user_code(digest(user_code)) is not None:
+    while transaction.device_codes.find_by_user_code(digest(user_code)) is not None:
         user_code = new_user_code()
     approved = settings.approve == "auto"
-    transaction.add_device_code(
+    transaction.device_codes.add(
         DeviceCodeRecord(
             digest=digest(device_code),
             client_id=client.client_id,
