@@ -228,7 +228,7 @@ def gateway_request(recorder: Recorder, folder: str) -> None:
         file.write_text(
             f'[gateway]\nlisten = "127.0.0.1:{port}"\nadmin = "127.0.0.1:{free_port()}"\n'
             f'[providers.idp]\nissuer = "{issuer}"\nclient_id = "{registered["client_id"]}"\n'
-            'client_secret_file = "secret.txt"\n[routes.metadata]\n'
+            'client_secret = {source = "file", path = "secret.txt"}\n[routes.metadata]\n'
             f'path = "/.well-known"\nupstream = "{issuer}"\nprovider = "idp"\n'
             'grant = "client_credentials"\ntenant = "single"\non_failure = "closed"\n',
             encoding="utf-8",

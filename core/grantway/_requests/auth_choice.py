@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from grantway._plugins.kinds import CLIENT_AUTH
 
 from .client_auth import (
+    JWT_BEARER,
     ClientAssertion,
     ClientAuth,
     check_client_auth,
@@ -54,27 +55,29 @@ def named_auth(
     return _sourced(client_id, secret, make, "client_secret")
 
 
-def assertion_auth(client_id: str, assertion: Any, kind: str) -> ClientAuth:
+def assertion_auth(
+    client_id: str, client_assertion: Any, client_assertion_type: str = JWT_BEARER
+) -> ClientAuth:
     """Return the client authentication with an assertion of another issuer.
 
     Args:
         client_id: The client identifier.
-        assertion: The assertion, or a source of it.
-        kind: The assertion's type.
+        client_assertion: The assertion, or a source of it.
+        client_assertion_type: The assertion's type.
 
     Raises:
         ConfigurationError: An argument is invalid.
     """
     check_method("none", client_id, {})
-    check_secret("client_assertion_type", kind)
+    check_secret("client_assertion_type", client_assertion_type)
 
     def make(value: str) -> ClientAuth:
         check_secret("client_assertion", value)
-        return ClientAssertion(client_id, value, kind)
+        return ClientAssertion(client_id, value, client_assertion_type)
 
-    if isinstance(assertion, str):
-        return make(assertion)
-    return _sourced(client_id, assertion, make, "client_assertion")
+    if isinstance(client_assertion, str):
+        return make(client_assertion)
+    return _sourced(client_id, client_assertion, make, "client_assertion")
 
 
 def _sourced(

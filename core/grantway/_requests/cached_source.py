@@ -37,6 +37,11 @@ class CachedSource(OneProcess):
     Args:
         source: The source.
         named: The source in errors.
+
+    Attributes:
+        named: The source in errors.
+        where: The setting in errors, with its place in a file; by default the argument that the
+            source was passed as.
     """
 
     stays = "it holds a secret; create the source in the process that uses it"
@@ -44,11 +49,13 @@ class CachedSource(OneProcess):
     def __init__(self, source: SecretSource, named: str) -> None:
         self._source = source
         self.named = named
+        self.where = ""
         self._version = getattr(source, "version", None)
         #: The secret, its version, and the monotonic time until which it is used.
         self._cached: tuple[Secret, object, float] | None = None
         self._reading: Future[Secret] | None = None
         self._process = 0
+        self._warning = ""
 
     def fresh(self) -> Secret | None:
         """Return the cached secret, or None if the source must be read."""
@@ -128,6 +135,7 @@ class CachedSource(OneProcess):
             return self._last_or(f"it raised {type(error).__name__}", error)
         left = math.inf if secret.expires_at is None else secret.expires_at - time.time() - _MARGIN
         self._cached = secret, version, time.monotonic() + max(left, _LEAST)
+        self._warning = ""
         return secret
 
     def _checked(self, found: Any) -> Secret:
@@ -142,7 +150,9 @@ class CachedSource(OneProcess):
         if self._cached is not None:
             secret = self._cached[0]
             if secret.expires_at is None or time.time() < secret.expires_at:
-                logger.warning("Keeping the last secret: %s", message)
+                if self._warning != message:  # not for every request
+                    self._warning = message
+                    logger.warning("Keeping the last secret: %s", message)
                 return secret
         raise SecretUnavailableError(message) from cause
 

@@ -75,6 +75,7 @@ def fetch(sources: Iterable[tuple[str, CachedSource]], deadline: Deadline) -> St
             continue
         reading = source.begin()
         cancelled = yield Wait(max(0.0, deadline.remaining()), reading)
+        setting = source.where or setting  # noqa: PLW2901 - more precise
         if not reading.done():
             if cancelled:
                 raise FlowCancelledError(f"Cancelled by the caller while {setting} was read.")

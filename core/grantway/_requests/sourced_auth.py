@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from grantway._log import logger
 from grantway._processes.copies import OneProcess
 from grantway._secrets.hidden_arguments import hides_arguments
 
@@ -63,7 +64,7 @@ class SourcedAuth(OneProcess):
 
     def authenticate(self, request: OutgoingRequest) -> None:
         """Authenticate the request with the current secret."""
-        return self._current().authenticate(request)
+        return self.current().authenticate(request)
 
     def secrets(self) -> tuple[str, ...]:
         """Return the secret and the previous one, which a request in progress may contain."""
@@ -71,10 +72,18 @@ class SourcedAuth(OneProcess):
         return () if made is None else (*made.auth.secrets(), *made.before)
 
     @hides_arguments
-    def _current(self) -> ClientAuth:
+    def current(self) -> ClientAuth:
+        """Return the client authentication with the current secret.
+
+        Raises:
+            SecretUnavailableError: The source cannot be read.
+            ConfigurationError: The secret cannot be used for this method.
+        """
         made, secret = self._made, self._source()
         if made is None or made.secret != secret:
             before = () if made is None else made.auth.secrets()
+            if made is not None:
+                logger.info("The secret of client %s has changed", self._client_id)
             made = _Made(secret, check_client_auth(self._make(secret)), before)
             self._made = made
         return made.auth

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grantway._exceptions import ConfigurationError
+from grantway._exceptions import ConfigurationError, PluginLoadError, SecretUnavailableError
 from grantway._plugins.default_registry import default_registry
 from grantway._requests.provider import Provider, require_dialect
+from grantway._secrets.params import Params
 from grantway_plugins._paths import expand
 
-from .tables import SECRETS
-from .toml_file import KeyPath, Mistake, TomlFile
+from .secret_field import is_source
+from .toml_file import KeyPath, Mistake, TomlFile, dotted, nearest
 
 if TYPE_CHECKING:
+    from grantway._requests.cached_source import CachedSource
     from grantway._transport.http import Transport
     from grantway._types.store import Store
     from grantway._wire.dialect import Dialect
@@ -38,6 +39,7 @@ class Components:
     def __init__(self, toml: TomlFile) -> None:
         self._toml = toml
         self._folder = toml.path.parent
+        self._sources: dict[KeyPath, CachedSource] = {}
 
     def dialect(self, table: Mapping[str, Any], at: KeyPath) -> Dialect:
         """Return the dialect of a provider.
@@ -99,51 +101,103 @@ class Components:
         """Return the error that reports mistakes in the file."""
         return self._toml.wrong(mistakes)
 
-    def secret(self, table: Mapping[str, Any], at: KeyPath) -> str | None:
-        """Return a client's secret, or None if the table has no key for one.
+    def secret(self, value: str | Mapping[str, Any], at: KeyPath) -> str | CachedSource:
+        """Return a secret, or its source, which is read when the secret is needed.
+
+        Args:
+            value: The value of a key, as ``SecretField`` reads it.
+            at: Path of the key in the file.
+
+        Raises:
+            ConfigurationError: The source is not registered, or an option is invalid.
+        """
+        if isinstance(value, str):
+            return value
+        if at not in self._sources:
+            self._sources[at] = self._source(value, at)
+        return self._sources[at]
+
+    def read_secret(self, value: str | Mapping[str, Any], at: KeyPath) -> str:
+        """Return a secret now.
+
+        Args:
+            value: As for ``secret``.
+            at: As for ``secret``.
+
+        Raises:
+            ConfigurationError: As for ``secret``, or the source cannot be read.
+        """
+        found = self.secret(value, at)
+        if isinstance(found, str):
+            return found
+        try:
+            return found.read().value
+        except SecretUnavailableError as error:
+            problem = error.message
+        raise self._toml.wrong([(at, f"is not available: {problem}")])
+
+    def client_secrets(self, table: Mapping[str, Any], at: KeyPath) -> Params:
+        """Return the secret, assertion and assertion type of a client, as arguments of ``Client``.
 
         Args:
             table: A client, as ``ClientTable`` reads it.
             at: Path of the table in the file.
 
         Raises:
-            ConfigurationError: The variable, file or keyring entry has no secret.
+            ConfigurationError: As for ``secret``.
         """
-        name = next((each for each in SECRETS if each in table), None)
-        return None if name is None else self.secret_in(table, at, name)
+        found = Params(
+            {
+                name: self.secret(table[name], (*at, name))
+                for name in ("client_secret", "client_assertion")
+                if name in table
+            }
+        )
+        if "client_assertion_type" in table:
+            found["client_assertion_type"] = table["client_assertion_type"]
+        return found
 
-    def secret_in(self, table: Mapping[str, Any], at: KeyPath, name: str) -> str:
-        """Return the secret that a key of a table refers to.
+    def params(self, table: Mapping[str, Any], at: KeyPath) -> Params:
+        """Return parameters of a grant, with sources in place of the tables that name one.
 
         Args:
-            table: The table.
+            table: The parameters.
             at: Path of the table in the file.
-            name: The key: ``client_secret``, or a name that ends in ``_env``, ``_file`` or
-                ``_keyring``.
 
         Raises:
-            ConfigurationError: The variable, file or keyring entry has no secret.
+            ConfigurationError: As for ``secret``.
         """
-        found, problem = self.find_secret(table, name)
-        if found:
-            return found
-        raise self._toml.wrong([((*at, name), problem)])
+        return Params(
+            {
+                name: self.secret(value, (*at, name)) if is_source(value) else value
+                for name, value in table.items()
+            }
+        )
 
-    def find_secret(self, table: Mapping[str, Any], name: str) -> tuple[str | None, str]:
-        """Return the secret that a key of a table refers to, and the error if it is missing.
-
-        Args:
-            table: The table.
-            name: The key, as for ``secret_in``.
-        """
-        where = table[name]
-        if name == "client_secret":
-            return str(where), ""
-        if name.endswith("_env"):
-            return os.environ.get(where), f"names the variable {where}, which is not set"
-        if name.endswith("_file"):
-            return _read(self.path(where))
-        return _from_keyring(where, table["client_id"])
+    def _source(self, value: Mapping[str, Any], at: KeyPath) -> CachedSource:
+        options = Params(value)
+        name = options.pop("source")
+        known = default_registry().secret_sources
+        if name not in known:
+            rule = f"is not a known secret source: {name}; {nearest(name, known)}"
+            raise self._toml.wrong([((*at, "source"), rule)])
+        try:
+            for each in getattr(known[name], "path_options", ()):
+                if isinstance(options.get(each), str):
+                    options[each] = str(self.path(options[each]))
+            if folder := getattr(known[name], "folder_option", ""):
+                options.setdefault(folder, str(self._folder))
+            made = default_registry().secret_source(name, **options)
+        except (ConfigurationError, PluginLoadError) as error:
+            problem = str(error)
+        except TypeError as error:  # an unknown option, or a required one is missing
+            problem = _argument_rule(str(error).rpartition("() ")[2])
+        else:
+            line = self._toml.line(at)
+            place = f"{self.file}, line {line}" if line else f"{self.file}"
+            made.where = f"{place}: {dotted(at)}"
+            return made
+        raise self._toml.wrong([(at, f"cannot be created: {problem}")])
 
     def store(self, table: Mapping[str, Any], at: KeyPath) -> Store:
         """Return a store. A relative ``folder`` starts at the folder of the file.
@@ -184,29 +238,3 @@ def _argument_rule(problem: str) -> str:
     if found := _MISSING.match(problem):
         return f"it needs the option {found[1]}"
     return problem
-
-
-def _read(path: Path) -> tuple[str, str]:
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        return "", f"names {path}, which cannot be read ({error.strerror})"
-    except UnicodeDecodeError:
-        return "", f"names {path}, which is not UTF-8"
-    return text, f"names {path}, which is empty"
-
-
-def _from_keyring(service: str, user: str) -> tuple[str | None, str]:
-    try:
-        import keyring  # noqa: PLC0415 - an extra, and slow to load
-        from keyring.errors import KeyringError  # noqa: PLC0415
-    except ModuleNotFoundError:
-        return None, "needs keyring; install it with: pip install 'grantway[keyring]'"
-    try:
-        found = keyring.get_password(service, user)
-    except KeyringError as error:
-        return None, f"cannot be read from the keyring ({type(error).__name__})"
-    return found, (
-        f"names {service}, but the keyring has no entry of it for {user}; "
-        f"to add one, run: keyring set {service} {user}"
-    )

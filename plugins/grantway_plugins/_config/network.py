@@ -17,7 +17,8 @@ from grantway._exceptions import ConfigurationError
 from grantway._types.fields import Text
 from grantway._wire.shapes import flag
 
-from .toml_file import KeyPath, Mistake, TableSchema
+from .secret_field import SecretField
+from .toml_file import KeyPath, Mistake, TableSchema, mistakes_of
 
 if TYPE_CHECKING:
     from grantway._transport.network import Network
@@ -25,17 +26,17 @@ if TYPE_CHECKING:
 
     from .components import Components
 
-_PASSWORDS = ("client_key_password_env", "client_key_password_file")
+_PASSWORD = "client_key_password"
 #: Keys that describe one certificate. A table with its own certificate inherits none of them.
-_CERTIFICATE = ("client_certificate", "client_key", *_PASSWORDS)
+_CERTIFICATE = ("client_certificate", "client_key", _PASSWORD)
 #: Arguments of ``Network`` that can be checked independently of each other.
 _GROUPS = (
     ("ca_bundle",),
     ("proxies", "no_proxy"),
-    ("client_certificate", "client_key_password"),
+    ("client_certificate", _PASSWORD),
 )
 #: Argument of the transport for each key whose name differs.
-_ARGUMENTS = {"proxy": "proxies", **dict.fromkeys(_PASSWORDS, "client_key_password")}
+_ARGUMENTS = {"proxy": "proxies"}
 
 
 class TlsTable(TableSchema):
@@ -44,19 +45,16 @@ class TlsTable(TableSchema):
     ca_bundle = Text(example='"ca.pem"')
     client_certificate = Text(example='"client.pem"')
     client_key = Text(example='"client.key"')
-    client_key_password_env = Text(example='"MY_KEY_PASSWORD"')
-    client_key_password_file = Text(example='"key-password.txt"')
+    client_key_password = SecretField()
 
     @validates_schema
     def check_certificate(self, data: Mapping[str, Any], **_options: Any) -> None:
-        """Reject two passwords, and keys or passwords without a certificate."""
-        errors = dict[str, list[str]]()
-        if all(name in data for name in _PASSWORDS):
-            errors[_PASSWORDS[1]] = [f"cannot be combined with {_PASSWORDS[0]}; remove one of them"]
-        if "client_certificate" not in data:
-            for name in _CERTIFICATE[1:]:
-                if name in data:
-                    errors.setdefault(name, []).append("needs client_certificate beside it")
+        """Reject a key or password without a certificate."""
+        errors = {
+            name: ["needs client_certificate beside it"]
+            for name in _CERTIFICATE[1:]
+            if name in data and "client_certificate" not in data
+        }
         if errors:
             raise ValidationError(cast("dict[str, Any]", errors))
 
@@ -185,13 +183,12 @@ class NetworkSettings:
                 certificate if key_file is None else (certificate, str(components.path(key_file)))
             )
         mistakes: list[Mistake] = []
-        for name in _PASSWORDS:
-            if name in table:
-                found, problem = components.find_secret(table, name)
-                if found:
-                    options["client_key_password"] = found
-                else:
-                    mistakes.append((self._places[name], problem))
+        if _PASSWORD in table:
+            place = self._places[_PASSWORD]
+            try:
+                options[_PASSWORD] = components.read_secret(table[_PASSWORD], place)
+            except ConfigurationError as error:
+                mistakes += mistakes_of(error)
         return options, mistakes
 
     def _error(
@@ -230,7 +227,7 @@ class NetworkSettings:
     def _located(self, error: ConfigurationError) -> list[Mistake]:
         """Return the mistakes of an error of the transport, with their keys in the file."""
         keys = {_ARGUMENTS.get(key, key): place for key, place in self._places.items()}
-        keys.setdefault("client_key_password", keys.get("client_certificate", ()))
+        keys.setdefault(_PASSWORD, keys.get("client_certificate", ()))
         keys.setdefault("client_key", keys.get("client_certificate", ()))
         return [
             (place, rule if place[-1] == _key_of(name, place) else f"{name} {rule}")

@@ -17,6 +17,7 @@ from grantway_grants._resource import Resource
 
 from .commands import CommandTable
 from .network import NetworkTable
+from .secret_field import GrantParams, SecretField
 from .toml_file import TableSchema
 
 #: Login method of each interactive grant.
@@ -29,8 +30,6 @@ _YEAR = 31_536_000
 LOGIN_METHODS = ("auto", "browser", "device", "paste")
 #: Login methods for sessions of the AWS tools. AWS does not support pasted addresses.
 SSO_LOGIN_METHODS = ("auto", "browser", "device")
-#: Keys for a client's secret; a table may have one of them.
-SECRETS = ("client_secret", "client_secret_env", "client_secret_file", "client_secret_keyring")
 
 
 class Address(fields.String):
@@ -176,22 +175,25 @@ class ClientTable(TableSchema):
     """A client: its ID, its secret and its authentication method."""
 
     client_id = Text(example='"my-client"')
-    client_secret = Text(example='"..."')
-    client_secret_env = Text(example='"MY_CLIENT_SECRET"')
-    client_secret_file = Text(example='"secret.txt"')
-    client_secret_keyring = Text(example='"my-service"')
+    client_secret = SecretField()
+    client_assertion = SecretField()
+    client_assertion_type = Text(example='"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"')
     auth = Text(example='"client_secret_basic"')
     timeout = Seconds()
 
     @validates_schema
     def check_secrets(self, data: Mapping[str, Any], **_options: Any) -> None:
-        """Reject two secrets, and a secret without a client ID."""
-        given = [name for name in SECRETS if name in data]
-        if len(given) > 1:
-            rule = f"cannot be combined with {given[0]}; remove one of them"
-            raise ValidationError({given[-1]: [rule]})
-        if given and "client_id" not in data:
-            raise ValidationError({given[0]: ["needs client_id beside it"]})
+        """Reject two ways to authenticate, and a secret without a client ID."""
+        if "client_assertion" in data:
+            for name in ("client_secret", "auth"):
+                if name in data:
+                    rule = f"cannot be combined with {name}; remove one of them"
+                    raise ValidationError({"client_assertion": [rule]})
+        elif "client_assertion_type" in data:
+            raise ValidationError({"client_assertion_type": ["needs client_assertion beside it"]})
+        for name in ("client_secret", "client_assertion"):
+            if name in data and "client_id" not in data:
+                raise ValidationError({name: ["needs client_id beside it"]})
 
 
 class Extra(fields.Field[dict[str, Any]]):
@@ -268,7 +270,7 @@ class ProfileTable(ClientTable, NetworkTable):
     provider = ProviderField(required=True)
     grant = Text(example='"client_credentials"')
     scope = Scope()
-    params = fields.Dict(error_messages={"invalid": "must be a table with the grant's parameters"})
+    params = GrantParams()
     params_command = fields.Nested(CommandTable)
     resource = Resource()
     extra = Extra()

@@ -181,6 +181,11 @@ def names(key: str) -> KeyPath:
     return _path(f"{key} = 0")
 
 
+def mistakes_of(error: ConfigurationError) -> list[Mistake]:
+    """Return the mistakes that an error of ``TomlFile.wrong`` lists."""
+    return [(names(key), rule) for key, found in error.errors.items() for rule in found]
+
+
 def _read(path: Path, data: bytes | None, name: str, missing: str) -> tuple[str, str]:
     """Return the text, and the reason if it cannot be read."""
     try:

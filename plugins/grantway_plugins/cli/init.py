@@ -21,7 +21,8 @@ _SETTINGS = {
     "client_id": "The client's ID. Without it, the first login registers a client.",
     "client_secret_env": "Environment variable that holds the client's secret.",
     "client_secret_file": "File that holds the client's secret.",
-    "client_secret_keyring": "Service of the system's key ring that holds the client's secret.",
+    "client_secret_keyring": "Service of the system's key ring that holds the client's secret, "
+    "with the client's ID as its user name.",
     "auth": "Authentication method of the client, like client_secret_basic.",
     "grant": "A grant that needs no login, like client_credentials.",
     "redirect_uri": "Redirect URI of browser logins. Default: a free port of 127.0.0.1.",
@@ -68,6 +69,7 @@ def command(
     The command reads the endpoints that the provider publishes, and adds the profile to the file.
     In a terminal, it prompts for required settings that you did not give as options.
     """
+    secret = _secret(settings)
     keys = [f"{each}_endpoint" for each in _ENDPOINTS]
     endpoints = {key: value for key in keys if (value := settings.pop(key))}
     ask = is_interactive()
@@ -82,6 +84,8 @@ def command(
         {key: value for key, value in settings.items() if value is not None},
         endpoints,
     )
+    if secret is not None:
+        profile.settings["client_secret"] = secret
     if params:
         profile.settings["params"] = dict(map(_pair, params))
     if login is not None:
@@ -100,6 +104,24 @@ def command(
     saved = profile.save(terminal, ask=ask)
     options = "" if config is None else f" --config {shlex.quote(config)}"
     terminal.line(f"Next, run: grantway login {saved}{options}")
+
+
+def _secret(settings: dict[str, str | None]) -> dict[str, str] | None:
+    """Return the source of the client's secret, and remove its options."""
+    found = {name: settings.pop(f"client_secret_{name}") for name in ("env", "file", "keyring")}
+    given = {name: value for name, value in found.items() if value is not None}
+    if not given:
+        return None
+    client_id = settings["client_id"]
+    options = " and ".join(f"--client-secret-{name}" for name in given)
+    if client_id is None:
+        raise click.UsageError(f"{options} needs --client-id beside it.")
+    if len(given) > 1:
+        raise click.UsageError(f"{options} cannot be combined; remove one of them.")
+    ((source, value),) = given.items()
+    if source == "keyring":
+        return {"source": source, "service": value, "username": client_id}
+    return {"source": source, "name" if source == "env" else "path": value}
 
 
 def _pair(text: str) -> tuple[str, str]:

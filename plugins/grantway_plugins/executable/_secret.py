@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from grantway._exceptions import GrantwayError, SecretUnavailableError
 from grantway._secrets.hidden_arguments import hides_arguments
@@ -32,6 +33,9 @@ class CommandSource:
     Raises:
         ConfigurationError: An option is invalid.
     """
+
+    #: Option that is the folder of a TOML file, unless it is set.
+    folder_option: ClassVar[str] = "folder"
 
     def __init__(
         self,

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from grantway._requests.exchange import Exchange
     from grantway._requests.middleware import Middleware
     from grantway._transport.deadline import Deadline
+    from grantway._types.secret_source import SecretSource
     from grantway._wire.provider_response import ProviderResponse
 
 #: Seconds of a call besides those of the program.
@@ -166,7 +167,7 @@ def executable_client(
     command: Command,
     *,
     client_id: str = "grantway",
-    client_secret: str | None = None,
+    client_secret: str | SecretSource | None = None,
     grants: Iterable[str] = (),
     registry: Registry | None = None,
     retry: RetryPolicy | None = None,
@@ -181,7 +182,8 @@ def executable_client(
     Args:
         command: The program.
         client_id: The client's identifier, which the program gets.
-        client_secret: A secret that the program gets on its standard input, or None.
+        client_secret: A secret that the program gets on its standard input, a source of it, or
+            None.
         grants: Grant types that no plugin registers. Pass their parameters in ``extra``.
         registry: Provides the other grants; by default the registry of the process.
         retry: When to run the program again after it asked for it.

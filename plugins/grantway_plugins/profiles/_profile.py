@@ -98,20 +98,23 @@ class Profile(OneProcess):
         if name is None:
             return
         mistakes = list[tuple[tuple[str, ...], str]]()
+        # Outside the try block: its errors have lines already.
+        self._parts.params(self.table.get("params", {}), (*self._at, "params"))
         try:
             grant = self.programs.grant(name)
             given, extra = self.parameters(grant)
             mistakes += [
                 ((*self._at, "params", name), "must be text, or a list of texts")
                 for name in self.table.get("params", {}).keys() & extra.keys()
-                if not is_text(extra[name])
+                if not callable(extra[name]) and not is_text(extra[name])
             ]
             # Single-use parameters, such as a refresh token, may be added later.
             single_use = grant.names.all_of(grant.single_use) | (
                 {name} if name == "refresh_token" else set()
             )
+            constant = Params({n: value for n, value in given.items() if not callable(value)})
             partial = self.login_grant is not None or bool(single_use - given.keys())
-            grant.load(given, partial=partial)
+            grant.load(constant, partial=partial or len(constant) < len(given))
         except UnknownGrantTypeError as error:
             mistakes = [((*self._at, "grant"), str(error).removeprefix("grant_type: ").rstrip("."))]
         except RequestInvalidError as error:
@@ -281,8 +284,8 @@ class Profile(OneProcess):
             StoreError: A registration could not be read or saved.
         """
         if (program := self.programs.provider) is not None:
-            secret = self._parts.secret(self.table, self._at)
-            return self.programs.client(program, str(self.grant), secret)
+            given = self._parts.client_secrets(self.table, self._at)
+            return self.programs.client(program, str(self.grant), given.get("client_secret"))
         from grantway._requests.client import Client  # noqa: PLC0415 - slow to load
 
         transport, identity = self._transport, self._identity(instead_of, for_login)
@@ -304,8 +307,8 @@ class Profile(OneProcess):
         if self.registrations is None:
             return Params(
                 client_id=table["client_id"],
-                client_secret=self._parts.secret(table, self._at),
                 auth=table.get("auth"),
+                **self._parts.client_secrets(table, self._at),
             )
         if not self.provider.registration_endpoint:
             rule = "is missing, and the provider has no registration_endpoint to get one from"
@@ -364,7 +367,8 @@ class Profile(OneProcess):
 
     def parameters(self, grant: Grant) -> tuple[Params, Params]:
         """Return the profile's parameters of a grant by their wire names, and ``extra``."""
-        params, extra = Params(self.table.get("params", {})), Params(self.extra)
+        params = self._parts.params(self.table.get("params", {}), (*self._at, "params"))
+        extra = Params(self.extra)
         if self.scope:
             params["scope"] = self.scope
         if self.resource:

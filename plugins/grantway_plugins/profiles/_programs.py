@@ -15,6 +15,7 @@ from grantway_plugins._config.toml_file import KeyPath, TomlFile
 
 if TYPE_CHECKING:
     from grantway._requests.client import Client
+    from grantway._types.secret_source import SecretSource
     from grantway_plugins.executable import Command
 
 _PARAMETERS = "params_command"
@@ -71,7 +72,9 @@ class Programs:
         """
         return self.registered(grant_type) or Grant(grant_type, GrantSchema())
 
-    def client(self, program: Command, grant_type: str, client_secret: str | None) -> Client:
+    def client(
+        self, program: Command, grant_type: str, client_secret: str | SecretSource | None
+    ) -> Client:
         """Return the client whose provider is a program."""
         from grantway_plugins.executable import executable_client  # noqa: PLC0415 - slow to load
 

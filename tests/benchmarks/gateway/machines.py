@@ -142,7 +142,7 @@ store = {kept}
 [providers.issuer]
 issuer = "{behind.facts["issuer"]}"
 client_id = "{behind.facts["client_id"]}"
-client_secret_file = "secret.txt"
+client_secret = {{source = "file", path = "secret.txt"}}
 {provider}
 
 [routes.echo]

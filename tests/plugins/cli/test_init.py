@@ -94,7 +94,7 @@ def test_sets_every_setting_by_option(home: Home) -> None:
             "dialect": "aws-sso-oidc",
         },
         "client_id": 'qu"ote\\',
-        "client_secret_env": "SECRET",
+        "client_secret": {"source": "env", "name": "SECRET"},
         "auth": "client_secret_post",
         "grant": "urn:ietf:params:oauth:grant-type:jwt-bearer",
         "store": "memory",
@@ -106,7 +106,7 @@ def test_sets_every_setting_by_option(home: Home) -> None:
     ("options", "expected"),
     [
         (("--name", "a b"), "--name: use letters, digits, dots, _ and -"),
-        (("--client-secret-env", "X"), "--client-secret-env needs client_id beside it"),
+        (("--client-secret-env", "X"), "--client-secret-env needs --client-id beside it"),
         (("--client-id", "a", "--scope", 'a"b'), "--scope holds a name with"),
         (("--client-id", "a", "--grant", "coupon"), "--grant"),
         (("--client-id", "a", "--store", "nowhere"), "--store"),

@@ -531,7 +531,7 @@ def test_logs_in_with_a_grant_that_needs_no_user(home: Home, grantway_issuer: Li
     client = grantway_issuer.client(grant_types=["client_credentials"])
     home.write(
         f'[profiles.robot]\nprovider = "{grantway_issuer.url}"\ngrant = "client_credentials"\n'
-        f'client_id = "{client.client_id}"\nclient_secret_env = "ROBOT"\n'
+        f'client_id = "{client.client_id}"\nclient_secret = {{source = "env", name = "ROBOT"}}\n'
     )
     secret = client.auth.client_secret  # type: ignore[attr-defined]
     done = home.run("login", "robot", ROBOT=secret)

@@ -274,7 +274,8 @@ def test_a_grant_without_a_user_needs_no_login(home: Home, grantway_issuer: Live
     secret = client.auth.client_secret  # type: ignore[attr-defined]
     home.write(
         f'[profiles.robot]\nprovider = "{grantway_issuer.url}"\ngrant = "client_credentials"\n'
-        f'client_id = "{client.client_id}"\nclient_secret_env = "ROBOT"\nscope = ["read"]\n'
+        f'client_id = "{client.client_id}"\nscope = ["read"]\n'
+        'client_secret = {source = "env", name = "ROBOT"}\n'
     )
     first, second = home.run("token", "robot", ROBOT=secret), home.run("token", "robot")
     assert first.returncode == 0, first.stderr

@@ -36,7 +36,8 @@ MADE: dict[str, Callable[[], object]] = {
 PROFILES = {
     "a short secret": 'client_secret = "{mark}"\nauth = "client_secret_jwt"',
     "an unknown method": 'client_secret = "{mark}"\nauth = "no-such-method"',
-    "a missing variable": 'client_secret_env = "NO_SUCH"\nextra = {{ x = "{mark}" }}',
+    "a missing option": 'client_secret = {{source = "env"}}\nextra = {{ x = "{mark}" }}',
+    "an unknown option": 'client_secret = {{source = "env", name = "X", key = "{mark}"}}',
     "a wrong parameter": 'client_secret = "{mark}"\nparams = {{ no_such = "{mark}" }}',
     "a wrong rule": 'client_secret = "{mark}"\ntimeout = -1',
 }

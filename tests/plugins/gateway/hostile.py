@@ -40,7 +40,7 @@ body_seconds = {patience}
 [providers.issuer]
 issuer = "{issuer}"
 client_id = "{client_id}"
-client_secret_file = "secret.txt"
+client_secret = {{source = "file", path = "secret.txt"}}
 
 [routes.api]
 path = "/api"

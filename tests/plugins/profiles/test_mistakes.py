@@ -41,7 +41,10 @@ def error_in(tmp_path: Path, text: str, name: str = "work") -> str:
             'FILE, line 4: profiles.work."zz z" is an unknown key; there are a',
         ),
         (f"{GOOD}scope = 7\n", "FILE, line 4: profiles.work.scope must be a list of names or a"),
-        (f"{GOOD}client_secret = 7\n", "FILE, line 4: profiles.work.client_secret must be a stri"),
+        (
+            f"{GOOD}client_secret = 7\n",
+            "FILE, line 4: profiles.work.client_secret must be text, or a table",
+        ),
         (f"{GOOD}login = 'phone'\n", "FILE, line 4: profiles.work.login must be one of auto, bro"),
         (f"{GOOD}login = 7\n", "FILE, line 4: profiles.work.login must be one of auto, browser, d"),
         (
@@ -77,8 +80,20 @@ def error_in(tmp_path: Path, text: str, name: str = "work") -> str:
             "FILE, line 4: profiles.work.freshness.mandatory must not be greater than advisory",
         ),
         (
-            f"{GOOD}client_secret = 's'\nclient_secret_env = 'S'\n",
-            "FILE, line 5: profiles.work.client_secret_env cannot be combined with client_secret",
+            f"{GOOD}client_secret = 's'\nclient_assertion = 'a'\n",
+            "FILE, line 5: profiles.work.client_assertion cannot be combined with client_secret",
+        ),
+        (
+            f"{GOOD}auth = 'none'\nclient_assertion = 'a'\n",
+            "FILE, line 5: profiles.work.client_assertion cannot be combined with auth; remove one",
+        ),
+        (
+            f"{GOOD}client_assertion_type = 'a'\n",
+            "FILE, line 4: profiles.work.client_assertion_type needs client_assertion beside it",
+        ),
+        (
+            f"{GOOD}client_secret = {{path = 'a'}}\n",
+            "FILE, line 4: profiles.work.client_secret.source must name a secret source",
         ),
         (
             f"{LOGIN}client_secret = 's'\n",

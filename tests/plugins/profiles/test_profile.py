@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import grantway
-from grantway._exceptions import ConfigurationError, LoginNeededError
+from grantway._exceptions import ConfigurationError, LoginNeededError, SecretUnavailableError
 from grantway_grants.authorization_code import AuthorizationCodeFlow
 from grantway_plugins import profiles
 from grantway_plugins._paths import config_path
@@ -22,6 +22,9 @@ from tests import faults, forked
 from tests.faults import FaultServer
 
 ENDPOINT = 'provider = {token_endpoint = "https://login.example.com/token"}\n'
+
+
+KEYRING = "client_secret = {source = 'keyring', service = 'grantway-tests', username = 'app'}"
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -70,7 +73,9 @@ def test_pushes_a_login_to_the_endpoint_of_the_profile(
 def test_a_program_uses_a_profile_like_the_command(
     tmp_path: Path, grantway_issuer: LiveIssuer
 ) -> None:
-    path = robot(tmp_path, grantway_issuer, 'client_secret_file = "secret.txt"')
+    path = robot(
+        tmp_path, grantway_issuer, 'client_secret = {source = "file", path = "secret.txt"}'
+    )
     with profiles.load("work", path) as profile:
         token = profile.credential().token()
         assert profile.token() == token
@@ -86,22 +91,22 @@ def test_reports_a_missing_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("NO_SUCH_SECRET", raising=False)
     (tmp_path / "empty").write_text("\n")
     expected = {
-        "client_secret_env = 'NO_SUCH_SECRET'": "names the variable NO_SUCH_SECRET, which is not",
-        "client_secret_file = 'none'": "which cannot be read (No such file or directory)",
-        "client_secret_file = 'empty'": "which is empty",
+        "{source = 'env', name = 'NO_SUCH_SECRET'}": "variable NO_SUCH_SECRET is not set; set it",
+        "{source = 'file', path = 'none'}": "/none cannot be read (No such file or directory)",
+        "{source = 'file', path = 'empty'}": "/empty is empty; write the secret into it",
     }
-    for line, rule in expected.items():
-        with loaded(tmp_path, f"{ENDPOINT}client_id = 'a'\n{line}\n") as profile:
-            with pytest.raises(ConfigurationError) as refused:
-                profile.client()
-            assert f"{tmp_path}/config.toml, line 4: profiles.work.{line.split()[0]}" in str(
-                refused.value
-            )
+    body = f"{ENDPOINT}client_id = 'a'\ngrant = 'client_credentials'\nstore = 'memory'\n"
+    for source, rule in expected.items():
+        with loaded(tmp_path, f"{body}client_secret = {source}\n") as profile:
+            with pytest.raises(SecretUnavailableError) as refused:
+                profile.token()
+            place = f"{tmp_path}/config.toml, line 6: profiles.work.client_secret: the secret"
+            assert str(refused.value).startswith(place)
             assert rule in str(refused.value)
 
 
 def test_reads_a_secret_from_the_keyring(tmp_path: Path) -> None:
-    body = f"{ENDPOINT}client_id = 'app'\nclient_secret_keyring = 'grantway-tests'\n"
+    body = f"{ENDPOINT}client_id = 'app'\n{KEYRING}\n"
     path = written(tmp_path, f"[profiles.work]\n{body}")
     env = {
         **os.environ,
@@ -113,7 +118,7 @@ def test_reads_a_secret_from_the_keyring(tmp_path: Path) -> None:
         "import sys, keyring; from grantway_plugins import profiles\n"
         "def ask():\n"
         "  with profiles.load('work', sys.argv[1]) as profile:\n"
-        "    try: print(profile.client().auth.client_secret)\n"
+        "    try: print(profile.client().auth.current().client_secret)\n"
         "    except Exception as error: print(error)\n"
         "ask(); keyring.set_password('grantway-tests', 'app', 's3'); ask()"
     )
@@ -189,7 +194,8 @@ def test_the_key_depends_on_the_settings_that_determine_the_token(
     assert key({**BASE, **change}) != key(BASE)
     assert key(BASE, "other") != key(BASE)
     # The secret's source, the store and the refresh windows do not change the key.
-    assert key({**BASE, "client_secret_env": '"S"', "store": '"memory"'}) == key(BASE)
+    other = {"client_secret": '{source = "env", name = "S"}', "store": '"memory"'}
+    assert key({**BASE, **other}) == key(BASE)
     assert key({**BASE, "scope": '"read write"'}) == key({**BASE, "scope": '["read", "write"]'})
 
 
@@ -297,3 +303,41 @@ def test_the_repr_shows_no_secret(tmp_path: Path) -> None:
     with loaded(tmp_path, f"{ENDPOINT}client_id = 'a'\nclient_secret = 's3cr3t'\n") as profile:
         assert "s3cr3t" not in repr(profile)
         assert "s3cr3t" not in repr(profile.client())
+
+
+@pytest.mark.parametrize("place", ["client_assertion", "subject_token"])
+def test_a_rotated_file_is_used_for_the_next_token(tmp_path: Path, place: str) -> None:
+    """For client authentication and for a parameter of the grant."""
+    source = '{source = "file", path = "identity"}'
+    subject = source if place == "subject_token" else '"subject-1"'
+    exchange = "urn:ietf:params:oauth:grant-type:token-exchange"
+    kind = "urn:ietf:params:oauth:token-type:jwt"
+    (tmp_path / "identity").write_text("e30.e30.one")
+    with FaultServer(faults.respond()) as server:
+        profile = loaded(
+            tmp_path,
+            f'provider = {{token_endpoint = "{server.token_endpoint}"}}\nclient_id = "c"\n'
+            f'grant = "{exchange}"\nstore = "memory"\n'
+            f'params = {{subject_token = {subject}, subject_token_type = "{kind}"}}\n'
+            + (f"client_assertion = {source}\n" if place == "client_assertion" else ""),
+        )
+        with profile:
+            credential = profile.credential()
+            credential.invalidate(credential.token())
+            (tmp_path / "identity").unlink()
+            (tmp_path / "identity").write_text("e30.e30.two")
+            credential.token()
+        assert [each.form[place] for each in server.requests] == [["e30.e30.one"], ["e30.e30.two"]]
+
+
+def test_reports_a_wrong_source_of_a_parameter(tmp_path: Path) -> None:
+    body = (
+        f"{ENDPOINT}client_id = 'a'\ngrant = 'urn:ietf:params:oauth:grant-type:jwt-bearer'\n"
+        "params = {assertion = {source = 'vualt', path = 'x'}}\n"
+    )
+    with pytest.raises(ConfigurationError) as refused:
+        loaded(tmp_path, body)
+    assert str(refused.value).startswith(
+        f"{tmp_path}/config.toml, line 5: profiles.work.params.assertion.source is not a known "
+        "secret source: vualt; "
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,15 @@ from grantway_grants.device_code import GRANT_TYPE as DEVICE_CODE
 from grantway_plugins._config.components import Components
 from grantway_plugins._config.network import NetworkSettings, NetworkTable
 from grantway_plugins._config.partial_table import InvalidKeyError, PartialTable
-from grantway_plugins._config.toml_file import KeyPath, Mistake, TomlFile, dotted, names, nearest
+from grantway_plugins._config.secret_field import is_source
+from grantway_plugins._config.toml_file import (
+    KeyPath,
+    Mistake,
+    TomlFile,
+    dotted,
+    mistakes_of,
+    nearest,
+)
 from grantway_plugins._paths import expand
 from grantway_plugins.gateway._inbound.binding_keys import Keys, derived_key
 from grantway_plugins.gateway.upstream._paths import normal_path
@@ -29,7 +37,7 @@ from grantway_plugins.grants.token_exchange import ACCESS_TOKEN, GRANT_TYPE as E
 from grantway_plugins.profiles._parameter_rule import parameter_rule
 from grantway_plugins.stores.encrypted._keys import KeySource, from_value
 
-from .placeholder import fill_tenant
+from .placeholder import PLACEHOLDER, fill_tenant
 from .tables import (
     AuthorizeTable,
     GatewayProviderTable,
@@ -222,7 +230,7 @@ class ConfigFile(OneProcess):
         except ConfigurationError as error:
             if not str(error).startswith(str(self.path)):
                 return  # caused by an environment variable, which each provider reports
-            yield from ((names(key), rule) for key, found in error.errors.items() for rule in found)
+            yield from mistakes_of(error)
 
     def _dialect(self, at: KeyPath, table: Table) -> Iterator[Mistake]:
         known = default_registry().dialects
@@ -230,14 +238,13 @@ class ConfigFile(OneProcess):
             yield (*at, "dialect"), f"is not a known dialect; {nearest(table['dialect'], known)}"
 
     def _secret(self, table: Table, at: KeyPath) -> Iterator[Mistake]:
-        try:
-            self.components.secret(table, at)
-        except ConfigurationError as error:
-            found = error.errors
-        else:
-            return
-        for name, rules in found.items():
-            yield from (((*at, name.rpartition(".")[2]), rule) for rule in rules)
+        for name in ("client_secret", "client_assertion"):
+            if name not in table:
+                continue
+            try:
+                self.components.read_secret(table[name], (*at, name))
+            except ConfigurationError as error:
+                yield from mistakes_of(error)
 
     def _known_provider(self, at: KeyPath, table: Table) -> Iterator[Mistake]:
         if table["provider"] not in self.providers:
@@ -274,14 +281,16 @@ class ConfigFile(OneProcess):
     def _params(self, at: KeyPath, table: Table) -> Iterator[Mistake]:
         """Check the parameters against the grant's schema, with a sample tenant name."""
         grant = default_registry().grants[table["grant"]]
-        given = Params(table.get("params", {}))
+        params = table.get("params", {})
+        given = Params({name: value for name, value in params.items() if not is_source(value)})
+        sources = yield from self._sources((*at, "params"), params)
         if table.get("scope"):
             given["scope"] = table["scope"]
         if table["incoming"] == "exchange":
             given.setdefault("subject_token", "x")
             given.setdefault("subject_token_type", ACCESS_TOKEN)
         try:
-            grant.load(fill_tenant(given, ANY_TENANT))
+            grant.load(fill_tenant(given, ANY_TENANT), partial=bool(sources))
         except RequestInvalidError as error:
             found = error.errors
         else:
@@ -296,6 +305,18 @@ class ConfigFile(OneProcess):
                 continue  # listed tenants set it themselves, and others get an error
             key = (*at, "scope") if name == "scope" else (*at, "params", name)
             yield from ((key, parameter_rule(rule)) for rule in rules)
+
+    def _sources(self, at: KeyPath, params: Table) -> Generator[Mistake, None, list[str]]:
+        """Report mistakes in the secret sources among parameters; return the names."""
+        found = [name for name, value in params.items() if is_source(value)]
+        for name in found:
+            if PLACEHOLDER in repr(dict(params[name])):
+                yield (*at, name), f"cannot contain {PLACEHOLDER}; set it in the tables of tenants"
+            try:
+                self.components.secret(params[name], (*at, name))
+            except ConfigurationError as error:
+                yield from mistakes_of(error)
+        return found
 
     def _overlaps(self) -> Iterator[Mistake]:
         taken: dict[tuple[str, str], str] = {}
@@ -351,32 +372,30 @@ class ConfigFile(OneProcess):
             ConfigurationError: A key is missing or invalid; ``errors`` names its table key.
         """
         table = {} if self.token_endpoint is None else self.token_endpoint
-        for name in ("binding_key_env", "binding_key_file"):
-            if name not in table:
-                continue
+        if "binding_key" in table:
+            at = ("token_endpoint", "binding_key")
             try:
-                text: Masked[Keys] = Masked(
-                    self.components.secret_in(table, ("token_endpoint",), name)
-                )
+                text: Masked[Keys] = Masked(self.components.read_secret(table["binding_key"], at))
             except ConfigurationError as error:
                 rules = [rule for found in error.errors.values() for rule in found]
-                raise ConfigurationError(error.message, errors={name: rules}) from None
-            return Masked(from_value(text, name))
+                raise ConfigurationError(error.message, errors={"binding_key": rules}) from None
+            return Masked(from_value(text, "binding_key"))
         provider = self.providers.get(table.get("provider", ""))
         if not provider:
             return Masked(None)
-        try:
-            secret = Masked(self.components.secret(provider, ("providers", table["provider"])))
-        except ConfigurationError:
-            return Masked(None)
-        if secret.value:
-            return Masked(derived_key(Masked(secret.value), provider["client_id"]))
+        if "client_secret" in provider:
+            place = ("providers", table["provider"], "client_secret")
+            try:
+                secret = Masked(self.components.read_secret(provider["client_secret"], place))
+            except ConfigurationError:
+                return Masked(None)
+            return Masked(derived_key(secret, provider["client_id"]))
         rule = (
             f"is missing: {table['provider']} has no client secret to derive the key from. The key "
-            "binds refresh tokens and codes to the caller; name a variable that contains 32 random "
-            "bytes in base64, as returned by grantway_plugins.stores.generate_key()"
+            "binds refresh tokens and codes to the caller; name the source of 32 random bytes in "
+            "base64, as returned by grantway_plugins.stores.generate_key()"
         )
-        raise ConfigurationError(f"binding_key_env: {rule}", errors={"binding_key_env": [rule]})
+        raise ConfigurationError(f"binding_key: {rule}", errors={"binding_key": [rule]})
 
 
 def device_path(path: str) -> str:

@@ -12,6 +12,7 @@ from grantway._exceptions import ConfigurationError
 from grantway._transport.http import is_loopback
 from grantway._types.fields import Scope, Text
 from grantway_plugins._config.network import NetworkTable, TlsTable
+from grantway_plugins._config.secret_field import GrantParams, SecretField
 from grantway_plugins._config.tables import (
     ClientTable,
     Extra,
@@ -177,7 +178,7 @@ class RouteTable(TlsTable):
     provider = Text(example='"my-provider"', required=True)
     grant = Text(example='"client_credentials"')
     scope = Scope()
-    params = fields.Dict(error_messages={"invalid": "must be a table of the grant's parameters"})
+    params = GrantParams()
     extra = Extra()
     tenant = Tenant(required=True)
     tenants = Choice("any", "listed", load_default="any")
@@ -228,7 +229,7 @@ class RouteTable(TlsTable):
             )
         if data["incoming"] == "exchange" and "extra" in data:
             raise ValidationError({"extra": ['cannot be combined with incoming = "exchange"']})
-        requested = repr([data.get("params"), data.get("scope")])
+        requested = repr([dict(data.get("params") or {}), data.get("scope")])
         if data["incoming"] == "exchange" and PLACEHOLDER in requested:
             rule = f'cannot contain {PLACEHOLDER} with incoming = "exchange"'
             raise ValidationError({"params": [rule]})
@@ -246,7 +247,7 @@ class TenantTable(ClientTable):
     """``[tenants.NAME.PROVIDER]``: settings that override a provider's for one tenant."""
 
     scope = Scope()
-    params = fields.Dict(error_messages={"invalid": "must be a table of the grant's parameters"})
+    params = GrantParams()
     extra = Extra()
 
     @validates_schema
@@ -283,17 +284,10 @@ class TokenEndpointTable(TableSchema):
         load_default=dict,
         error_messages={"invalid": "must be a table that maps client IDs to lists of URIs"},
     )
-    binding_key_env = Text(example='"GATEWAY_BINDING_KEY"')
-    binding_key_file = Text(example='"binding.key"')
+    binding_key = SecretField()
     timeout = Seconds(load_default=30.0)
     threads = WholeNumber(load_default=40)
     waiting = WholeNumber(least=0, load_default=80)
-
-    @validates_schema
-    def check_keys(self, data: Mapping[str, Any], **_options: Any) -> None:
-        """Reject two sources of binding keys."""
-        if "binding_key_env" in data and "binding_key_file" in data:
-            raise ValidationError({"binding_key_file": ["cannot be combined with binding_key_env"]})
 
     @validates_schema
     def check_redirect_uris(self, data: Mapping[str, Any], **_options: Any) -> None:

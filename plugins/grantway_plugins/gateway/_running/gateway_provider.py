@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from grantway._exceptions import ConfigurationError, GrantwayError, ProviderPausedError
+from grantway._exceptions import (
+    ConfigurationError,
+    GrantwayError,
+    ProviderPausedError,
+    SecretUnavailableError,
+)
 from grantway._plugins.default_registry import default_registry
+from grantway._requests.auth_choice import assertion_auth, named_auth
 from grantway._requests.client import Client
-from grantway._requests.client_auth import ClientAuth, client_auth
+from grantway._requests.client_auth import ClientAuth
 from grantway._requests.provider import Provider
+from grantway._requests.sourced_auth import SourcedAuth
 from grantway._types.freshness import Freshness
 from grantway_plugins._config.components import Components
 from grantway_plugins._config.network import NetworkSettings
@@ -17,7 +25,6 @@ from grantway_plugins._config.tables import ProviderTable
 from grantway_plugins._config.toml_file import KeyPath
 from grantway_plugins.gateway._protection import Protection
 
-from .rotating_secret import RotatingSecret, retry_with_new_secret
 from .upstream_health import UpstreamHealth
 
 if TYPE_CHECKING:
@@ -25,7 +32,6 @@ if TYPE_CHECKING:
     from grantway._wire.provider_response import ProviderResponse
 
 _TIMEOUT = 30.0
-_SECRET = "client_secret"
 #: Methods that, without a secret, only send the client ID.
 _BY_SECRET = frozenset({"client_secret_basic", "client_secret_post"})
 #: ``Retry-After`` in seconds for callers while the provider is not discovered.
@@ -117,9 +123,12 @@ class GatewayProvider:
         """
         _, table, at = self._client_settings(tenant, differs)
         method = table.get("auth")
-        if method in _BY_SECRET and not any(name.startswith(_SECRET) for name in table):
-            raise ConfigurationError(f"auth: {method} needs a secret, such as {_SECRET}_file")
-        self._auth(table, at)
+        if method in _BY_SECRET and "client_secret" not in table:
+            raise ConfigurationError(f"auth: {method} needs a secret; set client_secret")
+        auth = self._auth(table, at)
+        if isinstance(auth, SourcedAuth):
+            with suppress(SecretUnavailableError):  # reported for its key
+                auth.current()
 
     def _client_settings(self, tenant: str, differs: Table | None) -> tuple[str, Table, KeyPath]:
         """Return the key of a tenant's client, its settings, and their place in the file."""
@@ -146,7 +155,7 @@ class GatewayProvider:
             self.found,
             client_id=table["client_id"],
             auth=self._auth(table, at),
-            middleware=[self.health, self.protection, retry_with_new_secret],
+            middleware=[self.health, self.protection],
             transport=self._transport,
             timeout=self._timeout,
         )
@@ -161,24 +170,13 @@ class GatewayProvider:
         return self._components.dialect(self.table, self._at)
 
     def _auth(self, table: Table, at: KeyPath) -> ClientAuth:
+        registry = default_registry()
+        given = self._components.client_secrets(table, at)
+        if "client_assertion" in given:
+            return assertion_auth(table["client_id"], **given)
+        secret = given.get("client_secret")
         shape = self._dialect.request
-
-        def make(secret: str | None) -> ClientAuth:
-            return client_auth(
-                table.get("auth") or shape.client_auth,
-                table["client_id"],
-                secret,
-                credentials=shape.basic,
-                more=default_registry().client_auth,
-            )
-
-        if "client_secret_file" not in table:
-            return make(self._components.secret(table, at))
-
-        def read() -> str:
-            return self._components.secret(table, at) or ""
-
-        return RotatingSecret(self._components.path(table["client_secret_file"]), read, make)
+        return named_auth(table.get("auth"), table["client_id"], secret, shape, registry)
 
     def _reject(
         self, exchange: Exchange
@@ -205,5 +203,7 @@ def _merge_client_settings(table: Table, differs: Table | None) -> dict[str, Any
     inherited = dict(table)
     if "client_id" in own:
         inherited = {name: v for name, v in inherited.items() if not name.startswith("client_")}
+    if "client_assertion" in own:
+        inherited.pop("auth", None)
     settings = {name: own[name] for name in own if name == "auth" or name.startswith("client_")}
     return {**inherited, **settings}

@@ -8,30 +8,26 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from grantway._credentials.credential import Credential
 from grantway._credentials.pool import CredentialPool
 from grantway._exceptions import ConfigurationError, GrantwayError
-from grantway._secrets.params import Params
 from grantway._types.store import Store
 from grantway_grants.device_code import GRANT_TYPE as DEVICE_CODE
 from grantway_plugins._config.network import NetworkSettings
 from grantway_plugins._config.partial_table import InvalidKeyError, PartialTable
-from grantway_plugins._config.toml_file import KeyPath, names
+from grantway_plugins._config.toml_file import KeyPath, mistakes_of
 from grantway_plugins.gateway._config import ConfigFile
-from grantway_plugins.gateway._config.placeholder import fill_tenant
 from grantway_plugins.gateway._inbound.broker import Broker
 from grantway_plugins.gateway._inbound.device_authorization import DeviceAuthorizationEndpoint
 from grantway_plugins.gateway._inbound.token_endpoint import TokenEndpoint
 from grantway_plugins.gateway._protection import BreakerRules, BulkheadRules, Protection
-from grantway_plugins.gateway.upstream._rejection import RequestRejectedError
 from grantway_plugins.gateway.upstream._route import Route, Source
-from grantway_plugins.gateway.upstream._tenant import EVERYBODY
 from grantway_plugins.gateway.upstream._token_exchange import TokenExchange
 from grantway_plugins.gateway.upstream._upstream_auth import UpstreamAuth
 
 from .component_cache import ComponentCache
 from .gateway_provider import GatewayProvider
 from .proxy import Target
+from .route_tokens import RouteTokens
 from .store_watch import StoreWatch
 from .upstream_health import UpstreamHealth
 
@@ -168,10 +164,7 @@ class _RuntimeBuilder:
             pass  # the mistake is already recorded
         except ConfigurationError as error:
             if str(error).startswith(str(self._config.path)):  # it has a line number already
-                rules = [
-                    (names(name), rule) for name, found in error.errors.items() for rule in found
-                ]
-                self._mistakes += rules
+                self._mistakes += mistakes_of(error)
             else:
                 self._mistakes.append((at, f"is invalid: {error}"))
         except GrantwayError as error:
@@ -212,18 +205,16 @@ class _RuntimeBuilder:
             protection = self._components.get(
                 "protection", {"name": name, **rules}, lambda: self._protection(name, rules)
             )
-            own = {"name": name, "table": table, "differs": differs, "network": network}
             return self._components.get(
                 "provider",
-                {**own, **secrets},
+                {"name": name, "table": table, "differs": differs, "network": network},
                 lambda: GatewayProvider(
                     name, table, self._config.components, health, protection, network=network
                 ),
             )
 
-        secrets = self._attempt(at, partial(self._secrets, name))
         tables = (table, network, *differs.values())
-        valid = secrets is not None and not any(isinstance(each, PartialTable) for each in tables)
+        valid = not any(isinstance(each, PartialTable) for each in tables)
         if not valid:
             self._attempt(at, partial(self._check_network, table, at))
         made = self._attempt(at, make) if valid else None
@@ -254,19 +245,6 @@ class _RuntimeBuilder:
         """Return ``[network]``, or an empty table if it has a mistake, which is reported once."""
         network = self._config.network
         return {} if isinstance(network, PartialTable) else network
-
-    def _secrets(self, name: str) -> dict[str, Any]:
-        """Return secrets that are read only once; a changed secret creates a new client."""
-        tables: dict[KeyPath, Any] = {("providers", name): self._config.providers[name]}
-        for tenant, differs in self._differs(name).items():
-            tables["tenants", tenant, name] = differs
-        return {
-            "secrets": [
-                self._config.components.secret(table, at)
-                for at, table in tables.items()
-                if "client_secret_file" not in table
-            ]
-        }
 
     def _differs(self, provider: str) -> dict[str, Any]:
         return {
@@ -313,7 +291,7 @@ class _RuntimeBuilder:
             host=table.get("host", ""),
             path=table["path"],
             provider=provider.name,
-            credential=self._source(table, provider, store),
+            credential=self._source(name, table, provider, store),
             tenant=table["tenant"],
             on_failure=table["on_failure"],
             incoming=table["incoming"],
@@ -324,7 +302,9 @@ class _RuntimeBuilder:
             encoded_paths=table["encoded_paths"],
         )
 
-    def _source(self, table: Mapping[str, Any], provider: GatewayProvider, store: Store) -> Source:
+    def _source(
+        self, route: str, table: Mapping[str, Any], provider: GatewayProvider, store: Store
+    ) -> Source:
         """Return the source of a route's tokens. Routes with the same settings share it."""
         asked = {
             name: table.get(name)
@@ -338,20 +318,12 @@ class _RuntimeBuilder:
             "listed": sorted(tenants) if table["tenants"] == "listed" else None,
             "differs": self._differs(provider.name),
         }
-        known = frozenset(tenants) if table["tenants"] == "listed" else None
+        tokens = RouteTokens(route, table, provider, store, tenants, self._config.components)
         if table["incoming"] == "exchange":
-            return self._components.get(
-                "exchange", configuration, lambda: _exchange(table, provider, tenants, known)
-            )
-        make = partial(
-            _credential,
-            asked=asked,
-            provider=provider,
-            store=store,
-            tenants=tenants,
-            known=known,
+            return self._components.get("exchange", configuration, tokens.exchange)
+        return self._components.get(
+            "pool", configuration, lambda: CredentialPool(tokens.credential)
         )
-        return self._components.get("pool", configuration, lambda: CredentialPool(make))
 
     def _broker(
         self, table: Mapping[str, Any], providers: Mapping[str, GatewayProvider]
@@ -374,63 +346,3 @@ class _RuntimeBuilder:
             configuration,
             lambda: Broker(provider.client(), keys=keys.value, upstream=upstream, **options),
         )
-
-
-def _check(tenant: str, known: frozenset[str] | None) -> None:
-    if known is not None and tenant not in known:
-        raise RequestRejectedError("The tenant is unknown", status=403)
-
-
-def _credential(
-    tenant: str,
-    *,
-    asked: Mapping[str, Any],
-    provider: GatewayProvider,
-    store: Store,
-    tenants: Mapping[str, Any],
-    known: frozenset[str] | None,
-) -> Credential:
-    """Return the credential of a tenant."""
-    _check(tenant, known)
-    differs = tenants.get(tenant, {}).get(provider.name)
-    params, extra = _wanted(asked, differs, tenant)
-    client = provider.client(tenant, differs)
-    names = client.registry.grant(asked["grant"]).names
-    return client.credential(
-        grant_type=asked["grant"],
-        subject="" if tenant == EVERYBODY else tenant,
-        # Not before discovery, because the keys of tokens depend on the discovered provider.
-        store=store if provider.found is not None else None,
-        freshness=provider.freshness,
-        extra=extra or None,
-        **names.to_arguments(params),
-    )
-
-
-def _exchange(
-    table: Mapping[str, Any],
-    provider: GatewayProvider,
-    tenants: Mapping[str, Any],
-    known: frozenset[str] | None,
-) -> TokenExchange:
-    def client(tenant: str) -> Any:
-        _check(tenant, known)
-        return provider.client(tenant, tenants.get(tenant, {}).get(provider.name))
-
-    params = dict(table.get("params") or {})
-    if table.get("scope"):
-        params["scope"] = table["scope"]
-    return TokenExchange(client, **params)
-
-
-def _wanted(
-    asked: Mapping[str, Any], differs: Mapping[str, Any] | None, tenant: str
-) -> tuple[Params, dict[str, Any]]:
-    """Return the parameters of a tenant's grant: the route's, overridden by the tenant's."""
-    own = differs or {}
-    params = Params({**(asked["params"] or {}), **own.get("params", {})})
-    scope = own.get("scope") or asked["scope"]
-    if scope:
-        params["scope"] = scope
-    extra = {**(asked["extra"] or {}), **own.get("extra", {})}
-    return Params(fill_tenant(dict(params), tenant)), fill_tenant(extra, tenant)

@@ -64,7 +64,7 @@ class Backends:
         """Return the provider's table."""
         return (
             f'[providers.idp]\nissuer = "{self.issuer.url}"\nclient_id = "{self.client_id}"\n'
-            f'client_secret_file = "secret.txt"\n{more}\n'
+            f'client_secret = {{source = "file", path = "secret.txt"}}\n{more}\n'
         )
 
     def route(self, name: str = "orders", more: str = "", **values: str) -> str:

@@ -232,5 +232,5 @@ class CountingProvider:
         """Return the table of this provider for a gateway file."""
         return (
             f'[providers.idp]\ntoken_endpoint = "{url}/token"\nclient_id = "gateway"\n'
-            'client_secret_file = "secret.txt"\nauth = "client_secret_post"\n'
+            'client_secret = {source = "file", path = "secret.txt"}\nauth = "client_secret_post"\n'
         )

@@ -38,14 +38,14 @@ nginx_path = 3
 [providers.mistyped]
 token_endpoint = "ftp://login.example.com"
 client_id = 5
-client_secret_env = "GRANTWAY_NOT_SET"
+client_secret = {source = "env", name = "GRANTWAY_NOT_SET"}
 timeout = "soon"
 dialect = "rfc6748"
 
 [providers.without_secret]
 token_endpoint = "https://login.example.com/token"
 client_id = "my-gateway"
-client_secret_file = "none.txt"
+client_secret = {source = "file", path = "none.txt"}
 breaker = {failures = 0}
 
 [providers.undiscovered]
@@ -92,7 +92,7 @@ on_failure = "closed"
 [tenants.acme.undiscoverd]
 [tenants.acme.without_secret]
 client_id = "acme"
-client_secret_env = "GRANTWAY_NOT_SET"
+client_secret = {source = "env", name = "GRANTWAY_NOT_SET"}
 timeout = 3
 
 [token_endpoint]
@@ -100,7 +100,7 @@ path = "/orders"
 provider = "incomplet"
 allow = ["refresh_tokn"]
 clients = {shop = "plain"}
-binding_key_file = "none.key"
+binding_key = {source = "file", path = "none.key"}
 """
 
 EXPECTED = [
@@ -116,10 +116,10 @@ EXPECTED = [
     "16: authorize.nginx_path must be a string",
     "19: providers.mistyped.token_endpoint must be",
     "20: providers.mistyped.client_id must be a string",
-    "21: providers.mistyped.client_secret_env names the variable GRANTWAY_NOT_SET",
+    "21: providers.mistyped.client_secret is not available: the secret source 'env'",
     "22: providers.mistyped.timeout must be a number of seconds",
     "23: providers.mistyped.dialect is not a known dialect",
-    "28: providers.without_secret.client_secret_file names ",
+    "28: providers.without_secret.client_secret is not available: the secret source",
     "29: providers.without_secret.breaker.failures must be a whole number",
     "36: providers.unknown_method is invalid: auth: 'client_secret_basik' is not registered",
     "41: providers.incomplete needs issuer",
@@ -136,14 +136,14 @@ EXPECTED = [
     "67: routes.again.params.refresh_token",
     '69: routes.again.tenants cannot be "listed"',
     "72: tenants.acme.undiscoverd is not a provider in this file",
-    "75: tenants.acme.without_secret.client_secret_env names the variable",
+    "75: tenants.acme.without_secret.client_secret is not available: the secret",
     "76: tenants.acme.without_secret.timeout belongs in the provider's table",
     "79: token_endpoint.path is also the path of the route misfit; change one",
     "79: token_endpoint.path is also the path of the route again; change one",
     "80: token_endpoint.provider is not a provider in this file; did you mean incomplete?",
     "81: token_endpoint.allow has refresh_tokn",
     "82: token_endpoint.clients",
-    "83: token_endpoint.binding_key_file names ",
+    "83: token_endpoint.binding_key is not available: the secret source",
 ]
 
 

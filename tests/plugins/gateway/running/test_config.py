@@ -79,8 +79,16 @@ def test_reads_a_valid_file(tmp_path: Path) -> None:
         ('client_id = "my', 'dialect = "rfc6748"\nclient_id = "my', "7: providers.idp.dialect is not a known dialect; did you mean rfc6749?"),
         ('admin = "127.0.0.1:0"', 'store = "rediss"', "3: gateway.store.kind is not a known store: rediss; did you mean redis?"),
         ('admin = "127.0.0.1:0"', 'store = {kind = "rediss"}', "3: gateway.store.kind is not a known store"),
-        ('client_secret = "very secret and never shown"', 'client_secret_file = "no.txt"', "8: providers.idp.client_secret_file names "),
-        ('client_secret = "very secret and never shown"', 'client_secret_env = "GRANTWAY_NOT_SET"', "8: providers.idp.client_secret_env names the variable GRANTWAY_NOT_SET"),
+        ('client_secret = "very secret and never shown"', 'client_secret = {source = "file", path = "no.txt"}', "8: providers.idp.client_secret is not available: the secret source 'file' cannot be read: "),
+        ('client_secret = "very secret and never shown"', 'client_secret = {source = "fiel", path = "no.txt"}', "8: providers.idp.client_secret.source is not a known secret source: fiel; did you mean file?"),
+        ('client_secret = "very secret and never shown"', 'client_secret = {source = "file", pth = "no.txt"}', "8: providers.idp.client_secret cannot be created: it has no option pth"),
+        ('client_secret = "very secret and never shown"', 'client_secret = {source = "file"}', "8: providers.idp.client_secret cannot be created: it needs the option path"),
+        ('client_secret = "very secret and never shown"', 'client_secret = {path = "no.txt"}', "8: providers.idp.client_secret.source must name a secret source"),
+        ('client_secret = "very secret and never shown"', 'client_secret = ""', "8: providers.idp.client_secret must not be empty"),
+        ('client_secret = "very secret and never shown"', 'client_assertion = {source = "file", path = "no.txt"}', "8: providers.idp.client_assertion is not available: the secret source"),
+        ('path = "/orders"', 'grant = "urn:ietf:params:oauth:grant-type:jwt-bearer"\nparams = {assertion = {source = "fiel"}}', "12: routes.orders.params.assertion.source is not a known secret source"),
+        ('path = "/orders"', 'grant = "urn:ietf:params:oauth:grant-type:jwt-bearer"\nparams = {assertion = {source = "file", path = "{tenant}"}}', "12: routes.orders.params.assertion cannot contain {tenant}"),
+        ('client_secret = "very secret and never shown"', 'client_secret = {source = "env", name = "GRANTWAY_NOT_SET"}', "8: providers.idp.client_secret is not available: the secret source 'env' cannot be read: the environment variable GRANTWAY_NOT_SET is not set"),
         # Invalid values
         ('tenant = "header:X-Tenant"', 'tenant = "header"', '14: routes.orders.tenant must be "single"'),
         ('tenant = "header:X-Tenant"', 'tenant = "path:0"', '14: routes.orders.tenant must be "single"'),
@@ -156,25 +164,24 @@ def test_token_endpoint_requires_a_binding_key(
         '[token_endpoint]\nprovider = "idp"\nallow = ["refresh_token"]\n'
         f'clients = {{shop = "{hash_secret("a-secret-that-is-long-enough")}"}}\n'
     )
+    variable = 'binding_key = {source = "env", name = "BINDING"}\n'
     (found,) = mistakes_in(tmp_path, public + endpoint)
-    assert "token_endpoint.binding_key_env is missing: idp has no client secret" in found
-    (found,) = mistakes_in(tmp_path, public + endpoint + 'binding_key_env = "BINDING"\n')
-    assert "token_endpoint.binding_key_env names the variable BINDING, which is not set" in found
+    assert "token_endpoint.binding_key is missing: idp has no client secret" in found
+    (found,) = mistakes_in(tmp_path, public + endpoint + variable)
+    assert "token_endpoint.binding_key is not available" in found
+    assert "the environment variable BINDING is not set" in found
     monkeypatch.setenv("BINDING", "too short")
-    (found,) = mistakes_in(tmp_path, public + endpoint + 'binding_key_env = "BINDING"\n')
-    assert "binding_key_env must be 32 bytes" in found
+    (found,) = mistakes_in(tmp_path, public + endpoint + variable)
+    assert "binding_key must be 32 bytes" in found
     assert "too short" not in found
     monkeypatch.setenv("BINDING", f"{generate_key()},{generate_key()}")
-    config = ConfigFile(written(tmp_path, public + endpoint + 'binding_key_env = "BINDING"\n'))
+    config = ConfigFile(written(tmp_path, public + endpoint + variable))
     keys = config.binding_keys().value
     assert keys is not None
     assert len(keys().value) == 2
     (tmp_path / "key").write_text(generate_key())
-    ConfigFile(written(tmp_path, public + endpoint + 'binding_key_file = "key"\n'))
-    both = 'binding_key_file = "key"\nbinding_key_env = "BINDING"\n'
-    assert (
-        "binding_key_file cannot be combined" in mistakes_in(tmp_path, public + endpoint + both)[0]
-    )
+    file = 'binding_key = {source = "file", path = "key"}\n'
+    ConfigFile(written(tmp_path, public + endpoint + file))
 
 
 @pytest.mark.parametrize(

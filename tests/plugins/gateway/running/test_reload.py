@@ -196,7 +196,8 @@ def test_uses_a_provider_that_starts_late(backends: Backends) -> None:
     config = backends.write(
         '[gateway]\nstart = "degraded"\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
         + backends.provider()
-        + f'[providers.late]\nissuer = "{late}"\nclient_id = "x"\nclient_secret_file = "late.txt"\n'
+        + f'[providers.late]\nissuer = "{late}"\nclient_id = "x"\n'
+        + 'client_secret = {source = "file", path = "late.txt"}\n'
         + backends.route()
         + backends.route("closed", provider='"late"')
         + backends.route("open", provider='"late"', on_failure='"open"')

@@ -83,7 +83,8 @@ def test_a_binding_key_keeps_users_logged_in_when_the_upstream_secret_rotates(
         if keyed:
             derived = derived_binding_key(backends.client_id, backends.client_secret)
             (backends.folder / "binding.key").write_text(f"{generate_key()},{derived}\n")
-            replace_file(path, config(backends, hashed, 'binding_key_file = "binding.key"\n'))
+            key = 'binding_key = {source = "file", path = "binding.key"}\n'
+            replace_file(path, config(backends, hashed, key))
             reload(run)
         rotated = rotate_secret(backends.issuer.store, backends.client_id, overlap=0)
         replace_file(secret, rotated)
