@@ -341,3 +341,19 @@ def test_reports_a_wrong_source_of_a_parameter(tmp_path: Path) -> None:
         f"{tmp_path}/config.toml, line 5: profiles.work.params.assertion.source is not a known "
         "secret source: vualt; "
     )
+
+
+def test_a_program_in_the_folder_of_the_file_prints_the_secret(tmp_path: Path) -> None:
+    program = tmp_path / "print-secret"
+    program.write_text("#!/bin/sh\necho s3cr3t-of-the-program\n")
+    program.chmod(0o755)
+    with FaultServer(faults.respond()) as server:
+        profile = loaded(
+            tmp_path,
+            f'provider = {{token_endpoint = "{server.token_endpoint}"}}\nclient_id = "c"\n'
+            'grant = "client_credentials"\nstore = "memory"\nauth = "client_secret_post"\n'
+            'client_secret = {source = "command", command = ["./print-secret"]}\n',
+        )
+        with profile:
+            profile.token()
+        assert server.requests[0].form["client_secret"] == ["s3cr3t-of-the-program"]
