@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 import shutil
 import stat
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from grantway._exceptions import ConfigurationError
@@ -39,13 +41,14 @@ def environment(more: Sequence[str], own: Mapping[str, str]) -> dict[str, str]:
         more: Additional names of variables to pass on; ``*`` matches any characters.
         own: Variables to set.
     """
-    wanted = (*_ALWAYS, *more)
-    passed = {
-        name: value
-        for name, value in os.environ.items()
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in wanted)
-    }
+    wanted = _any_of((*_ALWAYS, *more))
+    passed = {name: value for name, value in os.environ.items() if wanted.match(name)}
     return {**passed, **own}
+
+
+@cache
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(fnmatch.translate, patterns)))
 
 
 def locate(name: str, folder: Path | None, setting: str) -> str:

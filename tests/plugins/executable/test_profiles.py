@@ -125,7 +125,7 @@ def test_a_program_that_needs_a_login_says_how(tmp_path: Path) -> None:
         ),
         (
             'provider = "https://example.com"\nparams_command = { command = ["b"] }',
-            "params_command is only for grants that need no login",
+            "params_command is only for grants other than browser and device logins",
         ),
         (
             f'provider = {{ command = ["a"] }}\ngrant = "{COUPON}"\nparams = {{ n = 1 }}',
