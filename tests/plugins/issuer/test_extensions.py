@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +27,7 @@ from grantway_plugins.issuer import (
 )
 from tests.faults import free_port
 from tests.plugins.issuer.conftest import BASIC, Caller
+from tests.postgres import PostgresServer
 
 FORM = "application/x-www-form-urlencoded"
 APP = "https://app.example.com"
@@ -419,3 +422,40 @@ def test_logs_the_audit_events_of_an_endpoint(
         shop.as_rfc("/shop/whoami", deny="1")
     records = [record.getMessage() for record in caplog.records if record.name == "grantway.audit"]
     assert any("/shop/whoami" in each and shop.id in each for each in records)
+
+
+class Once:
+    """Issues nonces that can be used once."""
+
+    def extend(self, settings: IssuerSettings) -> Additions:
+        def use(request: IssuerRequest, transaction: Transaction) -> Reply | Denial:
+            found = transaction.records("once").take(request.params["nonce"])
+            return Denial("invalid_nonce", "It was used") if found is None else Reply(found)
+
+        def make(request: IssuerRequest, transaction: Transaction) -> Reply:
+            transaction.records("once").put("n-1", {"of": request.peer}, until=request.now + 60)
+            return Reply({"nonce": "n-1"})
+
+        return Additions([Endpoint("/once/make", make), Endpoint("/once/use", use)])
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
+def test_two_issuers_that_race_use_a_record_once(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    database = str(tmp_path / "issuer.db")
+    if kind == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        server.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        database = server.url
+    plugins = registry(once=Once())
+    with (
+        IssuerServer(database=database, registry=plugins) as first,
+        IssuerServer(database=database, registry=plugins) as second,
+        ThreadPoolExecutor(8) as threads,
+    ):
+        for _ in range(3):
+            nonce = requests.post(f"{first.url}/once/make", timeout=10).json()
+            urls = [f"{each.url}/once/use" for each in (first, second) * 4]
+            used = list(threads.map(lambda url: requests.post(url, data=nonce, timeout=30), urls))  # noqa: B023
+            assert sorted(each.status_code for each in used) == [200, *[400] * 7]

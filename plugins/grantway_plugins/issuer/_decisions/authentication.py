@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from grantway._exceptions import PluginError
 from grantway._secrets.params import Params
 from grantway_plugins.issuer._extensions.request import IssuerRequest
-from grantway_plugins.issuer._storage.records import RegisteredClient
+from grantway_plugins.issuer._storage.records import AccessTokenRecord, RegisteredClient
 from grantway_plugins.issuer._trust.trusted_token import (
     RejectedToken,
     TrustedToken,
@@ -159,11 +159,25 @@ def authenticate(
 
 
 def issuer_request(
-    issuer: Issuer, request: WireRequest, now: float, method: str = "POST"
+    issuer: Issuer,
+    request: WireRequest,
+    now: float,
+    method: str = "POST",
+    *,
+    client: RegisteredClient | None = None,
+    token: AccessTokenRecord | None = None,
 ) -> IssuerRequest:
     """Return a request as plugins see it."""
-    params = Params(request.params)
-    return IssuerRequest(method, params, request.headers, request.peer, now, issuer.settings)
+    return IssuerRequest(
+        method,
+        Params(request.params),
+        request.headers,
+        request.peer,
+        now,
+        issuer.settings,
+        client,
+        token,
+    )
 
 
 def _accepts(client: RegisteredClient, credentials: Credentials, now: float) -> bool:

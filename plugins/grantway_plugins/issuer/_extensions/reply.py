@@ -24,6 +24,12 @@ _SAFE = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
 }
+_JSON = "application/json"
+_JSON_HEADERS = tuple(
+    (name.encode(), value.encode()) for name, value in {"content-type": _JSON, **_SAFE}.items()
+)
+# Shared, because creating an encoder takes longer than using it.
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,7 @@ class Reply:
 
     content: Mapping[str, Any] | str | bytes = field(repr=False)
     status: int = 200
-    media_type: str = "application/json"
+    media_type: str = _JSON
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     event: AuditEvent | None = None
 
@@ -52,6 +58,8 @@ class Reply:
         """Validate the fields."""
         if not 200 <= self.status <= 599:  # noqa: PLR2004 - documented
             raise ValueError("status must be from 200 to 599")
+        if self.media_type == _JSON and not self.headers:
+            return
         if not self.media_type or not _VALUE.fullmatch(self.media_type):
             raise ValueError("media_type must be one like application/json")
         for name, value in self.headers.items():
@@ -67,13 +75,16 @@ def response_to(reply: Reply) -> WireResponse:
     Raises:
         ValueError: the content is not JSON. The message does not contain it.
     """
+    body = _body(reply.content)
+    if not reply.headers and reply.media_type == _JSON:
+        return WireResponse(reply.status, _JSON_HEADERS, body, reply.event)
     headers = {
         "content-type": reply.media_type,
         **_SAFE,
         **{name.lower(): value for name, value in reply.headers.items()},
     }
     encoded = tuple((name.encode(), value.encode("latin-1")) for name, value in headers.items())
-    return WireResponse(reply.status, encoded, _body(reply.content), reply.event)
+    return WireResponse(reply.status, encoded, body, reply.event)
 
 
 def _body(content: Mapping[str, Any] | str | bytes) -> bytes:
@@ -82,7 +93,7 @@ def _body(content: Mapping[str, Any] | str | bytes) -> bytes:
     if isinstance(content, bytes):
         return content
     try:
-        return json.dumps(dict(content), allow_nan=False, separators=(",", ":")).encode()
+        return _ENCODER.encode(dict(content)).encode()
     except (TypeError, ValueError, RecursionError):
         pass
     raise ValueError("content must be a JSON object, text or bytes")

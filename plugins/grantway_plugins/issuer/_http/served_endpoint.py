@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 from grantway._processes.copies import OneProcess
 from grantway_plugins.issuer._decisions.authentication import (
@@ -136,12 +135,12 @@ class ServedEndpoint(OneProcess):
                 raise DenialError("invalid_token", "An access token is required; send it as Bearer")
 
             def work(transaction: Transaction) -> WireResponse | Denial:
-                asked = issuer_request(issuer, request, issuer.clock(), method)
+                now, client, token = issuer.clock(), None, None
                 if credentials is not None:
-                    client = authenticate(issuer, request, credentials, transaction, asked.now)
-                    asked = replace(asked, client=client)
+                    client = authenticate(issuer, request, credentials, transaction, now)
                 if needs == "token" and bearer:
-                    asked = replace(asked, token=self._token(bearer, asked, transaction))
+                    token = self._token(bearer, issuer, now, transaction)
+                asked = issuer_request(issuer, request, now, method, client=client, token=token)
                 return self._handle(asked, transaction)
 
             return work
@@ -149,7 +148,7 @@ class ServedEndpoint(OneProcess):
         return prepare
 
     def _token(
-        self, bearer: str, request: IssuerRequest, transaction: Transaction
+        self, bearer: str, issuer: Issuer, now: float, transaction: Transaction
     ) -> AccessTokenRecord:
         """Return a valid access token that may be used at this endpoint.
 
@@ -157,11 +156,11 @@ class ServedEndpoint(OneProcess):
             DenialError: the token is unknown, expired, revoked or for another audience.
         """
         token = transaction.access_token(family_digest(bearer))
-        url = request.settings.url
+        url = issuer.settings.url
         if (
             token is None
             or token.family.revoked
-            or request.now >= token.expires_at
+            or now >= token.expires_at
             or not (not token.audience or {url, url + self._endpoint.path} & set(token.audience))
         ):
             raise DenialError(
