@@ -7,6 +7,8 @@ Run: ``python tests/benchmarks/registry.py [--calls N] [--rounds N]``
 2. Start-up with 0, 50 and 200 additional plugins, each in a separate distribution: the time to
    build the registry in a new process, in milliseconds, and its increase for each plugin. The same
    with all of them blocked, which avoids importing them: the difference is the cost of the imports.
+3. ``grantway --help`` with 0, 10 and 200 additional plugins, with and without a command each, as a
+   multiple of ``python -c pass``.
 """
 
 from __future__ import annotations
@@ -90,6 +92,29 @@ def start_up(plugins: int, rounds: int, choice: str = "") -> dict[str, float]:
     }
 
 
+def help_ratio(plugins: int, rounds: int, *, commands: bool) -> float:
+    """Return the duration of ``grantway --help``, as a multiple of a bare start of Python."""
+    programs = {
+        "pass": [sys.executable, "-c", "pass"],
+        "help": [str(Path(sys.executable).with_name("grantway")), "--help"],
+    }
+    took: dict[str, list[float]] = {name: [] for name in programs}
+    with tempfile.TemporaryDirectory() as folder:
+        site = Site(Path(folder))
+        for number in range(plugins):
+            points = f"[grantway.v1]\nplugin_{number} = bench_{number}\n"
+            if commands:
+                points += f"[grantway.commands]\ncommand-{number} = bench_{number}:command\n"
+            site.install(f"bench-{number}", coupon(f"urn:bench:{number}"), entry_points=points)
+        environment = {**os.environ, "PYTHONPATH": folder}
+        for _ in range(rounds):
+            for name, program in programs.items():
+                began = time.perf_counter()
+                subprocess.run(program, env=environment, check=True, stdout=subprocess.DEVNULL)
+                took[name].append(time.perf_counter() - began)
+    return statistics.median(took["help"]) / statistics.median(took["pass"])
+
+
 def main() -> None:
     """Run the benchmark, print the results, and fail if the limit is exceeded."""
     parser = argparse.ArgumentParser()
@@ -115,6 +140,10 @@ def main() -> None:
             f"{(figures['milliseconds'] - alone) / plugins:.2f} ms each, "
             f"{figures['grants']} grants, {figures['imported']} plugin modules imported"
         )
+    for plugins, commands in ((0, False), (10, True), (200, False), (200, True)):
+        ratio = help_ratio(plugins, 3 * options.rounds, commands=commands)
+        suffix = " with a command each" if commands else ""
+        print(f"--help, {plugins:3} more plugins{suffix}: {ratio:.2f} x python -c pass")
     if max(medians.values()) > LIMIT:
         sys.exit(f"more than {LIMIT} us")
 

@@ -50,6 +50,7 @@ def programs(home: Path) -> dict[str, list[str]]:
         "python -c pass": [sys.executable, "-c", "pass"],
         "grantway token": [str(script), "token", "work"],
         "grantway token --json": [str(script), "token", "work", "--json"],
+        "grantway token --format header": [str(script), "token", "work", "--format", "header"],
         # The fast path does not handle this option.
         "grantway token, slow path": [str(script), "token", "work", f"--config={same}"],
         "import botocore.session": [sys.executable, "-c", "import botocore.session"],
@@ -75,7 +76,7 @@ def main() -> int:
     bare = medians["python -c pass"]
     print(f"{rounds} rounds, medians of whole processes")
     for name, median in medians.items():
-        print(f"{name:28} {median:8.1f} ms  {median / bare:6.2f} x")
+        print(f"{name:30} {median:8.1f} ms  {median / bare:6.2f} x")
     return 0 if medians["grantway token"] <= LIMIT * bare else 1
 
 

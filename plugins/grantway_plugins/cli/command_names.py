@@ -12,7 +12,7 @@ import sys
 
 from .overview import COMMANDS
 
-_SECTION = "[grantway.commands]"
+_SECTION = b"[grantway.commands]"
 
 
 def command_names() -> "dict[str, str]":
@@ -57,33 +57,36 @@ def _files() -> "dict[str, str] | None":
             return None
         except OSError:
             continue
+        if folder.lower().endswith(".egg"):
+            return None
         for child in sorted(children):
             stem, _, kind = child.rpartition(".")
-            if kind.lower() not in {"dist-info", "egg-info"}:
-                continue
-            name = "-".join(
-                filter(None, stem.partition("-")[0].lower().replace("_", "-").split("-"))
-            )
-            if name not in seen:
+            name = _normal(stem.partition("-")[0])
+            if kind.lower() in {"dist-info", "egg-info"} and name not in seen:
                 seen.add(name)
-                text = _read(f"{folder or '.'}/{child}/entry_points.txt")
-                if _SECTION in text:
-                    found[name] = text
+                data = _read(f"{folder or '.'}/{child}/entry_points.txt")
+                if _SECTION in data:
+                    found[name] = data.decode()
     return found
+
+
+def _normal(name: str) -> str:
+    """Return the normalised name of a distribution (PEP 503), without ``re``."""
+    return "-".join(filter(None, name.lower().replace("_", "-").replace(".", "-").split("-")))
 
 
 def _is_python(finder: object) -> bool:
     return getattr(finder, "__module__", "").startswith("_frozen_importlib")
 
 
-def _read(path: str) -> str:
+def _read(path: str) -> bytes:
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:
-        return ""
+        return b""
     try:
         # Buffers and pathlib take longer than reading the file.
-        return os.read(handle, os.fstat(handle).st_size).decode()
+        return os.read(handle, os.fstat(handle).st_size)
     finally:
         os.close(handle)
 
@@ -94,7 +97,7 @@ def _names(files: "dict[str, str] | None") -> "dict[str, str] | None":
         return None
     found: dict[str, str] = {}
     for distribution, text in files.items():
-        section = text.split(_SECTION)[1].partition("\n[")[0]
+        section = text.split(_SECTION.decode())[1].partition("\n[")[0]
         for line in filter(None, map(str.strip, section.split("\n"))):
             name, equals, _ = (part.strip() for part in line.partition("="))
             if not equals or not is_command_name(name) or name in found or name in COMMANDS:

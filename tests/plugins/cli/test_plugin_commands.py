@@ -200,6 +200,14 @@ def unreadable(site: Site) -> None:
     (site.folder / "acme_weather-1.0.dist-info" / "entry_points.txt").write_bytes(b"\xff\xfe")
 
 
+def in_an_egg(site: Site) -> None:
+    egg = site.folder / "acme_weather-1.0-py3.egg"
+    egg.mkdir()
+    (site.folder / "acme_weather-1.0.dist-info").rename(egg / "EGG-INFO")
+    (egg / "EGG-INFO" / "METADATA").rename(egg / "EGG-INFO" / "PKG-INFO")
+    sys.path.insert(0, str(egg))
+
+
 def shadow(site: Site) -> None:
     older = site.folder / "acme_weather-1.0.dist-info"
     older.rename(site.folder / "Acme.Weather-0.9.dist-info")
@@ -211,7 +219,7 @@ def with_spaces(site: Site) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [lambda _site: None, break_file, add_comment, unreadable, shadow, with_spaces],
+    [lambda _site: None, break_file, add_comment, unreadable, shadow, with_spaces, in_an_egg],
 )
 def test_the_quick_list_is_the_full_list(site: Site, change: Callable[[Site], None]) -> None:
     install(site)
