@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from grantway._exceptions import RegistryError, ResponseInvalidError
@@ -89,6 +89,7 @@ class LiveIssuer(OneProcess):
         scope: Sequence[str] = ("read", "write"),
         grant_types: Sequence[str] | None = None,
         auth: str = "client_secret_basic",
+        metadata: Mapping[str, Any] = MappingProxyType({}),
         **options: Any,
     ) -> Client:
         """Register a client and return it. It is closed at the end of the test.
@@ -96,8 +97,9 @@ class LiveIssuer(OneProcess):
         Args:
             scope: Scopes that the client may request.
             grant_types: Grants that the client may use; by default all that the issuer supports.
-            auth: Client authentication: ``client_secret_basic``, ``client_secret_post`` or
-                ``none``.
+            auth: Client authentication: ``client_secret_basic``, ``client_secret_post``, ``none``,
+                or a method of a plugin.
+            metadata: More metadata of the client, such as that of the method.
             **options: Arguments of ``grantway.Client``, such as ``timeout``.
 
         Raises:
@@ -113,6 +115,7 @@ class LiveIssuer(OneProcess):
                 "grant_types": list(grant_types or offered_grants(self._registry, self._settings)),
                 "redirect_uris": [REDIRECT_URI],
                 "token_endpoint_auth_method": auth,
+                **metadata,
             },
         )
         client = Client(

@@ -81,6 +81,9 @@ def fail(request: IssuerRequest, transaction: Transaction) -> Reply:
         "header": lambda: Reply({}, headers={"X-Shop": f"{SECRET}\r\nSet-Cookie: a=b"}),
         "cookie": lambda: Reply({}, headers={"Set-Cookie": SECRET}),
         "wrong": lambda: SECRET,
+        "event": lambda: Reply({}, event=SECRET),  # type: ignore[arg-type]
+        "denial": lambda: Denial(SECRET, None),  # type: ignore[arg-type]
+        "denial event": lambda: Denial("x", "y", event=SECRET),  # type: ignore[arg-type]
         "exit": lambda: (_ for _ in ()).throw(SystemExit(SECRET)),
         "raise": lambda: (_ for _ in ()).throw(RuntimeError(SECRET)),
     }
@@ -276,7 +279,10 @@ def test_limits_the_requests_of_a_peer(shop: Caller) -> None:
     assert int(responses[-1].headers["retry-after"]) > 0
 
 
-@pytest.mark.parametrize("kind", ["json", "status", "header", "cookie", "wrong", "exit", "raise"])
+FAILURES = ["json", "status", "header", "cookie", "event", "wrong", "exit", "raise", "denial"]
+
+
+@pytest.mark.parametrize("kind", [*FAILURES, "denial event"])
 def test_a_failing_handler_fails_its_request_alone(
     shop: Caller, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -17,6 +17,7 @@ from marshmallow import Schema, fields, validate
 
 import grantway
 from grantway._types.issuer_plugins import IssuerClientAuth
+from grantway.testing import Register
 from grantway_plugins.cli.app import app
 from grantway_plugins.issuer import (
     Denial,
@@ -26,6 +27,7 @@ from grantway_plugins.issuer import (
     RegisteredClient,
     Transaction,
 )
+from grantway_plugins.testing._live_issuer import LiveIssuer
 from tests.plugins.issuer.conftest import BASIC, Caller
 
 KEY = "key-0123456789abcdef"
@@ -323,3 +325,16 @@ def test_a_method_that_cannot_be_imported_is_not_offered(
     with caplog.at_level(logging.WARNING), IssuerServer(registry=registry):
         pass
     assert "The plugin late of application could not be loaded" in caplog.text
+
+
+def test_the_issuer_of_the_fixtures_registers_such_a_client(
+    grantway_register: Register, grantway_issuer: LiveIssuer
+) -> None:
+    grantway_register(Plugin())
+    client = grantway_issuer.client(
+        scope=["a"],
+        grant_types=[CREDENTIALS],
+        auth="api_key",
+        metadata={"api_key_sha256": DIGEST},
+    )
+    assert client.create_token(grant_type=CREDENTIALS).scope == ("a",)

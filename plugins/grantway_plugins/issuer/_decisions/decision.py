@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from grantway._processes.copies import Value
 from grantway._secrets.params import Params
@@ -53,7 +54,7 @@ class GrantRequest:
         lifetime: float | None = None,
         refresh_token: bool = True,
         audience: tuple[str, ...] = (),
-        members: Mapping[str, str] = MappingProxyType({}),
+        members: Mapping[str, Any] = MappingProxyType({}),
         origin: TokenFamily | None = None,
     ) -> Issue | Denial:
         """Return a decision to issue tokens of a new family, or a denial if the scope is too wide.
@@ -65,7 +66,7 @@ class GrantRequest:
             lifetime: Lifetime of the family, in seconds; by default the setting ``refresh_family``.
             refresh_token: Whether to issue a refresh token.
             audience: Audience of the access token; empty for any.
-            members: Additional members of the response, by RFC name.
+            members: Additional members of the response, by RFC name, as JSON values.
             origin: The family of an exchanged token. Revoking that login revokes the new tokens as
                 well.
         """
@@ -102,8 +103,8 @@ class Issue(Value):
         new: Whether the family is new.
         refresh_token: Whether to issue a refresh token to a client that may use one.
         audience: Audience of the access token, as introspection reports it; empty for any.
-        members: Additional members of the response, by RFC name. They do not override the standard
-            ones.
+        members: Additional members of the response, by RFC name, as JSON values. They do not
+            override the standard ones.
     """
 
     family: TokenFamily
@@ -111,4 +112,4 @@ class Issue(Value):
     new: bool = False
     refresh_token: bool = True
     audience: tuple[str, ...] = ()
-    members: Mapping[str, str] = field(default_factory=dict)
+    members: Mapping[str, Any] = field(default_factory=dict)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
+from types import FrameType, NoneType
 from typing import TYPE_CHECKING, Any
 
 from grantway._exceptions import PluginError
 from grantway._types.callables import is_unfinished, kind_of
-from grantway_plugins.server._http.denial import DenialError
+from grantway_plugins.server._http.audit_event import AuditEvent
+from grantway_plugins.server._http.denial import Denial, DenialError
 
 if TYPE_CHECKING:
     from grantway_plugins.issuer._storage.transaction import Transaction
@@ -50,13 +51,24 @@ def call_plugin(
             raise
         problem = f"raised {type(error).__name__}{_line_of(error)}"
     else:
-        if isinstance(result, returns):
+        if isinstance(result, returns) and not _is_invalid(result):
             return result
         given = "a coroutine" if is_unfinished(result) else kind_of(result)
+        if isinstance(result, Denial):
+            given += " with a field of the wrong type"
         wanted = " or ".join(each.__name__ for each in returns)
         problem = f"returned {given}; it must return {wanted}"
     # Raised outside the except block, so that the plugin's exception is not the cause.
     raise PluginError(f"{what} ({plugin}) {problem}.", plugin=plugin)
+
+
+def _is_invalid(result: object) -> bool:
+    """Return whether a denial has a field of the wrong type, which would fail when it is sent."""
+    return isinstance(result, Denial) and not (
+        isinstance(result.error, str)
+        and isinstance(result.description, str)
+        and isinstance(result.event, (AuditEvent, NoneType))
+    )
 
 
 def _line_of(error: BaseException) -> str:

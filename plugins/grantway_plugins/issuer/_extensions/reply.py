@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any
 
 from grantway_plugins.server._http.audit_event import AuditEvent
@@ -56,6 +57,8 @@ class Reply:
 
     def __post_init__(self) -> None:
         """Validate the fields."""
+        if not isinstance(self.event, (AuditEvent, NoneType)):
+            raise ValueError("event must be an AuditEvent or None")  # noqa: TRY004 - one type
         if not 200 <= self.status <= 599:  # noqa: PLR2004 - documented
             raise ValueError("status must be from 200 to 599")
         if self.media_type == _JSON and not self.headers:
