@@ -13,6 +13,7 @@ from grantway._requests.provider import Provider, require_dialect
 from grantway._secrets.params import Params
 from grantway_plugins._paths import expand
 
+from .commands import command_in
 from .secret_field import is_source
 from .toml_file import KeyPath, Mistake, TomlFile, dotted, nearest
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from grantway._transport.http import Transport
     from grantway._types.store import Store
     from grantway._wire.dialect import Dialect
+    from grantway_plugins.executable import Command
 
 #: Endpoint for pushed authorization requests (RFC 9126).
 _PUSHED = "pushed_authorization_request_endpoint"
@@ -198,6 +200,16 @@ class Components:
             made.where = f"{place}: {dotted(at)}"
             return made
         raise self._toml.wrong([(at, f"cannot be created: {problem}")])
+
+    def command(self, table: Mapping[str, Any], at: KeyPath, name: str) -> Command:
+        """Return the program that a key of a table names.
+
+        Args:
+            table: The table.
+            at: Path of the table in the file.
+            name: The key, as ``CommandTable`` reads it.
+        """
+        return command_in(self._toml, table[name], (*at, name))
 
     def store(self, table: Mapping[str, Any], at: KeyPath) -> Store:
         """Return a store. A relative ``folder`` starts at the folder of the file.

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from grantway._wire.provider_response import ProviderResponse
 
 #: Seconds of a call besides those of the program.
-_MARGIN = 5.0
+MARGIN = 5.0
 #: Header that tells the middleware how a program failed after it had printed a token.
 _FAILURE = "grantway-program-failure"
 _NOT_IN_HOSTS = re.compile(r"[^A-Za-z0-9.-]+")
@@ -115,7 +115,7 @@ class ExecutableTransport(OneProcess):
         """Do nothing: programs run during a send only."""
 
 
-def _report_failure(command: Command) -> Middleware:
+def report_failure_of(command: Command) -> Middleware:
     """Return middleware that raises if the program failed after it had printed a token.
 
     The token is stored first, like any token that comes with an error.
@@ -192,19 +192,19 @@ def executable_client(
         ConfigurationError: An argument is invalid.
     """
     return Client(
-        _provider(command),
+        provider_of(command),
         client_id=client_id,
         client_secret=client_secret,
         registry=registry,
         grants=[Grant(grant_type=each, schema=GrantSchema()) for each in grants],
-        middleware=[_report_failure(command)],
+        middleware=[report_failure_of(command)],
         transport=ExecutableTransport(command),
         retry=retry,
-        timeout=command.timeout + _MARGIN,
+        timeout=command.timeout + MARGIN,
     )
 
 
-def _provider(command: Command) -> Provider:
+def provider_of(command: Command) -> Provider:
     """Return a provider that identifies the program: its host is the name, in messages.
 
     Credentials derive the name of a stored token from the provider, so the path contains a hash of

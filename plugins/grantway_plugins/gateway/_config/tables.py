@@ -11,6 +11,7 @@ from marshmallow import ValidationError, fields, post_load, validate, validates_
 from grantway._exceptions import ConfigurationError
 from grantway._transport.http import is_loopback
 from grantway._types.fields import Scope, Text
+from grantway_plugins._config.commands import CommandTable
 from grantway_plugins._config.network import NetworkTable, TlsTable
 from grantway_plugins._config.secret_field import GrantParams, SecretField
 from grantway_plugins._config.tables import (
@@ -48,6 +49,8 @@ from .placeholder import PLACEHOLDER
 
 #: Grants that need a user, which a gateway cannot provide.
 USER_GRANTS = ("authorization_code", "device_code", "urn:ietf:params:oauth:grant-type:device_code")
+#: Keys of a provider that do not apply to a program.
+_NO_PROGRAM = ProviderTable().fields.keys() - {"dialect"} | {"auth", "client_assertion"}
 _URIS = 'must be a list of URIs, like ["https://shop.example.com/callback"]'
 
 
@@ -164,9 +167,20 @@ class GatewayProviderTable(ProviderTable, ClientTable, NetworkTable):
     """``[providers.NAME]``: an authorization server, and the gateway's client there."""
 
     client_id = Text(required=True, example='"my-gateway"')
+    token_command = fields.Nested(CommandTable)
     breaker = fields.Nested(BreakerTable)
     bulkhead = fields.Nested(BulkheadTable)
     freshness = fields.Nested(FreshnessTable)
+
+    @validates_schema
+    def check_complete(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Require an issuer, a token endpoint or a program."""
+        if "token_command" not in data:
+            super().check_complete(data)
+        elif needless := sorted(_NO_PROGRAM & data.keys()):
+            raise ValidationError(
+                {name: ["does not apply to a provider with token_command"] for name in needless}
+            )
 
 
 class RouteTable(TlsTable):

@@ -23,13 +23,22 @@ from grantway_plugins._config.components import Components
 from grantway_plugins._config.network import NetworkSettings
 from grantway_plugins._config.tables import ProviderTable
 from grantway_plugins._config.toml_file import KeyPath
+from grantway_plugins.executable._token import (
+    MARGIN,
+    ExecutableTransport,
+    provider_of,
+    report_failure_of,
+)
 from grantway_plugins.gateway._protection import Protection
 
 from .upstream_health import UpstreamHealth
 
 if TYPE_CHECKING:
     from grantway._requests.exchange import Exchange
+    from grantway._requests.middleware import Middleware
+    from grantway._transport.http import Transport
     from grantway._wire.provider_response import ProviderResponse
+    from grantway_plugins.executable import Command
 
 _TIMEOUT = 30.0
 #: Methods that, without a secret, only send the client ID.
@@ -78,14 +87,18 @@ class GatewayProvider:
         self._at: KeyPath = ("providers", name)
         self._components = components
         self._timeout = float(table.get("timeout", _TIMEOUT))
+        self._program = self._find_program()
         settings = NetworkSettings(components, table, self._at, network)
-        self._transport = settings.transport(self._timeout)
+        self._transport: Transport = settings.transport(self._timeout)
+        if self._program is not None:
+            self._timeout = max(self._timeout, self._program.timeout + MARGIN)
+            self._transport = ExecutableTransport(self._program)
         self._clients: dict[str, Client] = {}
 
     def discover(self) -> None:
         """Discover the endpoints, unless the file names them. This can take long."""
         try:
-            found = self._components.provider(self._provider_table, self._at, self._transport)
+            found = self._found()
         except GrantwayError as error:
             self.problem = error
             self.health.failed(error)
@@ -93,6 +106,23 @@ class GatewayProvider:
         self.found, self.problem = found, None
         self._clients = {}  # the previous clients reject every request
         self.health.works()
+
+    def _found(self) -> Provider:
+        if self._program is not None:
+            return provider_of(self._program)
+        return self._components.provider(self._provider_table, self._at, self._transport)
+
+    def _find_program(self) -> Command | None:
+        """Return the program that performs the token requests, or None."""
+        name = "token_command"
+        return self._components.command(self.table, self._at, name) if name in self.table else None
+
+    @property
+    def upstream(self) -> str:
+        """Identifier of the provider, also while its endpoints are not discovered."""
+        if self._program is not None:
+            return provider_of(self._program).token_endpoint
+        return str(self.table.get("issuer") or self.table["token_endpoint"])
 
     @property
     def freshness(self) -> Freshness | None:
@@ -155,10 +185,13 @@ class GatewayProvider:
             self.found,
             client_id=table["client_id"],
             auth=self._auth(table, at),
-            middleware=[self.health, self.protection],
+            middleware=[self.health, self.protection, *self._report_failure()],
             transport=self._transport,
             timeout=self._timeout,
         )
+
+    def _report_failure(self) -> list[Middleware]:
+        return [] if self._program is None else [report_failure_of(self._program)]
 
     @property
     def _provider_table(self) -> Table:
@@ -167,6 +200,8 @@ class GatewayProvider:
 
     @property
     def _dialect(self) -> Any:
+        if self._program is not None:
+            return provider_of(self._program).dialect
         return self._components.dialect(self.table, self._at)
 
     def _auth(self, table: Table, at: KeyPath) -> ClientAuth:

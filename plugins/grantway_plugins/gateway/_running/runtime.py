@@ -339,10 +339,10 @@ class _RuntimeBuilder:
         }
         named = ("clients", "redirect_uris", "timeout", "threads", "waiting")
         options = {name: table[name] for name in named}
-        # Not the discovered issuer, which is unknown while the provider is down.
-        upstream = provider.table.get("issuer") or provider.table["token_endpoint"]
         return self._components.get(
             "broker",
             configuration,
-            lambda: Broker(provider.client(), keys=keys.value, upstream=upstream, **options),
+            lambda: Broker(
+                provider.client(), keys=keys.value, upstream=provider.upstream, **options
+            ),
         )
