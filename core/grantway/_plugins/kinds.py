@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from marshmallow import Schema
+from marshmallow import Schema, missing
 
 from grantway._exceptions import TOKEN_ERRORS, GrantInvalidError, RegistryError
 from grantway._types.callables import kind_of
@@ -118,11 +118,12 @@ def _check_issuer_extension(name: str, extension: object) -> None:
 def _check_issuer_client_auth(name: str, method: object) -> None:
     what = f"issuer client authentication {name}"
     _check_methods(what, method, "client_id(request)", "verify(request, client, transaction)")
-    schema = getattr(method, "schema", None)
+    schema = getattr(method, "schema", missing)
     if schema is not None and not isinstance(schema, Schema):
+        given = "missing" if schema is missing else kind_of(schema)
         raise RegistryError(
-            f"the schema of the {what} is {kind_of(schema)}; use an instance of a marshmallow "
-            "schema, or None"
+            f"the schema of the {what} is {given}; use an instance of a marshmallow schema, or "
+            "None if clients have no metadata for the method"
         )
 
 

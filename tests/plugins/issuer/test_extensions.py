@@ -293,6 +293,14 @@ def test_a_failing_handler_fails_its_request_alone(
     assert shop.rfc("/shop/nonce").status_code == 201
 
 
+def test_a_slow_handler_is_logged(
+    shop: Caller, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("grantway_plugins.issuer._decisions.plugin_calls.SLOW", -1.0)
+    shop.rfc("/shop/nonce")
+    assert "of the issuer extension shop (shop of application) took 0.0 s" in caplog.text
+
+
 def test_a_failing_handler_changes_nothing_and_a_denial_is_committed(shop: Caller) -> None:
     assert shop.rfc("/shop/spend").status_code == 500
     outcomes = [shop.rfc("/shop/spend", deny="1").json()["error_description"] for _ in range(2)]

@@ -63,13 +63,29 @@ class ApiKeys:
 
 
 class Certificates:
-    """Finds a client id too, and has no schema."""
+    """Finds a client id too, and has no metadata."""
+
+    schema = None
 
     def client_id(self, request: IssuerRequest) -> str | None:
         return request.headers.get("x-certificate")
 
     def verify(self, request: Any, client: Any, transaction: Any) -> bool:
         return "x-certificate" in request.headers
+
+
+class Unfinished(ApiKeys):
+    """Has no schema, or a wrong one."""
+
+    def __init__(self, schema: Any = None) -> None:
+        self.given = schema
+
+    def __getattribute__(self, name: str) -> Any:
+        if name != "schema":
+            return super().__getattribute__(name)
+        if self.given is None:
+            raise AttributeError(name)
+        return self.given
 
 
 @dataclass(frozen=True)
@@ -92,7 +108,7 @@ class Plugin:
 
     @grantway.hookimpl
     def grantway_register_issuer_client_auth(self) -> dict[str, IssuerClientAuth]:
-        return {"api_key": ApiKeys(), "certificate": Certificates()}  # type: ignore[dict-item]
+        return {"api_key": ApiKeys(), "certificate": Certificates()}
 
     @grantway.hookimpl
     def grantway_register_client_auth(self) -> dict[str, Any]:
@@ -291,6 +307,8 @@ def test_the_operator_adds_a_client_with_its_own_metadata(tmp_path: Path) -> Non
     [
         (object(), "the issuer client authentication x has no client_id"),
         (ApiKeys, "is a type; use an object with client_id"),
+        (Unfinished(), "the schema of the issuer client authentication x is missing"),
+        (Unfinished(ApiKeys), "the schema of the issuer client authentication x is a type"),
     ],
 )
 def test_rejects_an_invalid_method_when_the_registry_is_built(method: Any, reason: str) -> None:

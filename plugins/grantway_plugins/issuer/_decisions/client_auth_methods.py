@@ -82,7 +82,7 @@ class ClientAuthMethod:
             ValidationError: a member is invalid.
             PluginError: the plugin failed.
         """
-        schema = getattr(self.method, "schema", None)
+        schema = self.method.schema
         if schema is None:
             return {}
         what = f"the schema of the issuer client authentication {self.name}"

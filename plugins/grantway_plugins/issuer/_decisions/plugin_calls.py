@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,9 @@ from grantway_plugins.server._http.denial import Denial, DenialError
 if TYPE_CHECKING:
     from grantway_plugins.issuer._storage.transaction import Transaction
 
+#: Seconds after which a call is logged.
+SLOW = 1.0
+_log = logging.getLogger("grantway.issuer")
 _LIBRARIES = frozenset({"grantway", "grantway_grants", "grantway_plugins", "jinja2"})
 
 
@@ -42,12 +47,13 @@ def call_plugin(
         PluginError: the function failed. The message contains the type of the exception and the
             line that raised it, but not the exception's text, which may contain a secret.
     """
+    began = time.monotonic()
     try:
         result = function(*arguments)
     except DenialError:
         raise
     except BaseException as error:
-        if transaction is not None and transaction.failed:
+        if isinstance(error, Exception) and transaction is not None and transaction.failed:
             raise
         problem = f"raised {type(error).__name__}{_line_of(error)}"
     else:
@@ -58,6 +64,10 @@ def call_plugin(
             given += " with a field of the wrong type"
         wanted = " or ".join(each.__name__ for each in returns)
         problem = f"returned {given}; it must return {wanted}"
+    finally:
+        seconds = time.monotonic() - began
+        if seconds > SLOW:
+            _log.warning("%s (%s) took %.1f s, and all requests waited", what, plugin, seconds)
     # Raised outside the except block, so that the plugin's exception is not the cause.
     raise PluginError(f"{what} ({plugin}) {problem}.", plugin=plugin)
 
