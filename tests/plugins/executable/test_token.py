@@ -163,6 +163,28 @@ def test_the_event_loop_runs_while_the_program_does(program: Program, tmp_path: 
     assert asyncio.run(main()) == "at-1"
 
 
+def test_a_token_that_arrives_after_its_task_was_cancelled_is_stored(
+    program: Program, tmp_path: Path
+) -> None:
+    go, store = tmp_path / "go", MemoryStore()
+    text = f"touch $0.runs; while [ ! -e {go} ]; do sleep 0.01; done\n{token(refresh_token='rt-1')}"
+    credential = _credential(program(text), store)
+
+    async def main() -> None:
+        asking = asyncio.create_task(credential.token_async())
+        while not (tmp_path / "corp-token.runs").exists():  # noqa: ASYNC110 - a program sets it
+            await asyncio.sleep(0.01)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        go.touch()
+
+    asyncio.run(main())
+    stored = store.load(credential.key)
+    assert stored is not None
+    assert stored.refresh_token == "rt-1"
+
+
 def test_two_programs_have_two_tokens(program: Program) -> None:
     store = MemoryStore()
     first = _credential(program(token()), store)
