@@ -204,6 +204,15 @@ def test_rotates_a_secret_of_the_running_gateway(reader: Reader, clone: Path) ->
         reader.follow(page, blocks(page))
 
 
+def test_runs_a_workload_without_a_secret(reader: Reader, clone: Path) -> None:
+    page = TUTORIAL / "workload.md"
+    reader.follow(page, blocks(page))
+    folder = clone / "workload-demo"
+    for file in folder.iterdir():
+        assert b"gwa_" not in file.read_bytes(), file.name
+        assert b"gws_" not in file.read_bytes(), file.name
+
+
 def test_writes_a_grant(reader: Reader, clone: Path) -> None:
     page = TUTORIAL / "your-own-grant.md"
     reader.follow(page, blocks(page))
@@ -220,5 +229,5 @@ def test_writes_a_grant(reader: Reader, clone: Path) -> None:
 
 
 def test_follows_every_tutorial() -> None:
-    followed = {"first-token.md", "gateway.md", "your-own-grant.md"}
+    followed = {"first-token.md", "gateway.md", "workload.md", "your-own-grant.md"}
     assert {page.name for page in TUTORIAL.glob("*.md")} == followed

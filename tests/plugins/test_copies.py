@@ -78,7 +78,17 @@ from grantway_plugins.issuer._aws_portal.accounts import AwsAccount, RoleCredent
 from grantway_plugins.issuer._storage.records import RegisteredClient as Registration
 from grantway_plugins.issuer._trust.trusted_issuer import TrustedIssuer
 from grantway_plugins.issuer._trust.trusted_token import RejectedToken, TrustedToken
-from grantway_plugins.secrets import EnvironmentSecret, FileSecret, KeyringSecret
+from grantway_plugins.secrets import (
+    AwsWebIdentityToken,
+    AzureToken,
+    EnvironmentSecret,
+    FileSecret,
+    GitHubActionsToken,
+    GoogleCloudToken,
+    KeyringSecret,
+    KubernetesToken,
+    SpiffeToken,
+)
 from grantway_plugins.server import Limits
 from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._log_format import JsonFormatter
@@ -169,6 +179,12 @@ def samples() -> dict[type, Any]:
         ResponseShape(names=MappingProxyType({"accessToken": "access_token"})),
         ErrorShape(codes=MappingProxyType({"nope": "access_denied"})),
         EnvironmentSecret("SECRET"),
+        AwsWebIdentityToken(),
+        AzureToken("api://orders"),
+        GitHubActionsToken("https://as.example"),
+        GoogleCloudToken("https://as.example"),
+        KubernetesToken(),
+        SpiffeToken("svid"),
         FileSecret("secret.txt"),
         KeyringSecret("my-service", "c"),
         NoAuth("c"),

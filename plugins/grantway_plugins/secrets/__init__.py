@@ -1,4 +1,4 @@
-"""Sources of secrets: environment variables, files and the system's key ring.
+"""Sources of secrets: variables, files, the system's key ring, and the platforms of workloads.
 
 ::
 
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from ._environment import EnvironmentSecret as EnvironmentSecret
     from ._file import FileSecret as FileSecret
     from ._keyring import KeyringSecret as KeyringSecret
+    from ._workloads.azure import AzureToken as AzureToken
+    from ._workloads.github_actions import GitHubActionsToken as GitHubActionsToken
+    from ._workloads.google_cloud import GoogleCloudToken as GoogleCloudToken
+    from ._workloads.token_files import (
+        AwsWebIdentityToken as AwsWebIdentityToken,
+        KubernetesToken as KubernetesToken,
+        SpiffeToken as SpiffeToken,
+    )
 
 __getattr__, __dir__ = lazy(
     __name__,
@@ -24,5 +32,9 @@ __getattr__, __dir__ = lazy(
         "._environment": "EnvironmentSecret",
         "._file": "FileSecret",
         "._keyring": "KeyringSecret",
+        "._workloads.azure": "AzureToken",
+        "._workloads.github_actions": "GitHubActionsToken",
+        "._workloads.google_cloud": "GoogleCloudToken",
+        "._workloads.token_files": "AwsWebIdentityToken KubernetesToken SpiffeToken",
     },
 )

@@ -106,7 +106,7 @@ def _asserted(request: WireRequest, client_id: str | None, secret: str | None) -
     if isinstance(token, TrustedToken):
         if client_id is None and len(token.clients) == 1:
             client_id = token.clients[0]
-        if client_id in token.clients:
+        if client_id is not None and client_id in token.clients:
             return Credentials(client_id, FEDERATED, assertion=token)
         problem = "authenticates other clients" if client_id else "fits several; send client_id"
         token = RejectedToken(f"of {token.issuer} for {token.subject} {problem}")

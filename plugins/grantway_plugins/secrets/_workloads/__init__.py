@@ -1,0 +1,1 @@
+"""Sources of the tokens that platforms give to workloads."""
