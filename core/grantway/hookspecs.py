@@ -7,17 +7,20 @@ A plugin is a module or object with functions named after these and marked with
     my_grant = "my_package.my_grant"
 
 The ``register`` hooks are called once, when a registry is built, and their results are immutable.
-``grantway_observe`` is the only hook that is called per request.
+``grantway_observe`` is the only hook that is called per request. A hook may leave out arguments.
+``settings`` are those of the plugin, as the schema of ``grantway_register_settings`` loads them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 if TYPE_CHECKING:
+    from marshmallow import Schema
+
     from ._exceptions import TokenError
     from ._requests.client_auth import ClientAuthFactory
     from ._requests.login import LoginFlow
@@ -40,7 +43,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec
-def grantway_register_grants() -> Iterable[Grant] | Mapping[str, str]:
+def grantway_register_grants(settings: Any) -> Iterable[Grant] | Mapping[str, str]:
     """Register grants.
 
     ::
@@ -60,7 +63,7 @@ def grantway_register_grants() -> Iterable[Grant] | Mapping[str, str]:
 
 
 @hookspec
-def grantway_register_issuer_grants() -> Mapping[str, IssuerGrant | str]:
+def grantway_register_issuer_grants(settings: Any) -> Mapping[str, IssuerGrant | str]:
     """Register the issuer's part of grants, so that the embedded issuer supports them.
 
     ::
@@ -89,7 +92,7 @@ def grantway_register_issuer_grants() -> Mapping[str, IssuerGrant | str]:
 
 
 @hookspec
-def grantway_register_issuer_extensions() -> Mapping[str, IssuerExtension | str]:
+def grantway_register_issuer_extensions(settings: Any) -> Mapping[str, IssuerExtension | str]:
     """Register endpoints, pages and metadata entries of the embedded issuer.
 
     ::
@@ -122,7 +125,7 @@ def grantway_register_issuer_extensions() -> Mapping[str, IssuerExtension | str]
 
 
 @hookspec
-def grantway_register_issuer_client_auth() -> Mapping[str, IssuerClientAuth | str]:
+def grantway_register_issuer_client_auth(settings: Any) -> Mapping[str, IssuerClientAuth | str]:
     """Register client authentication methods that the embedded issuer verifies.
 
     ::
@@ -156,7 +159,7 @@ def grantway_register_issuer_client_auth() -> Mapping[str, IssuerClientAuth | st
 
 
 @hookspec
-def grantway_register_dialects() -> Iterable[Dialect] | Mapping[str, str]:
+def grantway_register_dialects(settings: Any) -> Iterable[Dialect] | Mapping[str, str]:
     """Register dialects, which a ``Provider`` refers to by name.
 
     ::
@@ -173,7 +176,7 @@ def grantway_register_dialects() -> Iterable[Dialect] | Mapping[str, str]:
 
 
 @hookspec
-def grantway_register_middleware() -> Iterable[Middleware]:
+def grantway_register_middleware(settings: Any) -> Iterable[Middleware]:
     """Register middleware that runs around every call and receives mapped errors.
 
     ::
@@ -208,7 +211,7 @@ def grantway_register_middleware() -> Iterable[Middleware]:
 
 
 @hookspec
-def grantway_register_errors() -> Mapping[str, type[TokenError]]:
+def grantway_register_errors(settings: Any) -> Mapping[str, type[TokenError]]:
     """Register exception classes for non-standard error codes.
 
     ::
@@ -227,7 +230,7 @@ def grantway_register_errors() -> Mapping[str, type[TokenError]]:
 
 
 @hookspec
-def grantway_register_client_auth() -> Mapping[str, ClientAuthFactory]:
+def grantway_register_client_auth(settings: Any) -> Mapping[str, ClientAuthFactory]:
     """Register client authentication methods, which ``Client(auth=...)`` refers to by name.
 
     ::
@@ -255,7 +258,7 @@ def grantway_register_client_auth() -> Mapping[str, ClientAuthFactory]:
 
 
 @hookspec
-def grantway_register_stores() -> Mapping[str, StoreFactory]:
+def grantway_register_stores(settings: Any) -> Mapping[str, StoreFactory]:
     """Register token stores, which ``Registry.store`` creates by name.
 
     ::
@@ -298,7 +301,7 @@ def grantway_register_stores() -> Mapping[str, StoreFactory]:
 
 
 @hookspec
-def grantway_register_secret_sources() -> Mapping[str, SecretSourceFactory | str]:
+def grantway_register_secret_sources(settings: Any) -> Mapping[str, SecretSourceFactory | str]:
     """Register sources of secrets, which ``Registry.secret_source`` creates by name.
 
     Profiles and gateway files use them as ``client_secret = { source = "vault", path = "..." }``.
@@ -331,7 +334,7 @@ def grantway_register_secret_sources() -> Mapping[str, SecretSourceFactory | str
 
 
 @hookspec
-def grantway_register_login_flows() -> Mapping[str, LoginFlow | str]:
+def grantway_register_login_flows(settings: Any) -> Mapping[str, LoginFlow | str]:
     """Register how ``grantway login`` works with a grant that needs the user.
 
     ::
@@ -356,7 +359,38 @@ def grantway_register_login_flows() -> Mapping[str, LoginFlow | str]:
 
 
 @hookspec
-def grantway_observe(event: Event) -> None:
+def grantway_register_settings() -> Schema:
+    """Declare the plugin's settings, which users write in a table ``[plugins.NAME]``.
+
+    ::
+
+        from marshmallow import Schema, fields
+
+        class AuditSettings(Schema):
+            url = fields.Url(load_default="https://audit.example.com")
+            key = fields.String(load_default="")
+
+        @grantway.hookimpl
+        def grantway_register_settings():
+            return AuditSettings()
+
+        @grantway.hookimpl
+        def grantway_register_middleware(settings):
+            return [Audit(settings["url"], settings["key"]).middleware]
+
+    Programs pass them to ``build_registry`` or ``reload``. Errors name the key, and in files the
+    line, without values. The repr of the settings shows no values, unless ``post_load`` returns
+    another object than a dictionary.
+
+    Returns:
+        An instance of a marshmallow schema. It loads an empty table if the user wrote none, so give
+        a field a default value unless the plugin is of no use without it.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def grantway_observe(event: Event, settings: Any) -> None:
     """Receive an event when a call starts, is retried and ends.
 
     ::
@@ -370,4 +404,5 @@ def grantway_observe(event: Event) -> None:
 
     Args:
         event: The event. Contains no secret.
+        settings: The settings of the plugin.
     """

@@ -6,32 +6,61 @@ A call keeps the registry that it started with; the next call uses the new one.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from grantway._exceptions import PluginLoadError, RegistryError
+from grantway._exceptions import ConfigurationError, PluginLoadError, RegistryError
+from grantway._secrets.params import Params
 from grantway._types.grant import Grant, IssuerGrant
 from grantway._types.plugin_status import PluginStatus, source_of
 
 from .exports import PluginExports
 from .failures import forget_reports, not_loaded, reason_of
+from .plugin_settings import PluginSettings
 from .registry import Registry, build_registry
+from .selection import names_of
+
+#: Returns an error about settings in the terms of the file that has them.
+Explain = Callable[[ConfigurationError], ConfigurationError]
+
+
+class _State(NamedTuple):
+    """The default registry and its parts.
+
+    Attributes:
+        application: What the program registered, by name.
+        options: Arguments of ``build_registry`` for the installed plugins.
+        explain: Explains errors about settings, or None.
+        installed: The registry of the installed plugins; None if it has to be built.
+        current: The registry of the installed plugins and the program.
+    """
+
+    application: Mapping[str, PluginExports] = MappingProxyType({})
+    options: Mapping[str, Any] = MappingProxyType({})
+    explain: Explain | None = None
+    installed: Registry | None = None
+    current: Registry | None = None
+
+
+class _Process:
+    """Holds the state of this process, which is replaced as a whole."""
+
+    state = _State()
+
 
 _lock = threading.Lock()
-_current: Registry | None = None
-_installed: Registry | None = None
-_application: dict[str, PluginExports] = {}
 
 
 def default_registry() -> Registry:
     """Return the registry of this process: installed plugins and what the program registered."""
-    current = _current
+    current = _Process.state.current
     if current is not None:
         return current
     with _lock:
-        return _current if _current is not None else _assemble(_installed, _application)
+        return _Process.state.current or _assemble(_Process.state)
 
 
 def register(grant: Grant, *, issuer: IssuerGrant | str | None = None) -> None:
@@ -52,25 +81,61 @@ def register(grant: Grant, *, issuer: IssuerGrant | str | None = None) -> None:
     _add(PluginExports.of_grants(status, [grant], sides))
 
 
-def register_plugin(name: str, plugin: object) -> None:
+def configure(
+    settings: Mapping[str, Mapping[str, Any]], explain: Explain | None = None
+) -> Callable[[], None]:
+    """Set the settings of installed plugins. The next use of the registry builds it with them.
+
+    Args:
+        settings: Name of a plugin -> its settings, as for ``build_registry``.
+        explain: Returns an error about the settings in the terms of their file.
+
+    Returns:
+        A function that restores the previous settings.
+    """
+    with _lock:
+        kept = _Process.state
+        changed = _Process.state.options.get("settings", {}) != settings
+        options = {**_Process.state.options, "settings": Params(settings)}
+        _Process.state = _Process.state._replace(explain=explain, options=options)
+        if changed:
+            _Process.state = _Process.state._replace(installed=None, current=None)
+
+    def restore() -> None:
+        with _lock:
+            _Process.state = kept
+
+    return restore
+
+
+def register_plugin(
+    name: str, plugin: object, *, settings: Mapping[str, Any] = MappingProxyType({})
+) -> None:
     """Register a module or object with hooks for this process.
 
     Args:
         name: The plugin's name in errors and for ``unregister``.
         plugin: A module or object. Its functions marked with ``grantway.hookimpl`` are called once,
             immediately.
+        settings: The settings of the plugin (see ``grantway_register_settings``).
 
     Raises:
+        ConfigurationError: the settings are invalid.
         RegistryError: the plugin is invalid. Nothing was changed.
         GrantConflictError: another plugin registers one of its names.
     """
     source = source_of(plugin)
     status = PluginStatus(name, source=source)
+    given = PluginSettings({name: settings} if settings else {})
     try:
-        exports = PluginExports.read(status, plugin)
+        exports = PluginExports.read(status, plugin, settings=given)
+        given.check([status])
+    except ConfigurationError:
+        raise
     except PluginLoadError as error:
         raise not_loaded(replace(status, state="failed", reason=str(error))) from None
     except (RegistryError, KeyboardInterrupt):
+        given.raise_errors()
         raise
     except BaseException as error:
         raise not_loaded(replace(status, state="failed", reason=reason_of(error))) from error
@@ -87,11 +152,11 @@ def unregister(name: str) -> None:
         RegistryError: the program registered nothing by that name.
     """
     with _lock:
-        if name not in _application:
-            known = ", ".join(sorted(_application)) or "nothing"
+        application = dict(_Process.state.application)
+        if application.pop(name, None) is None:
+            known = ", ".join(sorted(application)) or "nothing"
             raise RegistryError(f"The program registered no {name!r}; it registered {known}.")
-        left = {each: kept for each, kept in _application.items() if each != name}
-        _assemble(_installed, left)
+        _assemble(_Process.state._replace(application=application))
 
 
 def reload(
@@ -102,6 +167,7 @@ def reload(
     prefer: Mapping[str, str] = MappingProxyType({}),
     strict: bool = False,
     require: Iterable[str] = (),
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Registry:
     """Discover installed plugins again and replace the registry of the process atomically.
 
@@ -115,23 +181,30 @@ def reload(
         prefer: grant_type -> the plugin whose grant is used.
         strict: Raise for the first plugin that fails.
         require: Plugins that must be loaded.
+        settings: Name of a plugin -> its settings; by default those that it has already.
 
     Returns:
         The new registry.
 
     Raises:
+        ConfigurationError: the settings of a plugin are invalid. The old registry stays in use.
         RegistryError: the registry cannot be built. The old one stays in use.
     """
-    found = build_registry(
-        entry_points=entry_points,
-        only=only,
-        block=block,
-        prefer=prefer,
-        strict=strict,
-        require=require,
-    )
+    options = {
+        "entry_points": entry_points,
+        "only": None if only is None else names_of("only", only),
+        "block": names_of("block", block),
+        "prefer": prefer,
+        "strict": strict,
+        "require": names_of("require", require),
+        "settings": Params(
+            _Process.state.options.get("settings", {}) if settings is None else settings
+        ),
+    }
+    explain = _Process.state.explain if settings is None else None
+    found = _built(options, explain)
     with _lock:
-        return _assemble(found, _application)
+        return _assemble(_Process.state._replace(options=options, explain=explain, installed=found))
 
 
 @contextmanager
@@ -140,31 +213,38 @@ def set_aside() -> Iterator[None]:
 
     For tests: see ``grantway.testing.isolated_registry``.
     """
-    global _application, _current, _installed
     forget_reports()
     with _lock:
-        kept = _application, _current, _installed
-        _application, _current, _installed = {}, None, None
+        kept, _Process.state = _Process.state, _State()
     try:
         yield
     finally:
         with _lock:
-            _application, _current, _installed = kept
+            _Process.state = kept
 
 
 def _add(exports: PluginExports) -> None:
     name = exports.status.name
     with _lock:
-        if name in _application:
+        if name in _Process.state.application:
             raise RegistryError(f"{name!r} is registered already; unregister it first.")
-        _assemble(_installed, {**_application, name: exports})
+        _assemble(
+            _Process.state._replace(application={**_Process.state.application, name: exports})
+        )
 
 
-def _assemble(installed: Registry | None, application: Mapping[str, PluginExports]) -> Registry:
+def _built(options: Mapping[str, Any], explain: Explain | None) -> Registry:
+    try:
+        return build_registry(**options)
+    except ConfigurationError as error:
+        raise (error if explain is None else explain(error)) from None
+
+
+def _assemble(state: _State) -> Registry:
     """Build and replace the registry while holding the lock. Change nothing on an error."""
-    global _application, _current, _installed
+    installed = state.installed
     if installed is None:
-        installed = build_registry()
-    registry = installed.with_exports([*application.values()])
-    _installed, _application, _current = installed, dict(application), registry
-    return registry
+        installed = _built(state.options, state.explain)
+    current = installed.with_exports([*state.application.values()])
+    _Process.state = state._replace(installed=installed, current=current)
+    return current

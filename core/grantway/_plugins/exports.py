@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,12 +15,14 @@ import pluggy
 from grantway import hookspecs
 from grantway._exceptions import PluginLoadError, RegistryError
 from grantway._requests.middleware.contract import name_of, problem_of
+from grantway._secrets.params import Params
 from grantway._types.callables import is_unfinished, kind_of
 from grantway._types.grant import Grant, IssuerGrant
 from grantway._types.plugin_status import PluginStatus
 
 from .export_rules import reject_async
 from .kinds import GRANT, ISSUER_GRANT, KINDS, Kind, is_reference
+from .plugin_settings import PluginSettings
 
 if TYPE_CHECKING:
     from grantway._requests.middleware import Middleware
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _MIDDLEWARE = "grantway_register_middleware"
+_SETTINGS = "grantway_register_settings"
 #: Types that pluggy accepts as hooks.
 _ROUTINES = (MethodType, classmethod, staticmethod)
 #: The attribute with which ``grantway.hookimpl`` marks a function.
@@ -80,6 +84,7 @@ class PluginExports:
         plugin: object,
         *,
         manager: pluggy.PluginManager | None = None,
+        settings: PluginSettings | None = None,
         arguments: Mapping[str, object] = _NONE,
     ) -> PluginExports:
         """Call the register hooks of a plugin and return the checked results.
@@ -91,8 +96,9 @@ class PluginExports:
             status: The status of the plugin.
             plugin: Module or object with hooks, or a bare grant.
             manager: A plugin manager with the hook specifications.
-            arguments: Available hook arguments. Each hook receives those that it declares, so that
-                a new argument does not break a plugin.
+            settings: The settings of all plugins. The hooks receive this plugin's ``settings``.
+            arguments: More hook arguments. Each hook receives those that it declares, so that a new
+                argument does not break a plugin.
 
         Raises:
             RegistryError: an export is invalid.
@@ -110,7 +116,7 @@ class PluginExports:
                     f"{' '.join(str(error).split())}; give an argument that this grantway does not "
                     "have a default value, or require a later version of grantway"
                 ) from None
-            return cls._read(status, plugin, manager, arguments)
+            return cls._read(status, plugin, manager, settings or PluginSettings({}), arguments)
         finally:
             manager.unregister(name=status.path)
 
@@ -120,6 +126,7 @@ class PluginExports:
         status: PluginStatus,
         plugin: object,
         manager: pluggy.PluginManager,
+        settings: PluginSettings,
         arguments: Mapping[str, object],
     ) -> PluginExports:
         found = [
@@ -141,6 +148,8 @@ class PluginExports:
         for implementation in hooks.values():
             _check_hook(implementation)
 
+        arguments = {"settings": Params(), **arguments}
+
         def returned(hook: str) -> Any:
             found = hooks.get(hook)
             if found is None:
@@ -148,12 +157,14 @@ class PluginExports:
             optional = {name: arguments[name] for name in found.kwargnames if name in arguments}
             return found.function(*(arguments[name] for name in found.argnames), **optional)
 
+        if _SETTINGS in hooks:
+            arguments["settings"] = settings.load(status, returned(_SETTINGS))
         named = {kind: _named(kind, returned(kind.hook)) for kind in KINDS if kind.hook in hooks}
         middleware = _listed(_MIDDLEWARE, returned(_MIDDLEWARE))
         for each in middleware:
             if problem := problem_of(each):
                 raise RegistryError(f"the middleware {name_of(each)} {problem}")
-        return cls(status, named, middleware, _observer(hooks.get("grantway_observe")))
+        return cls(status, named, middleware, _observer(hooks.get("grantway_observe"), arguments))
 
     @classmethod
     def of_grants(
@@ -212,14 +223,16 @@ def _unknown_hook(name: str) -> PluginLoadError:
     return PluginLoadError(f"it implements the unknown hook {name}{hint}")
 
 
-def _observer(hook: Any) -> Callable[[Event], None] | None:
-    """Return the observer. It is called without pluggy, so it must accept the event."""
+def _observer(hook: Any, arguments: Mapping[str, object]) -> Callable[[Event], None] | None:
+    """Return the observer. It is called without pluggy, with the event as its first argument."""
     if hook is None:
         return None
-    if tuple(hook.argnames) != ("event",):
-        raise RegistryError("grantway_observe must take one argument, the event")
+    first, *others = hook.argnames or ("",)
+    if first != "event":
+        raise RegistryError("grantway_observe must take the event as its first argument")
     function: Callable[[Event], None] = hook.function
-    return function
+    more = {name: arguments[name] for name in (*others, *hook.kwargnames) if name in arguments}
+    return functools.partial(function, **more) if more else function
 
 
 def _check_hook(implementation: Any) -> None:

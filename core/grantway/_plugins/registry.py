@@ -42,6 +42,7 @@ from .kinds import (
     STORE,
     Kind,
 )
+from .plugin_settings import PluginSettings
 from .references import References
 from .selection import Selection, names_of
 
@@ -333,6 +334,7 @@ def build_registry(
     prefer: Mapping[str, str] = MappingProxyType({}),
     strict: bool = False,
     require: Iterable[str] = (),
+    settings: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> Registry:
     """Build a registry of installed and given plugins.
 
@@ -351,8 +353,10 @@ def build_registry(
         strict: Raise for the first plugin that fails instead of skipping it. Also imports what
             plugins registered by reference, except issuer grants.
         require: Plugins that must be loaded, as for ``Registry.require``.
+        settings: Name of a plugin -> its settings (see ``grantway_register_settings``).
 
     Raises:
+        ConfigurationError: the settings of a plugin are invalid, or name an unknown one.
         GrantConflictError: a given plugin conflicts with another; with ``strict``, any two plugins
             conflict.
         PluginLoadError: with ``strict``, a plugin failed; or a required plugin is not loaded.
@@ -365,12 +369,13 @@ def build_registry(
     for name, plugin in (plugins or {}).items():
         source = source_of(plugin)
         candidates.append((PluginStatus(name, source=source), partial(_return, plugin)))
-    manager = hook_manager()
+    manager, given = hook_manager(), PluginSettings(settings)
     for status, load in candidates:
         if status.state == "loaded":
             began = time.perf_counter()
             try:
-                exports.append(PluginExports.read(status, load(), manager=manager))
+                read = PluginExports.read(status, load(), manager=manager, settings=given)
+                exports.append(read)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001 - pyo3 panics and SystemExit too
@@ -378,8 +383,10 @@ def build_registry(
                 status = _failed(status, error)  # noqa: PLW2901 - the same plugin's new status
             status = replace(status, load_seconds=time.perf_counter() - began)  # noqa: PLW2901
         if strict and status.state in {"failed", "incompatible"}:
+            given.raise_errors()
             raise not_loaded(status) from causes.get(status.path)
         statuses.append(status)
+    given.check(statuses)
     registry = assemble(exports, statuses, prefer, strict=strict)
     report_failures(registry.plugins, causes)
     if strict:

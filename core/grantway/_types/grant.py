@@ -92,7 +92,7 @@ class Grant:
                 return self._load_each(given)
             return Params(self._loader.load(given))
         except ValidationError as invalid:
-            errors = _flatten(invalid.messages_dict)
+            errors = flatten(invalid.messages_dict)
         # Raised outside the except block, because the ValidationError holds the values.
         errors = {self.names.wire_path(path): rules for path, rules in errors.items()}
         listing = "; ".join(
@@ -162,13 +162,13 @@ class IssuerGrant(Protocol):
         ...
 
 
-def _flatten(messages: Mapping[str, Any], prefix: str = "") -> dict[str, list[str]]:
+def flatten(messages: Mapping[str, Any], prefix: str = "") -> dict[str, list[str]]:
     """Flatten marshmallow's nested messages to ``field.0.name -> rules``."""
     flat: dict[str, list[str]] = {}
     for name, rules in messages.items():
         path = f"{prefix}{name}"
         if isinstance(rules, Mapping):
-            flat.update(_flatten(rules, f"{path}."))
+            flat.update(flatten(rules, f"{path}."))
         else:
             flat[path] = [str(rule) for rule in rules]
     return flat

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any
 
 from grantway._plugins import default_registry as process
 from grantway._plugins.conflicts import OWN
@@ -21,7 +23,12 @@ class Register:
     """
 
     def __call__(
-        self, plugin: object, *, issuer: IssuerGrant | str | None = None, name: str | None = None
+        self,
+        plugin: object,
+        *,
+        issuer: IssuerGrant | str | None = None,
+        name: str | None = None,
+        settings: Mapping[str, Any] = MappingProxyType({}),
     ) -> Registry:
         """Register a plugin.
 
@@ -30,6 +37,7 @@ class Register:
                 ``grantway.hookimpl``.
             issuer: The issuer grant, or a reference to it, if ``plugin`` is a grant.
             name: Name of the plugin in errors; by default that of the module or class.
+            settings: The settings of the plugin.
 
         Returns:
             The new default registry, which clients use by default.
@@ -46,7 +54,7 @@ class Register:
             )
         else:
             named: str = getattr(plugin, "__name__", type(plugin).__name__)
-            process.register_plugin(name or named, plugin)
+            process.register_plugin(name or named, plugin, settings=settings)
         return self.registry
 
     @property

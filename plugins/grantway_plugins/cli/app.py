@@ -27,6 +27,8 @@ LOGIN_NEEDED = 3
 _SERVICES = frozenset({"gateway", "serve"})
 #: Commands whose output includes the plugins that are not loaded, with the reason.
 _LISTING = frozenset({"doctor", "plugins"})
+#: Commands that use plugins, but no profile.
+_CONFIGURED = frozenset({"grants", "plugins", "serve"})
 
 
 class _LoginNeeded(click.ClickException):
@@ -119,6 +121,10 @@ def _plugin_command(name: str, *, completing: bool) -> click.Command | None:
 def app(ctx: click.Context) -> None:
     """Print warnings of the command that runs."""
     command = ctx.invoked_subcommand or ""
+    if command in _CONFIGURED:
+        from .plugin_settings import use_settings_in_profile_file  # noqa: PLC0415 - slow to load
+
+        use_settings_in_profile_file()
     if command not in _SERVICES:
         warnings = _Warnings(plugins=command not in _LISTING)
         logger = logging.getLogger("grantway")

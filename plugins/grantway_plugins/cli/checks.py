@@ -33,6 +33,7 @@ from grantway_plugins._paths import (
 )
 
 from .plugin_commands import load_command, plugin_commands
+from .plugin_settings import use_settings_in_profile_file
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_SSO_OIDC", "AWS_ENDPOINT_URL")
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
@@ -80,7 +81,11 @@ def findings(provider: str | None = None) -> Iterator[Finding]:
 def plugins() -> Iterator[Finding]:
     """Check that every plugin is loaded and no names conflict."""
     try:
+        use_settings_in_profile_file()
         registry = default_registry()
+    except ConfigurationError as error:
+        yield Finding("problem", "plugins", str(error), "Correct the settings in the file.")
+        return
     except RegistryError as error:
         remedy = (
             f"Correct {VARIABLE}." if VARIABLE in str(error) else "Uninstall the plugin it names."

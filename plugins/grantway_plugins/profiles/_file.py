@@ -18,7 +18,7 @@ from grantway_plugins._file_signature import file_signature
 from grantway_plugins._paths import config_path
 
 #: Top-level tables of the file.
-_TOP = ("network", "profiles", "sso_sessions")
+_TOP = ("network", "plugins", "profiles", "sso_sessions")
 #: Valid profile names; they are also file names, and need no quotes in shells.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 #: Text that is more likely a host, with or without a port and a path, than a profile's name.
@@ -27,6 +27,8 @@ _HOST = re.compile(r"(localhost|[A-Za-z0-9.-]+\.[A-Za-z0-9-]+)(:\d+)?(/[\w./~-]*
 
 class ProfileFile(OneProcess):
     """A profile file. A mistake in one profile does not affect the others.
+
+    The settings in ``[plugins]`` apply to the whole process, until another file is read.
 
     Args:
         path: Path of the file; by default ``GRANTWAY_CONFIG``, or ``grantway/config.toml`` in the
@@ -65,6 +67,12 @@ class ProfileFile(OneProcess):
                 mistakes.append(((name,), f"must be tables, like [{example}]"))
         if mistakes:
             raise self.toml.wrong(mistakes)
+        if "plugins" in self.toml.data:
+            from grantway_plugins._config.plugin_tables import (  # noqa: PLC0415 - slow to load
+                use_plugin_settings,
+            )
+
+            use_plugin_settings(self.toml)
         self.network = self.toml.check(
             NetworkTable(), self.toml.data.get("network", {}), ("network",)
         )

@@ -86,6 +86,8 @@ class Profile(OneProcess):
         self.name = name
         self.file = file
         self.table = file.table(name)
+        if "plugins" in file.toml.data:
+            default_registry()  # report mistakes in the settings before those that they cause
         self._at = ("profiles", name)
         self._parts = Components(file.toml)
         self.programs = Programs(file.toml, self.table, self._at)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from grantway._plugins import default_registry as process
-from grantway._plugins.failures import forget_reports
 from tests.core.registry.distributions import Site
 
 
@@ -27,9 +26,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 @pytest.fixture(autouse=True)
-def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def fresh_process() -> Iterator[None]:
     """Restore the default registry after each test."""
-    monkeypatch.setattr(process, "_current", None)
-    monkeypatch.setattr(process, "_installed", None)
-    monkeypatch.setattr(process, "_application", {})
-    forget_reports()
+    with process.set_aside():
+        yield

@@ -58,6 +58,11 @@ def test_every_hook_specification_is_typed(hook: str) -> None:
     assert "return" in function.__annotations__
 
 
+@pytest.mark.parametrize("hook", [name for name in HOOKS if name != "grantway_register_settings"])
+def test_every_hook_may_receive_the_settings_of_its_plugin(hook: str) -> None:
+    assert "settings" in inspect.signature(getattr(hookspecs, hook)).parameters
+
+
 @pytest.mark.parametrize("hook", HOOKS)
 def test_the_example_in_a_hooks_docstring_runs(hook: str) -> None:
     text = inspect.getdoc(getattr(hookspecs, hook)) or ""
@@ -77,7 +82,7 @@ def test_the_example_in_a_hooks_docstring_runs(hook: str) -> None:
 @pytest.mark.parametrize("hook", [name for name in HOOKS if "_register_" in name])
 def test_hook_specifications_do_nothing(hook: str) -> None:
     with pytest.raises(NotImplementedError):
-        getattr(hookspecs, hook)()
+        getattr(hookspecs, hook)(*inspect.signature(getattr(hookspecs, hook)).parameters)
 
 
 def manager(specification: Any) -> pluggy.PluginManager:

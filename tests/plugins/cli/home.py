@@ -158,12 +158,11 @@ def _run_here(
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line as a new process would, with standard input closed."""
     stdout, stderr = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
-    fresh = dict.fromkeys(("_current", "_installed"))
     with (
         Path(os.devnull).open(encoding="utf-8") as nothing,
         patch.dict(os.environ, environment, clear=True),
         patch.multiple(sys, argv=["grantway", *arguments], stdin=nothing),
-        patch.multiple(process, _application={}, **fresh),
+        process.set_aside(),
         redirect_stdout(stdout),
         redirect_stderr(stderr),
     ):

@@ -19,6 +19,7 @@ from grantway_grants.device_code import GRANT_TYPE as DEVICE_CODE
 from grantway_plugins._config.components import Components
 from grantway_plugins._config.network import NetworkSettings, NetworkTable
 from grantway_plugins._config.partial_table import InvalidKeyError, PartialTable
+from grantway_plugins._config.plugin_tables import check_plugin_settings
 from grantway_plugins._config.secret_field import is_source
 from grantway_plugins._config.toml_file import (
     KeyPath,
@@ -49,10 +50,21 @@ from .tables import (
 
 Table = Mapping[str, Any]
 
-_TOP = ("gateway", "network", "authorize", "providers", "routes", "tenants", "token_endpoint")
+_TOP = (
+    "gateway",
+    "network",
+    "authorize",
+    "plugins",
+    "providers",
+    "routes",
+    "tenants",
+    "token_endpoint",
+)
 _MISSING = "name it with --config; it holds tables [providers.NAME] and [routes.NAME]"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 TENANT = re.compile(r"[A-Za-z0-9._~:@|+=-]{1,128}")
+#: The mistake of a setting that only a restart can change.
+FIXED = "cannot change while the gateway runs; restart it"
 #: Tenant name used to check parameters before any request.
 ANY_TENANT = "tenant"
 
@@ -64,6 +76,7 @@ class ConfigFile(OneProcess):
         path: Path of the file.
         require_valid: Whether mistakes raise an error. Without it, tables with mistakes are
             ``PartialTable``, and ``build_runtime`` reports the mistakes together with its own.
+        before: The contents of the file that a running gateway uses.
 
     Raises:
         ConfigurationError: The file is missing, is not TOML, or has mistakes. The message gives
@@ -83,7 +96,9 @@ class ConfigFile(OneProcess):
 
     stays = "it may hold secrets; read the file in the process that uses it"
 
-    def __init__(self, path: str | Path, *, require_valid: bool = True) -> None:
+    def __init__(
+        self, path: str | Path, *, require_valid: bool = True, before: ConfigFile | None = None
+    ) -> None:
         self.toml = TomlFile(
             Path(expand(path, "--config to an absolute path")).absolute(),
             name="gateway file",
@@ -97,6 +112,10 @@ class ConfigFile(OneProcess):
             for name in data
             if name not in _TOP
         ]
+        if before is None:
+            self.mistakes += check_plugin_settings(self.toml) if "plugins" in data else []
+        elif data.get("plugins") != before.toml.data.get("plugins"):
+            self.mistakes.append((("plugins",), FIXED))
         self.gateway = self._table(GatewayTable(), data.get("gateway", {}), ("gateway",))
         self.network = self._table(NetworkTable(), data.get("network", {}), ("network",))
         self.authorize = self._optional(AuthorizeTable(), "authorize")

@@ -19,7 +19,7 @@ from grantway.hookspecs import hookimpl
 from grantway_plugins._config.partial_table import InvalidKeyError
 from grantway_plugins._file_signature import file_signature
 from grantway_plugins.gateway._config import ConfigFile
-from grantway_plugins.gateway._config.config_file import device_path
+from grantway_plugins.gateway._config.config_file import FIXED, device_path
 from grantway_plugins.gateway._config.limits import GatewayLimits
 from grantway_plugins.gateway._metrics import GatewayMetrics
 from grantway_plugins.gateway.upstream._asgi_middleware import AsgiUpstreamAuth
@@ -188,17 +188,15 @@ class Gateway(OneProcess):
         return None
 
     def _read_new_file(self, before: Runtime) -> Runtime:
-        config = ConfigFile(before.config.path, require_valid=False)
+        config = ConfigFile(before.config.path, require_valid=False, before=before.config)
         for name in _FIXED:
             with contextlib.suppress(InvalidKeyError):
                 if config.gateway[name] != before.config.gateway[name]:
-                    rule = "cannot change while the gateway runs; restart it"
-                    config.mistakes.append((("gateway", name), rule))
+                    config.mistakes.append((("gateway", name), FIXED))
         old, new = before.config.authorize, config.authorize
         with contextlib.suppress(InvalidKeyError):
             if (old and old["listen"]) != (new and new["listen"]):
-                rule = "cannot change while the gateway runs; restart it"
-                config.mistakes.append((("authorize", "listen"), rule))
+                config.mistakes.append((("authorize", "listen"), FIXED))
         return build_runtime(config, before=before, metrics=self.metrics)
 
     def _activate(self, runtime: Runtime) -> None:
