@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from grantway._secrets.params import Params
@@ -54,20 +54,24 @@ class LoginContext:
     Attributes:
         client: The client of the profile.
         grant_type: The grant of the profile.
-        params: The grant's parameters that the profile sets, by the names of ``create_token``:
-            those in ``params``, ``scope`` and ``resource``.
-        extra: Provider-specific parameters of the profile.
         screen: The terminal.
+        params: The profile's ``params``, by the names of ``create_token``. The value of one from a
+            secret source is a function that returns it.
+        scope: The profile's ``scope``, or None.
+        resource: The profile's ``resource``, or None.
+        extra: The profile's ``extra``: provider-specific parameters.
     """
 
     client: Client
     grant_type: str
-    params: Mapping[str, Any]
-    extra: Mapping[str, Any]
     screen: LoginScreen
+    params: Mapping[str, Any] = field(default_factory=Params)
+    scope: tuple[str, ...] | None = None
+    resource: tuple[str, ...] | None = None
+    extra: Mapping[str, Any] = field(default_factory=Params)
 
     def request(self, **params: Any) -> Token:
-        """Request a token with the grant, the profile's parameters and these.
+        """Request a token with the grant, all parameters of the profile and these.
 
         Args:
             **params: Further parameters of the grant. They replace those of the profile.
@@ -75,9 +79,16 @@ class LoginContext:
         Raises:
             GrantwayError: As for ``Client.create_token``.
         """
-        merged = Params({**self.params, **Params(params)})
+        names = self.client.registry.grant(self.grant_type).names
+        merged, extra = Params({**self.params, **Params(params)}), Params(self.extra)
         del params
-        return self.client.create_token(grant_type=self.grant_type, extra=self.extra, **merged)
+        for name, value in (("scope", self.scope), ("resource", self.resource)):
+            if value:
+                known = name in names.wire.values()
+                (merged if known else extra).setdefault(name, value)
+        return self.client.create_token(
+            grant_type=self.grant_type, extra=extra, **names.to_arguments(merged)
+        )
 
 
 #: Logs the user in, and returns the token.

@@ -24,7 +24,7 @@ _SETTINGS = {
     "client_secret_keyring": "Service of the system's key ring that holds the client's secret, "
     "with the client's ID as its user name.",
     "auth": "Authentication method of the client, like client_secret_basic.",
-    "grant": "A grant that needs no login, like client_credentials.",
+    "grant": "A grant other than a browser or device login, like client_credentials.",
     "redirect_uri": "Redirect URI of browser logins. Default: a free port of 127.0.0.1.",
     "store": "Store for the token: file (the default), keyring or another registered store.",
     "dialect": "Dialect of the provider, like github. Default: rfc6749.",

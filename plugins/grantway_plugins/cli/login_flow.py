@@ -10,7 +10,6 @@ from grantway._exceptions import GrantwayError, PluginError
 from grantway._plugins.conflicts import Key
 from grantway._plugins.kinds import LOGIN_FLOW
 from grantway._requests.login import LoginContext
-from grantway._secrets.params import Params
 from grantway._types.callables import kind_of
 from grantway._types.token import Token
 
@@ -41,9 +40,11 @@ def run_login_flow(profile: Profile, client: Client, screen: LoginScreen, grant_
     context = LoginContext(
         client=client,
         grant_type=grant_type,
-        params=Params(grant.names.to_arguments(params)),
-        extra=extra,
         screen=screen,
+        params=grant.names.to_arguments(params),
+        scope=profile.scope,
+        resource=profile.resource,
+        extra=extra,
     )
     key: Key = (LOGIN_FLOW, grant_type)
     plugin = registry.origins.owned.owners[key].status.named

@@ -6,11 +6,38 @@ password grant is a plugin only there.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from grantway.hookspecs import hookimpl
 from grantway_grants._plugin import GrantByName
 
 _ISSUER = "grantway_plugins.issuer._decisions.grants"
 
-ciba = GrantByName("urn:openid:params:grant-type:ciba", "grantway_plugins.grants.ciba:CIBA")
+
+class LoginByName(GrantByName):
+    """A plugin with one grant that has a login flow.
+
+    Args:
+        grant_type: The grant_type.
+        grant: Reference to the grant.
+        login_flow: Reference to its login flow.
+    """
+
+    def __init__(self, grant_type: str, grant: str, login_flow: str) -> None:
+        super().__init__(grant_type, grant)
+        self._login_flow = {grant_type: login_flow}
+
+    @hookimpl
+    def grantway_register_login_flows(self) -> Mapping[str, str]:
+        """Register the login flow."""
+        return self._login_flow
+
+
+ciba = LoginByName(
+    "urn:openid:params:grant-type:ciba",
+    "grantway_plugins.grants.ciba:CIBA",
+    "grantway_plugins.grants.ciba_login:log_in",
+)
 client_credentials = GrantByName(
     "client_credentials",
     "grantway_plugins.grants.client_credentials:CLIENT_CREDENTIALS",

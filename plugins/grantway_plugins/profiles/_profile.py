@@ -368,12 +368,15 @@ class Profile(OneProcess):
         )
 
     def parameters(self, grant: Grant) -> tuple[Params, Params]:
-        """Return the profile's parameters of a grant by their wire names, and ``extra``."""
+        """Return the profile's parameters of a grant by their wire names, and ``extra``.
+
+        A plugin's login flow adds the scope and the resource itself, perhaps to another request.
+        """
         params = self._parts.params(self.table.get("params", {}), (*self._at, "params"))
         extra = Params(self.extra)
-        if self.scope:
+        if self.scope and self.login_grant is None:
             params["scope"] = self.scope
-        if self.resource:
+        if self.resource and self.login_grant is None:
             (params if "resource" in grant.names.wire.values() else extra)["resource"] = (
                 self.resource
             )

@@ -7,13 +7,15 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 import grantway
+from grantway_plugins.grants import ciba as ciba_grant
 from tests import faults
 from tests.core.registry.distributions import Site
-from tests.faults import FaultServer
+from tests.faults import FaultServer, free_port
 from tests.plugins.cli.home import PATIENCE, Home
 
 PLUGIN = """
@@ -77,11 +79,12 @@ def typed(site: Site, home: Home) -> Home:
     return home
 
 
-def test_logs_in_with_the_flow_of_a_plugin(typed: Home) -> None:
+def test_logs_in_with_the_flow_of_a_plugin(home: Home, site: Site) -> None:
+    install(site)
     issued = respond(expires_in=3600, refresh_token="rt-1")
     with FaultServer(issued, respond(access_token="at-2", expires_in=3600)) as server:
-        describe(typed, server)
-        done = typed.run("login", "bank", typed="\n 123456 \n")
+        describe(home, server)
+        done = home.run("login", "bank", typed="\n 123456 \n", PYTHONPATH=str(site.folder))
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith("A code was sent to +44.")
         assert "Logged in to bank. The token expires in 59 min 59 s and is refreshed" in done.stdout
@@ -94,16 +97,16 @@ def test_logs_in_with_the_flow_of_a_plugin(typed: Home) -> None:
         assert sent.form["scope"] == ["read"]
         assert sent.form["resource"] == ["https://api.example.com"]
 
-        (shown,) = json.loads(typed.run("status", "bank", "--json").stdout)
+        (shown,) = json.loads(home.run("status", "bank", "--json").stdout)
         assert (shown["state"], shown["refreshable"]) == ("fresh", True)
-        assert typed.run("token", "bank").stdout == "at\n"
-        (file,) = typed.tokens.glob("*.json")
+        assert home.run("token", "bank").stdout == "at\n"
+        (file,) = home.tokens.glob("*.json")
         file.write_text(json.dumps(json.loads(file.read_text()) | {"expires_at": 1.0}))
-        assert typed.run("token", "bank").stdout == "at-2\n"
+        assert home.run("token", "bank").stdout == "at-2\n"
         assert server.requests[1].form["grant_type"] == ["refresh_token"]
         assert server.requests[1].form["resource"] == ["https://api.example.com"]
-        assert typed.run("logout", "bank").stdout.endswith("Logged out of bank.\n")
-        done = typed.run("token", "bank")
+        assert home.run("logout", "bank").stdout.endswith("Logged out of bank.\n")
+        done = home.run("token", "bank")
     assert done.returncode == 3
     assert "Profile bank needs a login; run: grantway login bank" in done.stderr
     assert len(server.requests) == 2
@@ -242,3 +245,63 @@ def test_own_login_flows_cannot_be_replaced(grant_type: str) -> None:
     with pytest.raises(grantway.GrantConflictError) as conflict:
         grantway.build_registry({"otp": Plugin()})
     assert f"The login flow '{grant_type}' is registered by grantway and" in str(conflict.value)
+
+
+CIBA = """
+[profiles.bank]
+provider = "{url}"
+client_id = "c"
+grant = "urn:openid:params:grant-type:ciba"
+scope = "openid read"
+resource = "https://api.example.com"
+extra = {{tenant = "t", login_hint = "ann"}}
+"""
+
+
+@pytest.fixture
+def ciba(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultServer]:
+    """Run a provider with CIBA, which is polled without a pause."""
+    monkeypatch.setattr("grantway_grants._polling.LEAST_INTERVAL", 0.01)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    endpoints = {
+        "issuer": url,
+        "token_endpoint": f"{url}/token",
+        "backchannel_authentication_endpoint": f"{url}/bc-authorize",
+    }
+    script = (
+        faults.respond(200, endpoints),
+        faults.respond(200, {"auth_req_id": "request-1", "expires_in": 60, "interval": 0.01}),
+        respond(refresh_token="rt-1", expires_in=3600),
+    )
+    with FaultServer(*script, port=port) as server:
+        yield server
+
+
+def test_logs_in_with_ciba(home: Home, ciba: FaultServer) -> None:
+    home.write(CIBA.format(url=ciba.url))
+    done = home.run("login", "bank")
+    assert (done.returncode, done.stderr) == (0, "")
+    _, started, token = ciba.requests
+    assert started.form["login_hint"] == ["ann"]
+    assert started.form["scope"] == ["openid read"]
+    assert started.form["resource"] == token.form["resource"] == ["https://api.example.com"]
+    assert started.form["tenant"] == token.form["tenant"] == ["t"]
+    assert "login_hint" not in token.form
+    (message,) = started.form["binding_message"]
+    assert f"Approve the login on your device. It shows {message}.\n" in done.stdout
+    stored = home.stored("bank")
+    assert stored is not None
+    assert stored.refresh_token == "rt-1"
+
+
+def test_ciba_asks_for_the_user(ciba: FaultServer) -> None:
+    screen = Mock(ask=Mock(return_value="ann"))
+    provider = grantway.Provider.discover(ciba.url)
+    with grantway.Client(provider, client_id="c") as client:
+        flow = client.registry.login_flows[ciba_grant.GRANT_TYPE]
+        token = flow(grantway.LoginContext(client, ciba_grant.GRANT_TYPE, screen))
+    assert token.access_token == "at"
+    screen.ask.assert_called_once_with("Your user name or email address at 127.0.0.1")
+    assert ciba.requests[1].form["login_hint"] == ["ann"]
+    assert ciba.requests[1].form["scope"] == ["openid"]
