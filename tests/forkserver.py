@@ -19,6 +19,8 @@ CONTEXT.set_forkserver_preload(
         "grantway_plugins.stores.encrypted._store",
         "grantway_plugins.stores.redis._store",
         "grantway_plugins.stores.sql._store",
+        "grantway.testing._kits.peers",
+        "tests.core.testing.folder_stores",
         "tests.plugins.stores.holders",
     ]
 )

@@ -282,7 +282,7 @@ def grantway_register_stores(settings: Any) -> Mapping[str, StoreFactory]:
             @contextmanager
             def lock(self, key, timeout):
                 lock = self._locks.setdefault(key, threading.Lock())
-                if not lock.acquire(timeout=timeout):
+                if not lock.acquire(timeout=min(timeout, threading.TIMEOUT_MAX)):
                     raise grantway.StoreLockError(f"{self.label}: in use for {timeout:g} s")
                 try:
                     yield 0

@@ -1,4 +1,4 @@
-"""Test tools for plugin authors: fault servers, a manual clock and a conformance kit for grants.
+"""Test tools for plugin authors: fault servers, a manual clock, and tests for each kind of plugin.
 
 ::
 
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
         ChangingSecretSourceTests as ChangingSecretSourceTests,
         SecretSourceTests as SecretSourceTests,
     )
+    from ._kits.durable_stores import (
+        DurableStoreTests as DurableStoreTests,
+        RecordTests as RecordTests,
+    )
+    from ._kits.store_on_loop import store_on_loop as store_on_loop
+    from ._kits.stores import StoreTests as StoreTests
     from ._rules import Fault as Fault
     from .faults import Act as Act, FaultServer as FaultServer, Received as Received, Stage as Stage
 
@@ -36,6 +42,9 @@ __getattr__, __dir__ = lazy(
         "._conformance": "NonconformingGrantError assert_grant_conforms",
         "._isolation": "Register isolated_registry",
         "._kits.secret_sources": "ChangingSecretSourceTests SecretSourceTests",
+        "._kits.durable_stores": "DurableStoreTests RecordTests",
+        "._kits.store_on_loop": "store_on_loop",
+        "._kits.stores": "StoreTests",
         "._rules": "Fault",
         ".faults": "Act FaultServer Received Stage",
         ".": "faults",

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 # ruff: noqa: PLC0415
 
+#: Show the values in the failed assertions of the test classes in ``grantway.testing``.
+pytest.register_assert_rewrite("grantway.testing._kits")
+
 
 @pytest.fixture
 def grantway_installed() -> Collection[str]:

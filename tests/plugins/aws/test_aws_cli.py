@@ -18,9 +18,9 @@ import pytest
 import grantway
 from grantway import Token
 from grantway._exceptions import LeaseLostError
+from grantway.testing._kits.processes import Opener
 from grantway_plugins.aws._cache.store import AwsCliStore
 from tests.plugins.stores.contract import MARK, WHOLE, DurableStoreContract, StoreContract
-from tests.plugins.stores.processes import Opener
 
 #: 2099-01-01T00:00:00Z.
 NEW_YEAR = 4070908800.0

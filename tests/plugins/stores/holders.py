@@ -1,7 +1,4 @@
-"""Functions that test processes run on a shared store.
-
-They are in a separate module with few imports, so that the processes start quickly.
-"""
+"""Functions that other processes run on a shared store, in a module with few imports."""
 
 from __future__ import annotations
 
@@ -10,9 +7,8 @@ import os
 from multiprocessing.connection import Connection
 from typing import Any
 
-from grantway import Store, Token
-from grantway._exceptions import LeaseLostError
-from tests.plugins.stores.processes import PATIENCE
+from grantway import LeaseLostError, Store, Token
+from grantway.testing._kits.processes import PATIENCE
 
 
 def save_on_signal(store: Store, line: Connection) -> None:

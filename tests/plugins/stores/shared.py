@@ -1,4 +1,4 @@
-"""Contract test class for stores shared by machines, with leases and fences."""
+"""Test classes for stores shared by machines, with leases and fences."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from typing import Any
 
 import pytest
 
-from grantway import Store, Token
 from grantway._exceptions import LeaseLostError, StoreLockError
+from grantway._types.store import Store
+from grantway._types.token import Token
+from grantway.testing._kits.processes import PATIENCE, Opener, peer
 from tests.core.credential.scenes import Gate, client_of, token
 from tests.faults import FaultServer
 from tests.plugins.stores import holders
-from tests.plugins.stores.processes import PATIENCE, Opener, peer
 
-#: Lease duration of these tests in seconds, long enough to be extended on a busy machine.
+#: Lease duration of these stores in seconds, long enough to be extended on a busy machine.
 LEASE = 1.2
 #: Lease of processes that take turns: no suspension by a busy machine outlasts it.
 LEASE_FOR_TURNS = 600.0
@@ -55,8 +56,8 @@ class LeaseContract:
         assert "lost" in caplog.text
 
     def seize(self, key: str) -> None:
-        """Assign the lease of a key to another owner for a long time."""
-        raise NotImplementedError
+        """Assign the lease of a key to another owner for a long time, without the store."""
+        raise NotImplementedError("override seize")
 
 
 class SharedStoreContract(LeaseContract):
@@ -126,6 +127,23 @@ class SharedStoreContract(LeaseContract):
 
         asyncio.run(main())
 
+    def test_several_event_loops_use_one_store(self, store: Any) -> None:
+        async def count() -> None:
+            async with store.lock_async("key", PATIENCE) as fence:
+                before = await store.load_async("key")
+                number = 0 if before is None else int(before.access_token)
+                await store.save_async("key", Token(str(number + 1)), fence=fence)
+
+        async def main() -> None:
+            await asyncio.gather(*(count() for _ in range(3)))
+            await store.close_async()
+            await count()
+
+        with ThreadPoolExecutor(2) as loops:
+            for done in [loops.submit(lambda: asyncio.run(main())) for _ in range(2)]:
+                done.result(PATIENCE)
+        assert store.load("key") == Token("8")
+
     def test_the_end_of_asyncio_run_does_not_lose_a_refresh_token(self, store: Store) -> None:
         """The provider responds only after the task that waits for the token was cancelled."""
         gate = Gate()
@@ -150,23 +168,6 @@ class SharedStoreContract(LeaseContract):
         assert stored.refresh_token == "rt-1"
         with store.lock(credential.key, 0):
             pass
-
-    def test_several_event_loops_use_one_store(self, store: Any) -> None:
-        async def count() -> None:
-            async with store.lock_async("key", PATIENCE) as fence:
-                before = await store.load_async("key")
-                number = 0 if before is None else int(before.access_token)
-                await store.save_async("key", Token(str(number + 1)), fence=fence)
-
-        async def main() -> None:
-            await asyncio.gather(*(count() for _ in range(3)))
-            await store.close_async()
-            await count()
-
-        with ThreadPoolExecutor(2) as loops:
-            for done in [loops.submit(lambda: asyncio.run(main())) for _ in range(2)]:
-                done.result(PATIENCE)
-        assert store.load("key") == Token("8")
 
 
 @contextmanager

@@ -22,6 +22,9 @@ from hypothesis import given, strategies as st
 import grantway
 from grantway import Store, Token
 from grantway._exceptions import ConfigurationError, StoreSaveError, StoreUnreadableError
+from grantway.testing import store_on_loop
+from grantway.testing._kits.processes import Opener
+from grantway.testing._kits.store_on_loop import StoreOnLoop
 from grantway_plugins.stores.encrypted._keys import generate_key, rotate_key_in_ring
 from grantway_plugins.stores.encrypted._store import EncryptedStore
 from grantway_plugins.stores.memory._store import MemoryStore
@@ -34,8 +37,6 @@ from tests.plugins.stores.contract import (
     StoreContract,
     shown,
 )
-from tests.plugins.stores.on_loop import StoreOnLoop, on_loop
-from tests.plugins.stores.processes import Opener
 
 #: Two keys for these tests.
 KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
@@ -60,7 +61,7 @@ class TestEncryptedStoreOnLoop(StoreContract):
     @pytest.fixture(params=["memory", "file"])
     def store(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreOnLoop]:
         inner = "memory" if request.param == "memory" else {"kind": "file", "folder": str(tmp_path)}
-        with on_loop(EncryptedStore(inner, key=KEY)) as store:
+        with store_on_loop(EncryptedStore(inner, key=KEY)) as store:
             yield store
 
 

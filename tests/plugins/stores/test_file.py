@@ -11,11 +11,12 @@ import pytest
 
 import grantway
 from grantway import Store
+from grantway.testing import store_on_loop
+from grantway.testing._kits.processes import Opener
+from grantway.testing._kits.store_on_loop import StoreOnLoop
 from grantway_plugins.stores.file._format import path_of
 from grantway_plugins.stores.file._store import FileStore
 from tests.plugins.stores.contract import DurableStoreContract, StoreContract
-from tests.plugins.stores.on_loop import StoreOnLoop, on_loop
-from tests.plugins.stores.processes import Opener
 
 
 class TestFileStore(StoreContract, DurableStoreContract):
@@ -42,7 +43,7 @@ class TestFileStoreOnLoop(StoreContract):
 
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[StoreOnLoop]:
-        with on_loop(FileStore(tmp_path / "tokens")) as store:
+        with store_on_loop(FileStore(tmp_path / "tokens")) as store:
             yield store
 
 

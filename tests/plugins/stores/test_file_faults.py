@@ -21,12 +21,12 @@ import pytest
 
 from grantway import Store, Token
 from grantway._exceptions import StoreError, StoreSaveError, StoreUnreadableError
+from grantway.testing._kits import peers
+from grantway.testing._kits.processes import peer
 from grantway_plugins.stores.file import _store as module
 from grantway_plugins.stores.file._format import path_of
 from grantway_plugins.stores.file._store import FileStore
-from tests.plugins.stores import processes
 from tests.plugins.stores.contract import LOCK_WAIT, MARK, WHOLE, shown
-from tests.plugins.stores.processes import peer
 
 OLD = Token("at-old", refresh_token="rt-old")
 NOBODY = 65534
@@ -340,10 +340,10 @@ def test_a_writer_killed_at_any_line_leaves_a_complete_token(folder: Path) -> No
 
 def test_writers_killed_at_any_moment_leave_a_complete_token(folder: Path) -> None:
     store = FileStore(folder)
-    whole = [processes.long_token(letter) for letter in "ab"]
+    whole = [peers.long_token(letter) for letter in "ab"]
     store.save("key", whole[0])
     for number in range(10):
-        with peer(processes.write, partial(FileStore, folder)) as writer:
+        with peer(peers.write, partial(FileStore, folder)) as writer:
             writer.send("ab"[number % 2])
             writer.receive()
             for _ in range(number * 7):

@@ -23,13 +23,13 @@ from grantway._exceptions import (
     StoreUnreadableError,
 )
 from grantway._secrets.masked import Masked
+from grantway.testing._kits.processes import Opener
 from grantway_plugins.stores.file._format import name_of
 from grantway_plugins.stores.keyring import _text as ring_text
 from grantway_plugins.stores.keyring._store import KeyRingStore
 from grantway_plugins.stores.keyring._text import RingText
 from tests.plugins.stores import rings
 from tests.plugins.stores.contract import MARK, WHOLE, DurableStoreContract, StoreContract, shown
-from tests.plugins.stores.processes import Opener
 
 LONG = Token("a" * 1000, refresh_token="r" * 5000)
 #: Length of a text's part in one entry of such a key ring.

@@ -13,10 +13,11 @@ import pytest
 import grantway
 from grantway import Store, Token
 from grantway._exceptions import StoreLockError
+from grantway.testing import store_on_loop
+from grantway.testing._kits.store_on_loop import StoreOnLoop
 from grantway_plugins.stores._shared.key_locks import ThreadLocks
 from grantway_plugins.stores.memory._store import MemoryStore
 from tests.plugins.stores.contract import StoreContract
-from tests.plugins.stores.on_loop import StoreOnLoop, on_loop
 
 
 class TestMemoryStore(StoreContract):
@@ -32,7 +33,7 @@ class TestMemoryStoreOnLoop(StoreContract):
 
     @pytest.fixture
     def store(self) -> Iterator[StoreOnLoop]:
-        with on_loop(MemoryStore()) as store:
+        with store_on_loop(MemoryStore()) as store:
             yield store
 
 

@@ -23,6 +23,9 @@ from grantway._exceptions import (
     StoreSaveError,
     StoreUnreadableError,
 )
+from grantway.testing import store_on_loop
+from grantway.testing._kits.processes import Opener
+from grantway.testing._kits.store_on_loop import StoreOnLoop
 from grantway_plugins.stores.redis._store import RedisStore
 from tests.plugins.stores.contract import (
     LOCK_WAIT,
@@ -34,8 +37,6 @@ from tests.plugins.stores.contract import (
     shown,
     use_once,
 )
-from tests.plugins.stores.on_loop import StoreOnLoop, on_loop
-from tests.plugins.stores.processes import Opener
 from tests.plugins.stores.shared import LEASE, LEASE_FOR_TURNS, LeaseContract, SharedStoreContract
 from tests.valkey import ValkeyServer, valkey_server
 from tests.waiting import PATIENCE
@@ -105,7 +106,7 @@ class TestRedisStoreOnLoop(DirectAccess, StoreContract, RecordContract, LeaseCon
 
     @pytest.fixture
     def store(self, reopen: Opener) -> Iterator[StoreOnLoop]:
-        with closing(cast("Any", reopen())) as plain, on_loop(plain) as store:
+        with closing(cast("Any", reopen())) as plain, store_on_loop(plain) as store:
             yield store
 
 

@@ -26,6 +26,9 @@ from grantway._exceptions import (
     StoreSaveError,
     StoreUnreadableError,
 )
+from grantway.testing import store_on_loop
+from grantway.testing._kits.processes import Opener, peer
+from grantway.testing._kits.store_on_loop import StoreOnLoop
 from grantway_plugins.stores.sql._database import digest
 from grantway_plugins.stores.sql._store import SqlStore
 from tests.plugins.stores import holders
@@ -39,8 +42,6 @@ from tests.plugins.stores.contract import (
     shown,
     use_once,
 )
-from tests.plugins.stores.on_loop import StoreOnLoop, on_loop
-from tests.plugins.stores.processes import Opener, peer
 from tests.plugins.stores.shared import LEASE, LEASE_FOR_TURNS, LeaseContract, SharedStoreContract
 from tests.postgres import PostgresServer, postgres_server
 from tests.waiting import PATIENCE
@@ -86,7 +87,7 @@ class SqlOnLoop(SqlFixtures, StoreContract, RecordContract, LeaseContract):
     @pytest.fixture
     def store(self, reopen: Opener) -> Iterator[StoreOnLoop]:
         self.opened = another(reopen)
-        with closing(self.opened) as plain, on_loop(plain) as store:
+        with closing(self.opened) as plain, store_on_loop(plain) as store:
             yield store
 
 

@@ -1,6 +1,6 @@
 """A store whose blocking methods call the asynchronous ones of another, on an event loop.
 
-With it, the contract classes test the asynchronous methods as well.
+With it, the test classes for stores test the asynchronous methods as well.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from grantway import Token
 from grantway._credentials.async_store import asynchronous
-from tests.waiting import PATIENCE
+from grantway._types.token import Token
+
+from .processes import PATIENCE
 
 Result = TypeVar("Result")
 
@@ -26,16 +27,20 @@ class StoreOnLoop:
         self._inner, self._store, self._loop = store, asynchronous(store), loop
 
     def load(self, key: str) -> Token | None:
+        """See ``Store.load``."""
         return self._wait(self._store.load_async(key))
 
     def save(self, key: str, token: Token, *, fence: int = 0) -> None:
+        """See ``Store.save``."""
         self._wait(self._store.save_async(key, token, fence=fence))
 
     def delete(self, key: str, *, fence: int = 0) -> None:
+        """See ``Store.delete``."""
         self._wait(self._store.delete_async(key, fence=fence))
 
     @contextmanager
     def lock(self, key: str, timeout: float) -> Iterator[int]:
+        """See ``Store.lock``."""
         lock: Any = self._store.lock_async(key, timeout)
         fence = self._wait(lock.__aenter__())
         try:
@@ -57,8 +62,21 @@ class StoreOnLoop:
 
 
 @contextmanager
-def on_loop(store: Any) -> Iterator[StoreOnLoop]:
-    """Run an event loop in a thread for the block, and end it as ``asyncio.run`` does."""
+def store_on_loop(store: Any) -> Iterator[StoreOnLoop]:
+    """Return a store whose blocking methods run the asynchronous methods of this one.
+
+    It runs an event loop in a thread during the block, and ends it as ``asyncio.run`` does::
+
+        class TestMyStoreOnLoop(StoreTests):
+            @pytest.fixture
+            def store(self):
+                with store_on_loop(MyStore()) as store:
+                    yield store
+
+    Args:
+        store: A store with the methods of ``AsyncStore``, or one with blocking methods only, which
+            then run in threads.
+    """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

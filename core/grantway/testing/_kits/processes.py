@@ -1,21 +1,31 @@
-"""Processes that use a store concurrently, controlled by a test through a pipe."""
+"""Processes that use a store concurrently, controlled by a test through a pipe.
+
+They import this module, so it does not import pytest.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from multiprocessing.connection import Connection
 from typing import Any, Protocol, cast
 
-from grantway import Store, Token
-from tests.forkserver import CONTEXT
+from grantway._types.store import Store
 
 #: Seconds that a new process may take to start and respond on a busy machine.
 PATIENCE = 60.0
 
+#: Opens a store, also in another process, so it must be picklable.
 Opener = Callable[[], Store]
+
+
+def _context() -> multiprocessing.context.BaseContext:
+    """Return how to start processes: unlike forks, they inherit no locks, sockets and threads."""
+    quick = "forkserver" in multiprocessing.get_all_start_methods()
+    return multiprocessing.get_context("forkserver" if quick else "spawn")
 
 
 class PeerFunction(Protocol):
@@ -28,8 +38,9 @@ class Peer:
     """Another process, and the pipe to it."""
 
     def __init__(self, function: PeerFunction, reopen: Opener) -> None:
-        self._line, theirs = CONTEXT.Pipe()
-        self._process = CONTEXT.Process(target=_run, args=(function, reopen, theirs), daemon=True)
+        context: Any = _context()
+        self._line, theirs = context.Pipe()
+        self._process = context.Process(target=_run, args=(function, reopen, theirs), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -41,6 +52,7 @@ class Peer:
         return message
 
     def send(self, message: Any) -> None:
+        """Send a message to the process."""
         self._line.send(message)
 
     def kill(self) -> None:
@@ -49,6 +61,7 @@ class Peer:
         self._process.join()
 
     def close(self) -> None:
+        """Kill the process, and close the pipe."""
         self.kill()
         self._line.close()
         self._process.close()
@@ -80,47 +93,3 @@ def _run(function: PeerFunction, reopen: Opener, line: Connection) -> None:
             function(store, line)
     except BaseException:  # noqa: BLE001 - the parent reports any error
         line.send(Failure(traceback.format_exc()))
-
-
-# --- Functions for the other process -----------------------------------------------------------
-
-
-def hold(store: Store, line: Connection) -> None:
-    """Hold the lock of ``key`` until a message arrives."""
-    with store.lock("key", PATIENCE) as fence:
-        line.send(fence)
-        line.recv()
-    line.send("released")
-
-
-def read(store: Store, line: Connection) -> None:
-    """Send the token of each key that is received."""
-    while (key := line.recv()) is not None:
-        line.send(store.load(key))
-
-
-def count(store: Store, line: Connection) -> None:
-    """Increment a number in the store, under the lock, as many times as received."""
-    for _ in range(line.recv()):
-        with store.lock("key", PATIENCE) as fence:
-            before = store.load("key")
-            number = 0 if before is None else int(before.access_token)
-            store.save("key", Token(str(number + 1)), fence=fence)
-    line.send("done")
-
-
-def write(store: Store, line: Connection) -> None:
-    """Save long tokens of the received letter until another message arrives."""
-    letter = line.recv()
-    rounds = 0
-    while not line.poll():
-        store.save("key", long_token(letter))
-        rounds += 1
-        if rounds == 1:
-            line.send("writing")
-    line.send(rounds)
-
-
-def long_token(letter: str) -> Token:
-    """Return a token of one letter, long enough to reveal mixed writes."""
-    return Token(letter * 3000, refresh_token=letter * 3000)
