@@ -12,6 +12,7 @@ from hypothesis import given, strategies as st
 
 from grantway import (
     Client,
+    ClientAuth,
     ClientSecretBasic,
     ClientSecretPost,
     ConfigurationError,
@@ -22,6 +23,7 @@ from grantway._requests.client_auth import client_auth
 from grantway._requests.outgoing_request import OutgoingRequest
 from grantway._wire.dialect import Dialect
 from grantway._wire.shapes import RequestShape
+from grantway.testing import ClientAuthTests
 from tests import faults
 from tests.faults import FaultServer, Received
 
@@ -90,15 +92,26 @@ def test_a_public_client_sends_only_its_client_id(options: Any) -> None:
     assert "authorization" not in request.headers
 
 
-@pytest.mark.parametrize(
-    "proof", [ClientSecretBasic("c", "s-123456"), ClientSecretPost("c", "s-123456")]
-)
-def test_the_repr_of_client_authentication_hides_secrets(proof: Any) -> None:
-    shown = f"{proof!r} {proof}"
-    assert "c" in shown
-    assert not any(form in shown for form in proof.secrets())
-    assert "s-123456" in proof.secrets()
-    assert pickle.loads(pickle.dumps(proof)) == proof
+class TestStandardMethods(ClientAuthTests):
+    """The tests for every client authentication."""
+
+    check_locals = True
+
+    @pytest.fixture(
+        params=[
+            NoAuth("my-client"),
+            ClientSecretPost("my-client", SECRET),
+            ClientSecretBasic("my-client", SECRET),
+            ClientSecretBasic("my-client", SECRET, "raw"),
+        ],
+        ids=lambda auth: type(auth).__name__,
+    )
+    def client_auth(self, request: pytest.FixtureRequest) -> ClientAuth:
+        auth: ClientAuth = request.param
+        return auth
+
+    def test_can_be_pickled(self, client_auth: ClientAuth) -> None:
+        assert pickle.loads(pickle.dumps(client_auth)) == client_auth
 
 
 @pytest.mark.parametrize("secret", [None, "s"])

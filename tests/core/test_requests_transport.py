@@ -19,16 +19,14 @@ from grantway import (
     ConnectionFailedError,
     OutcomeUnknownError,
     Provider,
-    RedirectRefusedError,
     RequestsTransport,
-    ResponseTooLargeError,
 )
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest
+from grantway.testing import TransportTests
 from tests import faults
 from tests.faults import FaultServer
 from tests.proxy import proxy
-from tests.waiting import PATIENCE
 
 SECRET = "rt-very-secret-0123456789"
 
@@ -47,6 +45,12 @@ def transport(session: requests.Session) -> RequestsTransport:
 
 def post(url: str) -> HttpRequest:
     return HttpRequest("POST", f"{url}/token", {"X-Test": SECRET}, SECRET.encode())
+
+
+class TestRequestsTransport(TransportTests):
+    """The tests for every transport."""
+
+    check_locals = True
 
 
 def test_a_client_sends_through_the_session(
@@ -92,21 +96,6 @@ def test_netrc_and_the_login_of_the_session_are_ignored(
     assert server.requests[0].headers["authorization"] == "Basic ours"
 
 
-def test_does_not_follow_redirects(transport: RequestsTransport) -> None:
-    with (
-        FaultServer(faults.respond(307, b"", {"Location": "/else?code=abc"})) as server,
-        pytest.raises(RedirectRefusedError, match="/else") as caught,
-    ):
-        transport.send(post(server.url), Deadline(5))
-    assert "abc" not in str(caught.value)
-    assert len(server.requests) == 1
-
-
-def test_reads_an_endless_response_only_up_to_the_limit(transport: RequestsTransport) -> None:
-    with FaultServer(faults.endless) as server, pytest.raises(ResponseTooLargeError):
-        transport.send(post(server.url), Deadline(PATIENCE))
-
-
 @pytest.mark.parametrize(
     "act",
     [faults.reset_after_request, faults.close_after_request, faults.stall, faults.half(),
@@ -133,11 +122,6 @@ def test_an_interim_response_is_not_the_response(transport: RequestsTransport) -
             transport.send(post(server.url), Deadline(5))
         assert transport.send(post(server.url), Deadline(5)).status == 200
     assert server.connections == 2
-
-
-def test_a_slow_body_ends_at_the_deadline(transport: RequestsTransport) -> None:
-    with FaultServer(faults.drip_body) as server, pytest.raises(OutcomeUnknownError, match="timed"):
-        transport.send(post(server.url), Deadline(0.3))
 
 
 def test_nothing_was_sent_without_a_connection(

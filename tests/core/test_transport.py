@@ -12,7 +12,7 @@ import time
 import traceback
 import weakref
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -28,10 +28,11 @@ from grantway._exceptions import (
 )
 from grantway._transport import connections as idle_connections
 from grantway._transport.deadline import Deadline
-from grantway._transport.http import HttpRequest, HttpResponse
+from grantway._transport.http import HttpRequest, HttpResponse, Transport
 from grantway._transport.limits import MAX_RESPONSE
 from grantway._transport.requests_transport import RequestsTransport
 from grantway._transport.transport import HttpTransport
+from grantway.testing import TransportTests, transport_on_loop
 from tests import faults
 from tests.faults import Act, FaultServer
 from tests.waiting import PATIENCE
@@ -85,6 +86,28 @@ def post(url: str) -> HttpRequest:
     )
 
 
+class TestHttpTransport(TransportTests):
+    """The tests for every transport."""
+
+    check_locals = True
+
+    @pytest.fixture
+    def transport(self) -> Iterator[HttpTransport]:
+        with closing(HttpTransport()) as transport:
+            yield transport
+
+
+class TestHttpTransportOnLoop(TransportTests):
+    """The tests for every transport, in an event loop."""
+
+    check_locals = True
+
+    @pytest.fixture
+    def transport(self) -> Iterator[Transport]:
+        with closing(HttpTransport()) as plain, transport_on_loop(plain) as transport:
+            yield transport
+
+
 def test_returns_the_whole_response(transport: HttpTransport) -> None:
     with FaultServer(faults.respond(418, b"short", {"X-One": "1"})) as server:
         got = transport.send(post(server.url), Deadline(5))
@@ -101,23 +124,6 @@ def test_reuses_connections(transport: HttpTransport) -> None:
         for _ in range(3):
             transport.send(post(server.url), Deadline(5))
     assert (len(server.requests), server.connections) == (3, 1)
-
-
-def test_sends_nothing_over_a_rejected_connection(transport: HttpTransport) -> None:
-    with pytest.raises(ConnectionFailedError, match="Nothing was sent") as caught:
-        transport.send(post(f"http://127.0.0.1:{faults.free_port()}"), Deadline(5))
-    assert caught.value.__context__ is None
-
-
-def test_sends_nothing_to_an_unknown_host(transport: HttpTransport) -> None:
-    with pytest.raises(ConnectionFailedError):
-        transport.send(post("https://does-not-exist.invalid"), Deadline(5))
-
-
-def test_a_passed_deadline_sends_nothing(transport: HttpTransport) -> None:
-    with FaultServer(faults.respond()) as server, pytest.raises(ConnectionFailedError):
-        transport.send(post(server.url), Deadline(-1))
-    assert server.connections == 0
 
 
 @pytest.mark.parametrize(

@@ -26,12 +26,20 @@ if TYPE_CHECKING:
         ChangingSecretSourceTests as ChangingSecretSourceTests,
         SecretSourceTests as SecretSourceTests,
     )
+    from ._kits.client_auth import ClientAuthTests as ClientAuthTests
+    from ._kits.dialects import DialectTests as DialectTests
     from ._kits.durable_stores import (
         DurableStoreTests as DurableStoreTests,
         RecordTests as RecordTests,
     )
-    from ._kits.store_on_loop import store_on_loop as store_on_loop
+    from ._kits.middleware import MiddlewareTests as MiddlewareTests
+    from ._kits.observers import ObserverTests as ObserverTests
+    from ._kits.on_loop import (
+        store_on_loop as store_on_loop,
+        transport_on_loop as transport_on_loop,
+    )
     from ._kits.stores import StoreTests as StoreTests
+    from ._kits.transports import TransportTests as TransportTests
     from ._rules import Fault as Fault
     from .faults import Act as Act, FaultServer as FaultServer, Received as Received, Stage as Stage
 
@@ -42,9 +50,14 @@ __getattr__, __dir__ = lazy(
         "._conformance": "NonconformingGrantError assert_grant_conforms",
         "._isolation": "Register isolated_registry",
         "._kits.secret_sources": "ChangingSecretSourceTests SecretSourceTests",
+        "._kits.client_auth": "ClientAuthTests",
+        "._kits.dialects": "DialectTests",
         "._kits.durable_stores": "DurableStoreTests RecordTests",
-        "._kits.store_on_loop": "store_on_loop",
+        "._kits.middleware": "MiddlewareTests",
+        "._kits.observers": "ObserverTests",
+        "._kits.on_loop": "store_on_loop transport_on_loop",
         "._kits.stores": "StoreTests",
+        "._kits.transports": "TransportTests",
         "._rules": "Fault",
         ".faults": "Act FaultServer Received Stage",
         ".": "faults",

@@ -7,6 +7,7 @@ mistake, and lists in ``fails`` the tests that find it. One pytest in this proce
 from __future__ import annotations
 
 import inspect
+import traceback
 from collections import defaultdict
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +18,15 @@ import pytest
 from grantway import testing
 
 HERE = Path(__file__).parent
-MODULES = ("broken_stores", "broken_durable_stores")
+MODULES = (
+    "broken_client_auth",
+    "broken_dialects",
+    "broken_durable_stores",
+    "broken_middleware",
+    "broken_observers",
+    "broken_stores",
+    "broken_transports",
+)
 #: The public test classes.
 KITS = {
     name: kit
@@ -42,12 +51,20 @@ class Run:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items[:] = [each for each in items if self._selected(each)]
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed and report.when != "call":
-            self.errors.append(report.longreprtext)
-        elif report.failed:
-            path, name, test = report.nodeid.split("::", 2)
-            self.failed[f"{Path(path).stem}-{name}"].add(test.partition("[")[0])
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[Any]
+    ) -> pytest.TestReport:
+        """Report without the traceback, which would take longer than the test."""
+        if call.excinfo is None:
+            outcome: Any = "passed"
+        else:
+            outcome = "failed"
+            path, name, test = item.nodeid.split("::", 2)
+            if call.when == "call":
+                self.failed[f"{Path(path).stem}-{name}"].add(test.partition("[")[0])
+            else:
+                self.errors.append("".join(traceback.format_exception(call.excinfo.value)))
+        return pytest.TestReport(item.nodeid, item.location, {}, outcome, None, call.when)
 
     def _selected(self, item: Any) -> bool:
         return not item.cls.fails or item.originalname in item.cls.fails

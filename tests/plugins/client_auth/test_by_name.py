@@ -14,7 +14,8 @@ import grantway
 from grantway._exceptions import ConfigurationError, GrantConflictError
 from grantway._requests.client_auth import ClientAuthFactory, ClientSecretBasic, NoAuth
 from grantway._requests.outgoing_request import OutgoingRequest
-from grantway_plugins.client_auth import ClientSecretJwt, MutualTls, PrivateKeyJwt
+from grantway.testing import ClientAuthTests
+from grantway_plugins.client_auth import ClientSecretJwt, DPoP, MutualTls, PrivateKeyJwt
 from tests.plugins.client_auth.scripted import TOKEN_ENDPOINT, Scripted, token
 
 PEM = ECKey.generate_key("P-256").as_pem(private=True).decode()
@@ -31,6 +32,21 @@ def auth_of(method: str | None, secret: str | None, registry: Any = None) -> Any
     )
     assert client.client_id == "my-client"
     return client.auth
+
+
+class TestMethods(ClientAuthTests):
+    """The tests for every client authentication."""
+
+    check_locals = True
+    public = (*ClientAuthTests.public, "DPoP")  # a proof is useless without the key
+
+    @pytest.fixture(params=["private_key_jwt", "client_secret_jwt", "tls_client_auth", "dpop"])
+    def client_auth(self, request: pytest.FixtureRequest) -> grantway.ClientAuth:
+        if request.param == "dpop":
+            return DPoP(ClientSecretBasic("my-client", "a client secret"), PEM)
+        secrets = {"private_key_jwt": PEM, "client_secret_jwt": "a secret of 32 bytes or longer !!"}
+        auth: grantway.ClientAuth = auth_of(request.param, secrets.get(request.param))
+        return auth
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,8 @@ class Success:
     dialect: str
     body: dict[str, Any] | str
     expires_in: int | None = None
-    refresh_token: str = "old"
+    refresh_token: str | None = None
+    id_token: str | None = None
     scope: tuple[str, ...] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     status: int = 200
@@ -135,6 +136,7 @@ SUCCESSES = [
         bearer(expires_in=DAY, refresh_token="new", id_token="eyJ.e30.x", scope="openid profile"),
         expires_in=DAY,
         refresh_token="new",
+        id_token="eyJ.e30.x",
         scope=("openid", "profile"),
     ),
     Success(

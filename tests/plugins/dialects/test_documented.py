@@ -12,6 +12,7 @@ import pytest
 import grantway
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest, HttpResponse
+from grantway.testing import DialectTests
 from tests.docs.pages import DOCS
 from tests.plugins.dialects.documented import (
     BASIC,
@@ -78,15 +79,39 @@ def test_encodes_a_request_as_documented(case: Request) -> None:
     )
 
 
-@pytest.mark.parametrize("case", SUCCESSES, ids=named)
-def test_decodes_a_documented_success(case: Success) -> None:
-    token = client(case.dialect, OneResponse(response(case))).create_token(**STANDARD)
-    assert token.access_token == case.access_token
-    assert token.token_type.lower() == case.token_type.lower()
-    assert token.expires_in == case.expires_in
-    assert token.refresh_token == case.refresh_token
-    assert token.scope == case.scope
-    assert dict(token.extra) == case.extra
+class TestDocumentedDialects(DialectTests):
+    """The tests for every dialect, with each documented success and the first documented error."""
+
+    @pytest.fixture(params=SUCCESSES, ids=named)
+    def case(self, request: pytest.FixtureRequest) -> Success:
+        case: Success = request.param
+        return case
+
+    @pytest.fixture
+    def dialect(self, case: Success) -> grantway.Dialect:
+        return REGISTRY.dialects[case.dialect]
+
+    @pytest.fixture
+    def success(self, case: Success) -> tuple[HttpResponse, grantway.Token]:
+        return response(case), grantway.Token(
+            case.access_token,
+            expires_in=case.expires_in,
+            refresh_token=case.refresh_token,
+            id_token=case.id_token,
+            scope=case.scope,
+            extra=case.extra,
+        )
+
+    @pytest.fixture
+    def failure(self, case: Success) -> tuple[HttpResponse, str]:
+        error = next(each for each in ERROR_RESPONSES if each.dialect == case.dialect)
+        return response(error), error.code
+
+
+def test_keeps_a_refresh_token_that_a_success_does_not_contain() -> None:
+    body = json.dumps({"access_token": "at-1", "token_type": "Bearer"}).encode()
+    token = client("rfc6749", OneResponse(HttpResponse(200, {}, body))).create_token(**STANDARD)
+    assert token.refresh_token == "old"
 
 
 @pytest.mark.parametrize("case", ERROR_RESPONSES, ids=named)

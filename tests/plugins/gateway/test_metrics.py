@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 import grantway
+from grantway.testing import ObserverTests
 from grantway_plugins.gateway._metrics import GatewayMetrics
 from grantway_plugins.gateway._protection import BreakerRules, BulkheadRules, Protection
 from tests import faults
@@ -48,6 +50,14 @@ def registry() -> CollectorRegistry:
 @pytest.fixture
 def metrics(registry: CollectorRegistry) -> GatewayMetrics:
     return GatewayMetrics(registry)
+
+
+class TestObserver(ObserverTests):
+    """The tests for every observer."""
+
+    @pytest.fixture
+    def observer(self, metrics: GatewayMetrics) -> Callable[[grantway.Event], None]:
+        return metrics.grantway_observe
 
 
 def named(server: FaultServer) -> GatewayMetrics:

@@ -23,8 +23,8 @@ import grantway
 from grantway import Store, Token
 from grantway._exceptions import ConfigurationError, StoreSaveError, StoreUnreadableError
 from grantway.testing import store_on_loop
+from grantway.testing._kits.on_loop import StoreOnLoop
 from grantway.testing._kits.processes import Opener
-from grantway.testing._kits.store_on_loop import StoreOnLoop
 from grantway_plugins.stores.encrypted._keys import generate_key, rotate_key_in_ring
 from grantway_plugins.stores.encrypted._store import EncryptedStore
 from grantway_plugins.stores.memory._store import MemoryStore

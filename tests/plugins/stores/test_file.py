@@ -12,8 +12,8 @@ import pytest
 import grantway
 from grantway import Store
 from grantway.testing import store_on_loop
+from grantway.testing._kits.on_loop import StoreOnLoop
 from grantway.testing._kits.processes import Opener
-from grantway.testing._kits.store_on_loop import StoreOnLoop
 from grantway_plugins.stores.file._format import path_of
 from grantway_plugins.stores.file._store import FileStore
 from tests.plugins.stores.contract import DurableStoreContract, StoreContract

@@ -14,7 +14,7 @@ import grantway
 from grantway import Store, Token
 from grantway._exceptions import StoreLockError
 from grantway.testing import store_on_loop
-from grantway.testing._kits.store_on_loop import StoreOnLoop
+from grantway.testing._kits.on_loop import StoreOnLoop
 from grantway_plugins.stores._shared.key_locks import ThreadLocks
 from grantway_plugins.stores.memory._store import MemoryStore
 from tests.plugins.stores.contract import StoreContract

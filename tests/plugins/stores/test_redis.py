@@ -24,8 +24,8 @@ from grantway._exceptions import (
     StoreUnreadableError,
 )
 from grantway.testing import store_on_loop
+from grantway.testing._kits.on_loop import StoreOnLoop
 from grantway.testing._kits.processes import Opener
-from grantway.testing._kits.store_on_loop import StoreOnLoop
 from grantway_plugins.stores.redis._store import RedisStore
 from tests.plugins.stores.contract import (
     LOCK_WAIT,

@@ -27,8 +27,8 @@ from grantway._exceptions import (
     StoreUnreadableError,
 )
 from grantway.testing import store_on_loop
+from grantway.testing._kits.on_loop import StoreOnLoop
 from grantway.testing._kits.processes import Opener, peer
-from grantway.testing._kits.store_on_loop import StoreOnLoop
 from grantway_plugins.stores.sql._database import digest
 from grantway_plugins.stores.sql._store import SqlStore
 from tests.plugins.stores import holders

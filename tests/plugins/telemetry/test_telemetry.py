@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from opentelemetry import trace
@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import grantway
+from grantway.testing import ObserverTests
 from grantway_plugins.issuer import IssuerServer
 from grantway_plugins.telemetry import Telemetry
 from tests import faults
@@ -52,6 +53,14 @@ def seen() -> Iterator[Seen]:
     yield seen
     seen.tracer_provider.shutdown()
     seen.meter_provider.shutdown()
+
+
+class TestTelemetry(ObserverTests):
+    """The tests for every observer."""
+
+    @pytest.fixture
+    def observer(self, seen: Seen) -> Callable[[grantway.Event], None]:
+        return seen.plugin.grantway_observe
 
 
 def client(url: str, seen: Seen) -> grantway.Client:
