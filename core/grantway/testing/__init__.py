@@ -22,10 +22,6 @@ if TYPE_CHECKING:
         assert_grant_conforms as assert_grant_conforms,
     )
     from ._isolation import Register as Register, isolated_registry as isolated_registry
-    from ._kits.secret_sources import (
-        ChangingSecretSourceTests as ChangingSecretSourceTests,
-        SecretSourceTests as SecretSourceTests,
-    )
     from ._kits.client_auth import ClientAuthTests as ClientAuthTests
     from ._kits.dialects import DialectTests as DialectTests
     from ._kits.durable_stores import (
@@ -37,6 +33,10 @@ if TYPE_CHECKING:
     from ._kits.on_loop import (
         store_on_loop as store_on_loop,
         transport_on_loop as transport_on_loop,
+    )
+    from ._kits.secret_sources import (
+        ChangingSecretSourceTests as ChangingSecretSourceTests,
+        SecretSourceTests as SecretSourceTests,
     )
     from ._kits.stores import StoreTests as StoreTests
     from ._kits.transports import TransportTests as TransportTests

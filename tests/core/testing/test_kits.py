@@ -24,6 +24,7 @@ MODULES = (
     "broken_durable_stores",
     "broken_middleware",
     "broken_observers",
+    "broken_secret_sources",
     "broken_stores",
     "broken_transports",
 )

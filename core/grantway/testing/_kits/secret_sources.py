@@ -51,7 +51,7 @@ class SecretSourceTests:
     def test_a_missing_secret_is_an_error_with_a_remedy(self, unavailable: SecretSource) -> None:
         with pytest.raises(SecretUnavailableError) as caught:
             unavailable.read()
-        assert len(caught.value.message.split()) > 3  # noqa: PLR2004 - what, why, what to do
+        assert len(caught.value.message.split()) > 3
 
     def test_a_version_is_available_without_a_secret(self, unavailable: SecretSource) -> None:
         version = getattr(unavailable, "version", None)
