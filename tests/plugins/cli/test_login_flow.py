@@ -302,6 +302,6 @@ def test_ciba_asks_for_the_user(ciba: FaultServer) -> None:
         flow = client.registry.login_flows[ciba_grant.GRANT_TYPE]
         token = flow(grantway.LoginContext(client, ciba_grant.GRANT_TYPE, screen))
     assert token.access_token == "at"
-    screen.ask.assert_called_once_with("Your user name or email address at 127.0.0.1")
+    screen.ask.assert_called_once_with(f"Your user name or email address at 127.0.0.1:{ciba.port}")
     assert ciba.requests[1].form["login_hint"] == ["ann"]
     assert ciba.requests[1].form["scope"] == ["openid"]
