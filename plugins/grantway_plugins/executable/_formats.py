@@ -11,15 +11,10 @@ from grantway._transport.http import can_travel
 
 from ._command import Command
 from ._errors import shown_stderr
+from ._failures import STATUSES, failure_of, raise_error, report_stderr
 from ._outputs import FORMATS, Format, Path
-from ._protocol import (
-    STATUSES,
-    failure_of,
-    raise_error,
-    read_object,
-    report_stderr,
-    unix_time,
-)
+from ._protocol import read_object
+from ._times import unix_time
 
 
 def read_format(

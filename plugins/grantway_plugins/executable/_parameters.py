@@ -16,7 +16,8 @@ from grantway._secrets.redaction import texts
 
 from ._command import Command
 from ._errors import secret_values
-from ._protocol import ask, error_of, raise_error
+from ._failures import error_of, raise_error
+from ._protocol import ask
 
 if TYPE_CHECKING:
     from grantway._requests.exchange import Exchange

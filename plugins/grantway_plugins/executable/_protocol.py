@@ -5,39 +5,25 @@
 
 from __future__ import annotations
 
-import contextlib
-import datetime as dt
 import json
-import math
 import re
-import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
-from grantway._exceptions import (
-    GrantwayError,
-    LoginNeededError,
-    ProviderUnavailableError,
-)
-from grantway._log import logger
-from grantway._requests.error_codes import error_class
 from grantway._secrets.params import Params
-from grantway._secrets.redaction import excerpt, printable, scrub
+from grantway._secrets.redaction import excerpt
 
 from ._command import Command
-from ._errors import ExecutableError, shown_stderr
+from ._errors import shown_stderr
+from ._failures import STATUSES, ending, failure_of, report_stderr
 from ._process import Finished
 
 #: The versions of the protocol that grantway speaks.
 VERSIONS = (1,)
-#: Error codes besides those of OAuth.
-LOGIN_NEEDED, RETRY_LATER = "login_needed", "retry_later"
 _NO_OBJECT = "printed no JSON object on stdout"
 #: The start of a JSON object at the start of a line.
 _LINE = re.compile(r"^\{", re.MULTILINE)
-#: Exit statuses that stand for an error: EX_TEMPFAIL and EX_NOPERM of ``sysexits.h``.
-STATUSES = {75: RETRY_LATER, 77: LOGIN_NEEDED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +71,7 @@ def ask(
         if (result := _result(message, kind)) is not None:
             hidden += tuple(value for value in result.values() if isinstance(value, str))
             both = "reported an error beside the result" if message.get("error") else ""
-            failure = _ending(finished, hidden) or problem or both
+            failure = ending(finished, hidden) or problem or both
             if not failure:
                 report_stderr(command, finished, hidden)
             return Reply(result=result, failure=failure)
@@ -175,120 +161,3 @@ def _content_problem(message: Mapping[str, Any], kind: str) -> str:
         member = ' with an "access_token"' if kind == "token" else ""
         return f'replied without a JSON object "{kind}"{member} and without "error"'
     return "" if isinstance(error, str) and error else 'replied with an "error" that is no text'
-
-
-def failure_of(
-    command: Command, finished: Finished, problem: str, secrets: Iterable[str]
-) -> ExecutableError:
-    """Return the error for a program without a usable reply."""
-    said = shown_stderr(finished.stderr, secrets)
-    words = _ending(finished, secrets) or problem + _stderr(said)
-    return error_of(command, words, said, None if finished.ended else finished.status)
-
-
-def error_of(
-    command: Command, message: str, stderr: str = "", exit_status: int | None = 0
-) -> ExecutableError:
-    """Return an error about a program, with its setting and a remedy."""
-    return ExecutableError(
-        f"{command.setting}: {command.command[0]} {message}. Run the program by hand to see why, "
-        "or correct the setting; the reference of executables says what a program must print.",
-        program=command.command[0],
-        setting=command.setting,
-        exit_status=exit_status,
-        stderr=stderr,
-    )
-
-
-def _ending(finished: Finished, secrets: Iterable[str]) -> str:
-    """Describe how a program failed; empty if it did not."""
-    if finished.status == 0 and not finished.ended:
-        return ""
-    if finished.ended:
-        words = finished.ended
-    elif finished.status < 0:
-        words = f"was ended by signal {_signal(-finished.status)}"
-    else:
-        words = f"exited with status {finished.status}"
-    return words + _stderr(shown_stderr(finished.stderr, secrets))
-
-
-def _signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return str(number)
-
-
-def _stderr(said: str) -> str:
-    return f", and wrote to stderr: {said}" if said else ""
-
-
-def report_stderr(command: Command, finished: Finished, secrets: Iterable[str]) -> None:
-    """Log what a successful program wrote to stderr, such as a warning for the user."""
-    if said := shown_stderr(finished.stderr, secrets):
-        logger.warning("%s (%s) wrote to stderr: %s", command.command[0], command.setting, said)
-
-
-def retry_after(error: Mapping[str, Any]) -> float | None:
-    """Return the seconds after which the program may be run again, or None."""
-    seconds = number(error.get("retry_after"))
-    return seconds if seconds is not None and seconds >= 0 else None
-
-
-def login_needed(
-    command: Command, error: Mapping[str, Any], secrets: Iterable[str]
-) -> GrantwayError:
-    """Return the error for a program that needs the user to log in."""
-    return LoginNeededError(
-        f"{command.setting}: {command.command[0]} needs a login"
-        f"{_description(error, secrets) or '; log in with the program itself'}"
-    )
-
-
-def raise_error(command: Command, error: Mapping[str, Any], secrets: Iterable[str]) -> NoReturn:
-    """Raise the exception of an error that a program reported.
-
-    Raises:
-        LoginNeededError: The code is ``login_needed``.
-        ProviderUnavailableError: The code is ``retry_later``.
-        TokenError: Any other code.
-    """
-    code, said = str(error["error"]), _description(error, secrets)
-    if code == LOGIN_NEEDED:
-        raise login_needed(command, error, secrets)
-    where = f"{command.setting}: {command.command[0]}"
-    if code == RETRY_LATER:
-        wait = retry_after(error)
-        when = "later" if wait is None else f"in {wait:g} s"
-        raise ProviderUnavailableError(f"{where} asks to try again {when}{said}", retry_after=wait)
-    shown = printable(scrub(code, secrets))
-    raise error_class(code, {})(
-        f"{where} failed with {shown}{said}", error=shown, error_description=said[2:] or None
-    )
-
-
-def _description(error: Mapping[str, Any], secrets: Iterable[str]) -> str:
-    said = error.get("error_description")
-    return f": {printable(scrub(said, secrets))}" if isinstance(said, str) and said else ""
-
-
-def unix_time(value: Any) -> float | None:
-    """Return a Unix time from a number or RFC 3339 text; None for anything else."""
-    if (seconds := number(value)) is not None:
-        return seconds
-    try:
-        found = dt.datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        return None
-    # RFC 3339 requires a time zone.
-    return found.timestamp() if found.tzinfo is not None else None
-
-
-def number(value: Any) -> float | None:
-    """Return a finite number of a reply, or None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    with contextlib.suppress(OverflowError):
-        return float(value) if math.isfinite(value) else None
-    return None

@@ -14,9 +14,11 @@ from grantway._transport.http import can_travel
 from grantway._types.secret_source import Secret
 
 from ._command import Command
+from ._failures import error_of, raise_error
 from ._formats import read_format
 from ._outputs import PROTOCOL
-from ._protocol import ask, error_of, number, raise_error, unix_time
+from ._protocol import ask
+from ._times import number, unix_time
 
 
 class CommandSource:

@@ -30,9 +30,11 @@ from grantway._wire.shapes import ErrorShape, RequestShape
 
 from ._command import Command
 from ._errors import ExecutableError, secret_values
+from ._failures import LOGIN_NEEDED, RETRY_LATER, login_needed, retry_after
 from ._formats import read_format
 from ._outputs import PROTOCOL
-from ._protocol import LOGIN_NEEDED, RETRY_LATER, ask, login_needed, retry_after, unix_time
+from ._protocol import ask
+from ._times import unix_time
 
 if TYPE_CHECKING:
     from grantway._plugins.registry import Registry

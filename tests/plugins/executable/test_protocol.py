@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from typing import Any
 
@@ -18,7 +19,8 @@ from grantway import (
     Token,
     UnknownTokenError,
 )
-from grantway_plugins.executable import Command, ExecutableError, executable_client
+from grantway_plugins.executable import Command, ExecutableError, _command, executable_client
+from grantway_plugins.executable._process import start
 from tests.plugins.executable.programs import SETTING, Program, printing, token
 from tests.waiting import PATIENCE
 
@@ -141,6 +143,21 @@ def test_a_program_that_asks_for_it_is_run_again(program: Program, tmp_path: Any
     text = f"[ -e {tmp_path}/once ] || {{ touch {tmp_path}/once; exit 75; }}\n{token()}"
     client = executable_client(program(text), grants=[COUPON], retry=RetryPolicy(base=0.001))
     assert client.create_token(grant_type=COUPON).access_token == "at-1"
+
+
+def test_a_program_that_the_system_could_not_start_is_started_again(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")]
+
+    def begin(*arguments: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return start(*arguments)
+
+    monkeypatch.setattr(_command, "start", begin)
+    client = executable_client(program(token()), retry=RetryPolicy(base=0.001))
+    assert client.create_token(grant_type="client_credentials").access_token == "at-1"
 
 
 def test_a_failed_program_is_not_run_again(program: Program, tmp_path: Any) -> None:
