@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -312,7 +313,7 @@ class Adds:
 
     def __init__(self, *paths: str, pages: tuple[str, ...] = (), **metadata: object) -> None:
         self.endpoints = [Endpoint(each, echo) for each in paths]
-        self.pages = [Page(each, lambda _request, _transaction: View("x", "")) for each in pages]
+        self.pages = [Page(each, show) for each in pages]
         self.metadata = metadata
 
     def extend(self, settings: IssuerSettings) -> Additions:
@@ -328,8 +329,17 @@ class Breaks:
     def extend(self, settings: IssuerSettings) -> Additions:
         if isinstance(self.outcome, BaseException):
             raise self.outcome
-        found: Additions = self.outcome
+        found: Additions = self.outcome and self.outcome()
         return found
+
+
+def show(request: IssuerRequest, transaction: Transaction) -> View:
+    return View("x", "")
+
+
+def failing() -> Iterator[Endpoint]:
+    raise RuntimeError(SECRET)
+    yield
 
 
 @pytest.mark.parametrize(
@@ -338,11 +348,11 @@ class Breaks:
         ({"x": Adds("/token")}, ["x (x of application): the issuer itself serves /token"]),
         ({"x": Adds(pages=("/device",))}, ["the issuer itself serves /device"]),
         ({"x": Adds("/static/a.css")}, ["the issuer itself serves /static/a.css"]),
-        ({"x": Adds("/x", pages=("/x",))}, ["it has an endpoint and a page at /x"]),
-        ({"x": Adds("/x", "/x")}, ["it has two Endpoint objects for /x"]),
+        ({"x": Adds("/x", pages=("/x",))}, ["two additions have the path /x"]),
+        ({"x": Adds("/x", "/x")}, [": two additions have the path /x; use one"]),
         ({"x": Adds(issuer="https://evil.example")}, ["sets the metadata entry issuer"]),
         ({"x": Adds(registration_endpoint="y")}, ["the metadata entry registration_endpoint"]),
-        ({"x": Adds(good=object())}, ["its metadata is not a JSON object"]),
+        ({"x": Adds(good=object())}, ["metadata must be a JSON object"]),
         (
             {"x": Adds("/one"), "y": Adds("/one"), "z": Adds(pages=("/one",))},
             ["x (x of application): it conflicts with the path /one", "y (y of", "z (z of"],
@@ -350,8 +360,23 @@ class Breaks:
         ({"x": Adds(a=1), "y": Adds(a=2)}, ["with the metadata entry a of the issuer extension y"]),
         ({"x": Breaks(RuntimeError(SECRET))}, ["raised RuntimeError at test_extensions.py:"]),
         ({"x": Breaks(None)}, ["returned None; it must return Additions"]),
-        ({"x": Breaks(Additions([1]))}, ["one of its Endpoint objects is a int"]),  # type: ignore[list-item]
-        ({"x": Breaks(Additions(metadata=[]))}, ["its metadata is a list"]),  # type: ignore[arg-type]
+        ({"x": Breaks(lambda: Additions(failing()))}, ["raised RuntimeError"]),
+        (
+            {"x": Breaks(lambda: Additions([1]))},  # type: ignore[list-item]
+            ["endpoints must contain Endpoint objects, not a int"],
+        ),
+        (
+            {"x": Breaks(lambda: Additions(pages=itertools.repeat(Page("/x", show))))},
+            ["pages must be a list of at most 1000 entries"],
+        ),
+        (
+            {"x": Breaks(lambda: Additions(endpoints=1))},  # type: ignore[arg-type]
+            ["endpoints must be a list of at most 1000 entries"],
+        ),
+        (
+            {"x": Breaks(lambda: Additions(metadata=[1]))},  # type: ignore[arg-type]
+            ["metadata must be a JSON object"],
+        ),
     ],
 )
 def test_an_extension_that_fails_or_conflicts_is_left_out_and_logged(

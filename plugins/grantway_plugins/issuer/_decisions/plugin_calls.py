@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from grantway._exceptions import PluginError
 from grantway._types.callables import is_unfinished, kind_of
+from grantway_plugins.issuer._extensions.errors import InvalidArgumentError
 from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._http.denial import Denial, DenialError
 
@@ -45,7 +46,8 @@ def call_plugin(
 
     Raises:
         PluginError: the function failed. The message contains the type of the exception and the
-            line that raised it, but not the exception's text, which may contain a secret.
+            line that raised it, but not the exception's text, which may contain a secret. The text
+            of ``InvalidArgumentError`` contains none.
     """
     began = time.monotonic()
     try:
@@ -56,6 +58,8 @@ def call_plugin(
         if isinstance(error, Exception) and transaction is not None and transaction.failed:
             raise
         problem = f"raised {type(error).__name__}{_line_of(error)}"
+        if isinstance(error, InvalidArgumentError):
+            problem += f": {error}"
     else:
         if isinstance(result, returns) and not _is_invalid(result):
             return result

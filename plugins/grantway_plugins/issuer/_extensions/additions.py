@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
 
 from grantway._types.callables import is_async, kind_of
 from grantway_plugins.server._http.denial import Denial
 from grantway_plugins.server._http.wire import BODY_CAP
 
+from .errors import InvalidArgumentError
 from .reply import Reply
 from .request import IssuerRequest
 from .view import Redirect, View
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     # A plugin's client side imports this module without the database library.
     from grantway_plugins.issuer._storage.transaction import Transaction
 
+T = TypeVar("T")
 Authenticate = Literal["nobody", "client", "token"]
 Accepts = Literal["form", "json"]
 #: Methods with a body.
@@ -26,6 +30,8 @@ WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 METHODS = frozenset({"GET", "DELETE"}) | WITH_BODY
 #: Maximum size of a body that an extension may allow, in bytes.
 MAX_BODY = 1_048_576
+#: Maximum number of endpoints, and of pages, of one extension.
+MOST = 1_000
 #: Path segments that proxies and clients do not normalise.
 _PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
 
@@ -71,15 +77,15 @@ class Endpoint:
         check_path(self.path)
         check_handler("handle", self.handle)
         if not self.methods or not set(self.methods) <= METHODS:
-            raise ValueError(f"methods must be a tuple of {', '.join(sorted(METHODS))}")
+            raise InvalidArgumentError(f"methods must be a tuple of {', '.join(sorted(METHODS))}")
         if not set(self.accepts) <= set(get_args(Accepts)):
-            raise ValueError('accepts must be a tuple of "form" and "json"')
+            raise InvalidArgumentError('accepts must be a tuple of "form" and "json"')
         if self.authenticate not in get_args(Authenticate):
-            raise ValueError('authenticate must be "nobody", "client" or "token"')
+            raise InvalidArgumentError('authenticate must be "nobody", "client" or "token"')
         if not 0 < self.max_bytes <= MAX_BODY:
-            raise ValueError(f"max_bytes must be from 1 to {MAX_BODY}")
+            raise InvalidArgumentError(f"max_bytes must be from 1 to {MAX_BODY}")
         if self.per_minute is not None and self.per_minute < 1:
-            raise ValueError("per_minute must be positive, or None for no limit")
+            raise InvalidArgumentError("per_minute must be positive, or None for no limit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +122,53 @@ class Additions:
     """What an extension adds to the issuer.
 
     Attributes:
-        endpoints: Endpoints for programs.
-        pages: Pages for users.
+        endpoints: Endpoints for programs, each with its own path.
+        pages: Pages for users, each with its own path.
         metadata: Entries of the issuer's metadata document (RFC 8414) by name. The standard entries
             cannot be changed.
+
+    Raises:
+        ValueError: a field is invalid, or two additions have the same path.
     """
 
     endpoints: Iterable[Endpoint] = ()
     pages: Iterable[Page] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Copy and validate the fields."""
+        endpoints = _listed("endpoints", self.endpoints, Endpoint)
+        pages = _listed("pages", self.pages, Page)
+        object.__setattr__(self, "endpoints", endpoints)
+        object.__setattr__(self, "pages", pages)
+        object.__setattr__(self, "metadata", _json_object(self.metadata))
+        paths = [*(each.path for each in endpoints), *(each.path for each in pages)]
+        for path in paths:
+            if paths.count(path) > 1:
+                raise InvalidArgumentError(f"two additions have the path {path}; use one")
+
+
+def _listed(name: str, additions: object, kind: type[T]) -> tuple[T, ...]:
+    found = tuple(islice(additions, MOST + 1)) if isinstance(additions, Iterable) else ()
+    if not isinstance(additions, Iterable) or len(found) > MOST:
+        raise InvalidArgumentError(f"{name} must be a list of at most {MOST} entries")
+    for each in found:
+        if not isinstance(each, kind):
+            raise InvalidArgumentError(
+                f"{name} must contain {kind.__name__} objects, not {kind_of(each)}"
+            )
+    return found
+
+
+def _json_object(entries: object) -> dict[str, Any]:
+    try:
+        encoded = json.dumps(dict(cast("Any", entries)), allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        encoded = None
+    if encoded is None:
+        raise InvalidArgumentError("metadata must be a JSON object")
+    copied: dict[str, Any] = json.loads(encoded)
+    return copied
 
 
 def check_path(path: object) -> None:
@@ -134,7 +178,7 @@ def check_path(path: object) -> None:
         ValueError: the path is invalid.
     """
     if not isinstance(path, str) or not _PATH.fullmatch(path):
-        raise ValueError(
+        raise InvalidArgumentError(
             f"path must begin with / and have segments of letters, digits and ._~-, like /nonce, "
             f"not {path!r:.80}"
         )
@@ -147,4 +191,4 @@ def check_handler(name: str, function: object) -> None:
         ValueError: the function cannot be called, or is asynchronous.
     """
     if not callable(function) or is_async(function):
-        raise ValueError(f"{name} must be a plain function, not {kind_of(function)}")
+        raise InvalidArgumentError(f"{name} must be a plain function, not {kind_of(function)}")

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from grantway._exceptions import PluginError
 from grantway._plugins.kinds import ISSUER_EXTENSION
 from grantway._plugins.registry import Registry
-from grantway._types.callables import kind_of
 from grantway._types.issuer_plugins import IssuerExtension
 from grantway_plugins.issuer._decisions.plugin_calls import call_plugin
 from grantway_plugins.issuer._settings import IssuerSettings
 
 from .additions import Additions, Endpoint, Page
-
-T = TypeVar("T")
 
 _log = logging.getLogger("grantway.issuer")
 
@@ -78,29 +74,35 @@ def load_extensions(
         paths: The issuer's own paths.
         metadata: The names of the issuer's own metadata entries.
     """
-    loaded: list[tuple[OfferedExtension, _Claims]] = []
+    loaded: list[tuple[OfferedExtension, Additions]] = []
     for each in offered:
         try:
-            claims = _Claims.of(each, settings)
-            claims.check(paths, metadata)
+            added: Additions = call_plugin(
+                "extend", each.plugin, each.extension.extend, settings, returns=(Additions,)
+            )
         except PluginError as error:
             _leave_out(each, error.message)
+            continue
+        if problem := _conflict_with_issuer(added, paths, metadata):
+            _leave_out(each, problem)
         else:
-            loaded.append((each, claims))
-    kept = []
-    for each, claims in loaded:
-        others = [(other, theirs) for other, theirs in loaded if other is not each]
-        conflict = next(
-            (f"{what} of {other.named}" for other, theirs in others for what in claims & theirs), ""
+            loaded.append((each, added))
+    kept: list[tuple[OfferedExtension, Additions]] = []
+    for each, added in loaded:
+        conflicts = (
+            f"{what} of {other.named}"
+            for other, theirs in loaded
+            if other is not each
+            for what in _in_both(added, theirs)
         )
-        if conflict:
+        if conflict := next(conflicts, ""):
             _leave_out(each, f"it conflicts with {conflict}; uninstall or block one of the plugins")
         else:
-            kept.append((each, claims))
+            kept.append((each, added))
     return Served(
-        {path: (one, each) for each, claims in kept for path, one in claims.endpoints.items()},
-        {path: (one, each) for each, claims in kept for path, one in claims.pages.items()},
-        {name: value for _, claims in kept for name, value in claims.metadata.items()},
+        {one.path: (one, each) for each, added in kept for one in added.endpoints},
+        {one.path: (one, each) for each, added in kept for one in added.pages},
+        {name: value for _, added in kept for name, value in added.metadata.items()},
     )
 
 
@@ -108,93 +110,29 @@ def _leave_out(extension: OfferedExtension, why: str) -> None:
     _log.warning("Not serving %s: %s", extension.named, why)
 
 
-class _Claims:
-    """The checked additions of one extension, by path and name."""
+def _paths(added: Additions) -> set[str]:
+    return {each.path for each in added.endpoints} | {each.path for each in added.pages}
 
-    def __init__(
-        self,
-        endpoints: Mapping[str, Endpoint],
-        pages: Mapping[str, Page],
-        metadata: Mapping[str, Any],
-    ) -> None:
-        self.endpoints, self.pages, self.metadata = endpoints, pages, metadata
 
-    @classmethod
-    def of(cls, offered: OfferedExtension, settings: IssuerSettings) -> _Claims:
-        """Call an extension.
-
-        Raises:
-            PluginError: it failed or returned something invalid.
-        """
-        found = call_plugin(
-            f"extend of the issuer extension {offered.name}",
-            offered.plugin,
-            offered.extension.extend,
-            settings,
-            returns=(Additions,),
-        )
-        try:
-            return cls(
-                _by_path(found.endpoints, Endpoint),
-                _by_path(found.pages, Page),
-                _metadata(found.metadata),
+def _conflict_with_issuer(
+    added: Additions, paths: Collection[str], metadata: Collection[str]
+) -> str | None:
+    """Return what the issuer itself has, and how to fix it; or None."""
+    for path in sorted(_paths(added)):
+        if path in paths or path.startswith("/static/"):
+            return f"the issuer itself serves {path}; use another path"
+    for name in added.metadata:
+        if name in metadata:
+            return (
+                f"the issuer itself sets the metadata entry {name}, which extensions cannot "
+                "change; use another name"
             )
-        except _InvalidError as error:
-            raise PluginError(str(error), plugin=offered.plugin) from None
-
-    def check(self, paths: Collection[str], metadata: Collection[str]) -> None:
-        """Reject additions that conflict with the issuer's own, or with each other.
-
-        Raises:
-            PluginError: names the path or entry.
-        """
-        for path in (*self.endpoints, *self.pages):
-            if path in paths or path.startswith("/static/"):
-                raise PluginError(f"the issuer itself serves {path}; use another path")
-            if path in self.endpoints and path in self.pages:
-                raise PluginError(f"it has an endpoint and a page at {path}; use another path")
-        for name in self.metadata:
-            if name in metadata:
-                raise PluginError(
-                    f"the issuer itself sets the metadata entry {name}, which extensions cannot "
-                    "change; use another name"
-                )
-
-    def __and__(self, other: _Claims) -> Iterator[str]:
-        """Yield the names of what both add."""
-        mine, theirs = {**self.endpoints, **self.pages}, {**other.endpoints, **other.pages}
-        yield from (f"the path {path}" for path in mine if path in theirs)
-        for name, value in self.metadata.items():
-            if name in other.metadata and other.metadata[name] != value:
-                yield f"the metadata entry {name}"
+    return None
 
 
-class _InvalidError(Exception):
-    """An invalid addition."""
-
-
-def _by_path(additions: object, kind: type[T]) -> dict[str, T]:
-    if not isinstance(additions, Iterable):
-        raise _InvalidError(f"its list of {kind.__name__} objects is {kind_of(additions)}")
-    found: dict[str, T] = {}
-    for each in additions:
-        if not isinstance(each, kind):
-            raise _InvalidError(f"one of its {kind.__name__} objects is {kind_of(each)}")
-        path: str = each.path  # type: ignore[attr-defined]
-        if path in found:
-            raise _InvalidError(f"it has two {kind.__name__} objects for {path}; use one")
-        found[path] = each
-    return found
-
-
-def _metadata(entries: object) -> dict[str, Any]:
-    if not isinstance(entries, Mapping):
-        raise _InvalidError(f"its metadata is {kind_of(entries)}, not a mapping")
-    try:
-        encoded = json.dumps(dict(entries), allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
-        encoded = None
-    if encoded is None:
-        raise _InvalidError("its metadata is not a JSON object")
-    copied: dict[str, Any] = json.loads(encoded)
-    return copied
+def _in_both(added: Additions, others: Additions) -> Iterator[str]:
+    """Yield the names of what both add."""
+    yield from (f"the path {path}" for path in sorted(_paths(added) & _paths(others)))
+    for name, value in added.metadata.items():
+        if name in others.metadata and others.metadata[name] != value:
+            yield f"the metadata entry {name}"

@@ -12,6 +12,8 @@ from typing import Any
 from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._http.wire import WireResponse
 
+from .errors import InvalidArgumentError
+
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 #: Headers that the issuer or its server sets.
@@ -58,18 +60,20 @@ class Reply:
     def __post_init__(self) -> None:
         """Validate the fields."""
         if not isinstance(self.event, (AuditEvent, NoneType)):
-            raise ValueError("event must be an AuditEvent or None")  # noqa: TRY004 - one type
+            raise InvalidArgumentError("event must be an AuditEvent or None")
         if not 200 <= self.status <= 599:  # noqa: PLR2004 - documented
-            raise ValueError("status must be from 200 to 599")
+            raise InvalidArgumentError("status must be from 200 to 599")
         if self.media_type == _JSON and not self.headers:
             return
         if not self.media_type or not _VALUE.fullmatch(self.media_type):
-            raise ValueError("media_type must be one like application/json")
+            raise InvalidArgumentError("media_type must be one like application/json")
         for name, value in self.headers.items():
             if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
-                raise ValueError("headers must have valid names and values in Latin-1")
+                raise InvalidArgumentError("headers must have valid names and values in Latin-1")
             if _OWN.fullmatch(name.lower()):
-                raise ValueError(f"headers must not contain {name.lower()}, which the issuer sets")
+                raise InvalidArgumentError(
+                    f"headers must not contain {name.lower()}, which the issuer sets"
+                )
 
 
 def response_to(reply: Reply) -> WireResponse:
@@ -99,4 +103,4 @@ def _body(content: Mapping[str, Any] | str | bytes) -> bytes:
         return _ENCODER.encode(dict(content)).encode()
     except (TypeError, ValueError, RecursionError):
         pass
-    raise ValueError("content must be a JSON object, text or bytes")
+    raise InvalidArgumentError("content must be a JSON object, text or bytes")

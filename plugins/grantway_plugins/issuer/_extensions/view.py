@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from grantway_plugins.issuer._storage.records import RegisteredClient
 
+from .errors import InvalidArgumentError
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -46,7 +48,7 @@ class View:
     def __post_init__(self) -> None:
         """Validate the status."""
         if not 200 <= self.status <= 599:  # noqa: PLR2004 - documented
-            raise ValueError("status must be from 200 to 599")
+            raise InvalidArgumentError("status must be from 200 to 599")
 
 
 @dataclass(frozen=True, slots=True)

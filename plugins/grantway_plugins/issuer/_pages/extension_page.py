@@ -15,6 +15,7 @@ from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.plugin_calls import call_plugin
 from grantway_plugins.issuer._decisions.randomness import digest
 from grantway_plugins.issuer._extensions.additions import Page
+from grantway_plugins.issuer._extensions.errors import InvalidArgumentError
 from grantway_plugins.issuer._extensions.loading import OfferedExtension
 from grantway_plugins.issuer._extensions.request import IssuerRequest
 from grantway_plugins.issuer._extensions.view import Redirect, View
@@ -143,14 +144,14 @@ class ExtensionPage:
         to, client = redirect.to, redirect.client
         if client is not None:
             if not is_registered(to, client.redirect_uris):
-                raise ValueError("to is not a redirect URI of the client")
+                raise InvalidArgumentError("to is not a redirect URI of the client")
         elif (
             not to.startswith("/")
             or not to.isascii()
             or not to.isprintable()
             or to[1:2] in {"/", "\\"}
         ):
-            raise ValueError("to is not a path of the issuer")
+            raise InvalidArgumentError("to is not a path of the issuer")
         else:
             to = f"{self._renderer.base}{to}"
         return with_query(to, redirect.params) if redirect.params else to

@@ -12,6 +12,7 @@ from sqlalchemy import bindparam
 from sqlalchemy.dialects import postgresql
 
 from grantway_plugins.issuer._decisions.randomness import digest
+from grantway_plugins.issuer._extensions.errors import InvalidArgumentError
 
 from .prepared import Cursor, Prepared
 from .tables import plugin_records as table
@@ -58,7 +59,9 @@ class Records:
 
     def __init__(self, cursor: Cursor, namespace: str, clock: Callable[[], float]) -> None:
         if not isinstance(namespace, str) or not namespace.strip():
-            raise ValueError("the namespace of records must be the name of your distribution")
+            raise InvalidArgumentError(
+                "the namespace of records must be the name of your distribution"
+            )
         self._cursor = cursor
         self._namespace = namespace
         self._clock = clock
@@ -116,19 +119,25 @@ class Records:
 
     def _new(self, key: str, value: Mapping[str, Any], until: float) -> dict[str, Any]:
         if not _is_key(key):
-            raise ValueError(f"the key of a record must be a string of 1 to {MAX_KEY} characters")
+            raise InvalidArgumentError(
+                f"the key of a record must be a string of 1 to {MAX_KEY} characters"
+            )
         if not isinstance(value, Mapping):
-            raise ValueError("the value of a record must be a mapping")  # noqa: TRY004 - one type
+            raise InvalidArgumentError("the value of a record must be a mapping")
         try:
             encoded = json.dumps(dict(value), allow_nan=False, separators=(",", ":"))
         except (TypeError, ValueError, RecursionError):
             encoded = None
         if encoded is None:  # raised here, because the original error may contain the value
-            raise ValueError("the value of a record must be a JSON object")
+            raise InvalidArgumentError("the value of a record must be a JSON object")
         if len(encoded) > MAX_VALUE:
-            raise ValueError(f"the value of a record must be at most {MAX_VALUE} bytes of JSON")
+            raise InvalidArgumentError(
+                f"the value of a record must be at most {MAX_VALUE} bytes of JSON"
+            )
         if not isinstance(until, (int, float)) or not math.isfinite(until):
-            raise ValueError("until must be the record's expiry in seconds since the epoch")
+            raise InvalidArgumentError(
+                "until must be the record's expiry in seconds since the epoch"
+            )
         return {"key": self._digest(key), "value": encoded, "until": float(until)}
 
     def _digest(self, key: str) -> bytes:
