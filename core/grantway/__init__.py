@@ -128,7 +128,11 @@ if TYPE_CHECKING:
     from ._types.freshness import Freshness as Freshness
     from ._types.grant import Grant as Grant, Replay as Replay
     from ._types.plugin_status import PluginStatus as PluginStatus
-    from ._types.secret_source import Secret as Secret, SecretSource as SecretSource
+    from ._types.secret_source import (
+        Secret as Secret,
+        SecretSource as SecretSource,
+        SecretSourceFactory as SecretSourceFactory,
+    )
     from ._types.store import AsyncStore as AsyncStore, Store as Store
     from ._types.token import Token as Token
     from ._wire.dialect import Dialect as Dialect
@@ -249,7 +253,7 @@ __getattr__, __dir__ = lazy(
         "._types.fields": "GrantSchema Scope Text",
         "._types.grant": "Grant Replay",
         "._types.plugin_status": "PluginStatus",
-        "._types.secret_source": "Secret SecretSource",
+        "._types.secret_source": "Secret SecretSource SecretSourceFactory",
         "._types.store": "AsyncStore Store",
         "._types.token": "Token",
         "._wire.dialect": "Dialect",

@@ -16,10 +16,12 @@ from grantway import (
     Client,
     ClientSecretPost,
     ConfigurationError,
+    Credential,
     FlowCancelledError,
     InvalidClientException,
     InvalidGrantException,
     Provider,
+    ProviderPausedError,
     RequestInvalidError,
     RetryPolicy,
     Secret,
@@ -31,7 +33,7 @@ from grantway_plugins.client_auth import DPoP, PrivateKeyJwt
 from tests import faults
 from tests.core.test_cached_source import Vault, Versioned
 from tests.faults import FaultServer
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 BUSY = faults.respond(503, b"", headers={"Retry-After": "0"})
@@ -303,6 +305,30 @@ def test_a_credential_keeps_what_its_source_returned() -> None:
         kept.token()
         assert posted(server, "subject_token") == ["subject-1"] * 2
     assert vault.reads == 1
+
+
+def test_a_refresh_token_survives_a_failing_source() -> None:
+    """It is kept, and used when the source works again."""
+    renewed = time.time() + 3600
+    secret = Vault(SecretUnavailableError("sealed"), Secret("one", expires_at=renewed))
+    live = Token("at-0", expires_in=60, expires_at=time.time() + 60, refresh_token="rt-0")
+    with FaultServer(faults.respond()) as server:
+        kept = client(server, **post(client_secret=secret)).credential(grant_type="refresh_token")
+        kept.accept(live)
+        kept.invalidate(live)
+        with pytest.raises(SecretUnavailableError):
+            kept.token()
+        assert server.requests == []
+        token = until(lambda: after_pause(kept))
+        assert token.access_token == "at-1"
+        assert posted(server, "refresh_token") == ["rt-0"]
+
+
+def after_pause(kept: Credential) -> Token | None:
+    try:
+        return kept.token()
+    except ProviderPausedError:
+        return None
 
 
 def test_a_credential_with_a_source_needs_a_subject() -> None:

@@ -47,13 +47,12 @@ from .references import References
 from .selection import Selection, names_of
 
 if TYPE_CHECKING:
-    from grantway._requests.cached_source import CachedSource
     from grantway._requests.client_auth import ClientAuthFactory
     from grantway._requests.login import LoginFlow
     from grantway._requests.middleware import Middleware
     from grantway._types.event import Event
     from grantway._types.issuer_plugins import IssuerClientAuth, IssuerExtension
-    from grantway._types.secret_source import SecretSourceFactory
+    from grantway._types.secret_source import SecretSource, SecretSourceFactory
     from grantway._types.store import Store, StoreFactory
 
 
@@ -192,7 +191,7 @@ class Registry(OneProcess):
         store: Store = self._create(STORE, name, options, problem_of)
         return store
 
-    def secret_source(self, name: str, /, **options: Any) -> CachedSource:
+    def secret_source(self, name: str, /, **options: Any) -> SecretSource:
         """Create a secret source. What it reads is cached, once for all threads and tasks.
 
         Args:

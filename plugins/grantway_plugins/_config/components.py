@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from grantway._exceptions import ConfigurationError, PluginLoadError, SecretUnavailableError
 from grantway._plugins.default_registry import default_registry
@@ -189,7 +189,7 @@ class Components:
                     options[each] = str(self.path(options[each]))
             if folder := getattr(known[name], "folder_option", ""):
                 options.setdefault(folder, str(self._folder))
-            made = default_registry().secret_source(name, **options)
+            made = cast("CachedSource", default_registry().secret_source(name, **options))
         except (ConfigurationError, PluginLoadError) as error:
             problem = str(error)
         except TypeError as error:  # an unknown option, or a required one is missing

@@ -11,7 +11,7 @@ from grantway._types.secret_source import Secret
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentSecret:
-    """``env``: the value of an environment variable, as it is when the secret is needed.
+    """``env``: the current value of an environment variable.
 
     Attributes:
         name: The name of the variable.
