@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grantway._exceptions import ConfigurationError, ConnectionFailedError
 from grantway._processes.copies import Value
@@ -18,8 +18,9 @@ from grantway._secrets.masked import Masked
 from grantway._types.quantity import check_seconds
 
 from ._outputs import FORMATS, PROTOCOL
-from ._process import Finished, finish, start
-from ._program import environment, locate
+
+if TYPE_CHECKING:
+    from ._process import Finished
 
 _LONGEST = 600
 
@@ -97,6 +98,10 @@ class Command(Value):
             ConnectionFailedError: The system could not start a program, for example for lack of
                 memory.
         """
+        # Files with settings load this module, and few of them name a program.
+        from ._process import finish, start  # noqa: PLC0415
+        from ._program import environment, locate  # noqa: PLC0415
+
         program = locate(self.command[0], self.folder, self.setting)
         limit = self.timeout if timeout is None else max(0.001, min(timeout, self.timeout))
         given = Masked(b"" if request is None else _line(request))

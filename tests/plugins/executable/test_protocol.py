@@ -19,7 +19,7 @@ from grantway import (
     Token,
     UnknownTokenError,
 )
-from grantway_plugins.executable import Command, ExecutableError, _command, executable_client
+from grantway_plugins.executable import Command, ExecutableError, _process, executable_client
 from grantway_plugins.executable._process import start
 from tests.plugins.executable.programs import SETTING, Program, printing, token
 from tests.waiting import PATIENCE
@@ -155,7 +155,7 @@ def test_a_program_that_the_system_could_not_start_is_started_again(
             raise failures.pop()
         return start(*arguments)
 
-    monkeypatch.setattr(_command, "start", begin)
+    monkeypatch.setattr(_process, "start", begin)
     client = executable_client(program(token()), retry=RetryPolicy(base=0.001))
     assert client.create_token(grant_type="client_credentials").access_token == "at-1"
 
