@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 from grantway._plugins.default_registry import default_registry
 from grantway._types.plugin_status import PluginStatus
 
+from .plugin_commands import plugin_commands
 from .terminal import Terminal
 
 _STYLES = {"loaded": "green", "blocked": "dim", "failed": "red", "incompatible": "yellow"}
@@ -18,26 +20,33 @@ _STYLES = {"loaded": "green", "blocked": "dim", "failed": "red", "incompatible":
 @click.command(name="plugins")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list and nothing else.")
 def command(*, as_json: bool) -> None:
-    """List the installed plugins and say why some are not loaded.
+    """List the installed plugins and commands, and say why some are not loaded.
 
     The environment variable GRANTWAY_PLUGINS chooses the plugins to load. "a,b" loads only these,
     "-a,-b" loads all others, and "none" loads no plugin.
     """
-    found = default_registry().plugins
+    found = {
+        "plugin": default_registry().plugins,
+        "command": [each.status for each in plugin_commands()],
+    }
     if as_json:
-        click.echo(json.dumps([as_dict(each) for each in found], indent=2))
+        shown = [
+            {"kind": kind, **as_dict(each)} for kind, statuses in found.items() for each in statuses
+        ]
+        click.echo(json.dumps(shown, indent=2))
         return
     terminal = Terminal()
-    terminal.table(
-        ("plugin", "version", "status", "source"),
-        [
-            (each.path, each.version, (each.state, _STYLES[each.state]), each.source)
-            for each in found
-        ],
-    )
-    for each in found:
+    for kind, statuses in found.items():
+        if statuses:
+            rows = [
+                (each.path, each.version, (each.state, _STYLES[each.state]), each.source)
+                for each in statuses
+            ]
+            terminal.table((kind, "version", "status", "source"), rows)
+            terminal.line("")
+    for each in itertools.chain(*found.values()):
         for reason in filter(None, (each.reason, *each.conflicts)):
-            terminal.line("\n", (each.path, "bold"), f": {reason}")
+            terminal.line((each.path, "bold"), f": {reason}\n")
 
 
 def identity(status: PluginStatus) -> dict[str, str]:

@@ -57,6 +57,7 @@ def test_plugins_lists_owner_source_status_and_reason(
     monkeypatch.setenv("GRANTWAY_PLUGINS", "-dialects")
     shown = {each["name"]: each for each in as_json("plugins")}
     assert shown["coupon"] == {
+        "kind": "plugin",
         "name": "coupon",
         "owner": "acme-coupons 1.2",
         "distribution": "acme-coupons",

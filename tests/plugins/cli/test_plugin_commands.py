@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -133,6 +134,13 @@ def test_two_plugins_with_one_name_are_reported(site: Site, home: Home) -> None:
     assert done.returncode == 1
     assert "zeta-weather 1.0 also has a command named weather" in done.stderr
     assert "set GRANTWAY_PLUGINS=-acme-weather" in done.stderr
+    listed = [
+        (each["distribution"], each["status"])
+        for each in json.loads(home.run("plugins", "--json").stdout)
+        if each["kind"] == "command"
+    ]
+    assert listed == [("acme-weather", "failed"), ("zeta-weather", "failed")]
+    assert "zeta-weather/weather: acme-weather 1.0 also has a" in home.run("plugins").stdout
 
 
 @pytest.mark.parametrize(
