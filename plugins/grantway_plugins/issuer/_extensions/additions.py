@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from grantway_plugins.issuer._storage.transaction import Transaction
 
 T = TypeVar("T")
-Authenticate = Literal["nobody", "client", "token"]
+Authenticate = Literal["client", "token"]
 Accepts = Literal["form", "json"]
 #: Methods with a body.
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -50,7 +50,7 @@ class Endpoint:
         accepts: Formats of the body: ``form``, ``json`` or both. JSON names are not converted.
         authenticate: ``client`` requires a registered client, with any method that the issuer
             supports. ``token`` requires an access token of this issuer (RFC 6750); the handler
-            checks its scope. ``nobody`` lets everyone call the endpoint.
+            checks its scope. None accepts every caller.
         repeatable: Names of parameters that may be repeated in a form or query; their values are
             lists.
         max_bytes: Maximum size of the body.
@@ -66,7 +66,7 @@ class Endpoint:
     handle: Callable[[IssuerRequest, Transaction], Reply | Denial] = field(repr=False)
     methods: tuple[str, ...] = ("POST",)
     accepts: tuple[Accepts, ...] = ("form",)
-    authenticate: Authenticate = "nobody"
+    authenticate: Authenticate | None = None
     repeatable: frozenset[str] = frozenset()
     max_bytes: int = BODY_CAP
     per_minute: int | None = 600
@@ -80,8 +80,8 @@ class Endpoint:
             raise InvalidArgumentError(f"methods must be a tuple of {', '.join(sorted(METHODS))}")
         if not set(self.accepts) <= set(get_args(Accepts)):
             raise InvalidArgumentError('accepts must be a tuple of "form" and "json"')
-        if self.authenticate not in get_args(Authenticate):
-            raise InvalidArgumentError('authenticate must be "nobody", "client" or "token"')
+        if self.authenticate not in {None, *get_args(Authenticate)}:
+            raise InvalidArgumentError('authenticate must be "client", "token" or None')
         if not 0 < self.max_bytes <= MAX_BODY:
             raise InvalidArgumentError(f"max_bytes must be from 1 to {MAX_BODY}")
         if self.per_minute is not None and self.per_minute < 1:
