@@ -17,6 +17,7 @@ from grantway_plugins import aws as sso_oidc
 from grantway_plugins.issuer._browser_driver import BrowserDriver
 from tests.interop import aws_cli
 from tests.interop.aws_js import AwsJsClient, AwsJsError
+from tests.interop.documented import example
 from tests.interop.grantway_serve import grantway_serve
 from tests.interop.program import Program
 
@@ -39,22 +40,6 @@ access_key_id = "AKIAIOSFODNN7EXAMPLE"
 secret_access_key = "dummy-secret"
 session_token = "dummy-session"
 """
-CONFIG = f"""
-[sso-session here]
-sso_start_url = {START_URL}
-sso_region = eu-west-1
-sso_registration_scopes = sso:account:access
-
-[profile dev]
-sso_session = here
-sso_account_id = 123456789012
-sso_role_name = Developer
-region = eu-west-1
-
-[profile process]
-credential_process = grantway token --sso-profile dev --format aws
-region = eu-west-1
-"""
 BOTOCORE = """
 import json, sys, boto3
 found = boto3.Session(profile_name=sys.argv[1]).get_credentials().get_frozen_credentials()
@@ -75,7 +60,7 @@ def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     (tmp_path / ".aws").mkdir()
-    (tmp_path / ".aws" / "config").write_text(CONFIG)
+    (tmp_path / ".aws" / "config").write_text(example("~/.aws/config"))
     return tmp_path
 
 
@@ -109,7 +94,7 @@ def aws() -> str:
 def test_the_aws_cli_logs_in_gets_credentials_and_logs_out(
     aws: str, environment: dict[str, str]
 ) -> None:
-    login = [aws, "sso", "login", "--profile", "dev", "--use-device-code", "--no-browser"]
+    login = [aws, "sso", "login", "--profile", "my-login", "--use-device-code", "--no-browser"]
     with Program(login, env=environment) as program, BrowserDriver() as driver:
         output = ""
         while not (shown := re.search(r"http://\S+/device\?user_code=\S+", output)):
@@ -118,7 +103,7 @@ def test_the_aws_cli_logs_in_gets_credentials_and_logs_out(
         while "Successfully logged into" not in output:
             output += program.read_line(PATIENCE)
 
-    export = [aws, "configure", "export-credentials", "--profile", "dev"]
+    export = [aws, "configure", "export-credentials", "--profile", "my-login"]
     exported = run(export, environment)
     assert exported.returncode == 0, exported.stderr
     assert CREDENTIALS.items() <= json.loads(exported.stdout).items()
@@ -132,7 +117,7 @@ def test_the_aws_cli_logs_in_gets_credentials_and_logs_out(
 def logged_in(issuer: str, home: Path) -> None:
     """Log in with grantway."""
     session = sso_oidc.sso_session(
-        "here",
+        "my-session",
         config_file=home / ".aws" / "config",
         folder=home / ".aws" / "sso" / "cache",
         endpoint_url=issuer,
@@ -144,7 +129,7 @@ def logged_in(issuer: str, home: Path) -> None:
 
 
 @pytest.mark.usefixtures("logged_in")
-@pytest.mark.parametrize("profile", ["dev", "process"])
+@pytest.mark.parametrize("profile", ["my-login", "dev"])
 def test_botocore_gets_credentials_from_a_grantway_login(
     environment: dict[str, str], profile: str
 ) -> None:
@@ -155,7 +140,7 @@ def test_botocore_gets_credentials_from_a_grantway_login(
 
 @pytest.mark.usefixtures("logged_in")
 def test_the_aws_cli_gets_credentials_from_a_process(aws: str, environment: dict[str, str]) -> None:
-    export = [aws, "configure", "export-credentials", "--profile", "process"]
+    export = [aws, "configure", "export-credentials", "--profile", "dev"]
     exported = run(export, environment)
     assert exported.returncode == 0, exported.stderr
     assert CREDENTIALS.items() <= json.loads(exported.stdout).items()

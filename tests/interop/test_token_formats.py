@@ -21,8 +21,8 @@ import pytest
 
 import grantway
 from grantway_plugins.cli.token import cache_location
-from tests.docs.pages import DOCS, blocks
 from tests.faults import certificate
+from tests.interop.documented import commands, example
 from tests.plugins.cli.home import Home
 
 SCRIPTS = Path(sys.executable).parent
@@ -122,13 +122,6 @@ def run(home: Home, *command: str | Path, **env: str) -> subprocess.CompletedPro
     )
 
 
-def example(title: str) -> str:
-    """Return the file of this name in the documentation."""
-    page = DOCS / "how-to" / "tokens-for-other-tools.md"
-    (found,) = [each.code for each in blocks(page) if f'title="{title}"' in each.options]
-    return found
-
-
 def git(home: Home, host: str, address: str) -> subprocess.CompletedProcess[str]:
     """List the branches of a repository, with the documented configuration."""
     text = example("~/.gitconfig").replace("https://git.example.com", f"http://{address}")
@@ -184,12 +177,11 @@ def test_kubectl_sends_no_token_to_another_cluster(work: Home, cluster: Protecte
     assert not cluster.received
 
 
-@pytest.mark.parametrize("options", [["-H", "$({})"], ["-H", "@<({})"]], ids=["argument", "pipe"])
-def test_curl_sends_the_header(work: Home, server: ProtectedServer, options: list[str]) -> None:
-    command = "curl -s " + " ".join(
-        f'"{each}"' if each.startswith("$") else each for each in options
-    ).format("grantway token work --format header")
-    done = run(work, "bash", "-c", f"{command} http://{server.host}/me")
+@pytest.mark.parametrize("command", commands("curl"), ids=["argument", "pipe"])
+def test_curl_sends_the_header(work: Home, server: ProtectedServer, command: str) -> None:
+    done = run(
+        work, "bash", "-c", command.replace("https://api.example.com", f"http://{server.host}")
+    )
     assert done.returncode == 0, done.stderr
     assert server.received == [("Bearer", "at-1")]
 
