@@ -97,10 +97,11 @@ def print_output(text: str, status: int = 0) -> None:
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         # Python writes the rest of the buffer when it exits, and would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.stderr.write(f"Error: cannot write the token to standard output: {error.strerror}.\n")
+        problem = getattr(error, "strerror", None) or "its encoding lacks a character"
+        sys.stderr.write(f"Error: cannot write the token to standard output: {problem}.\n")
         status = 1
     if status:
         sys.exit(status)

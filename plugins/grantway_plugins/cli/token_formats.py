@@ -91,7 +91,7 @@ class Output:
         if self.form == "kubectl":
             self._read_exec_info(os.environ.get(_EXEC_INFO))
         elif self.form == "git":
-            return self._git(sys.stdin.buffer.read(_LARGEST_REQUEST))
+            return self._git(_request())
         elif self.form == "docker":
             return self._docker()
         return None
@@ -161,10 +161,9 @@ class Output:
             if not self._may_receive(*_split(server)):
                 raise FormatError("the cluster is not one of those in --host")
 
-    def _git(self, request: bytes) -> "tuple[str, int] | None":
+    def _git(self, request: str) -> "tuple[str, int] | None":
         """See https://git-scm.com/docs/git-credential#IOFMT. Other operations are ignored."""
-        lines = request.decode("utf-8", "replace").split("\n")
-        fields = dict(line.partition("=")[::2] for line in lines if "=" in line)
+        fields = dict(line.partition("=")[::2] for line in request.split("\n") if "=" in line)
         wanted = fields.get("username") or self._username
         if (
             self._operation != "get"
@@ -179,7 +178,7 @@ class Output:
         """See https://github.com/docker/docker-credential-helpers#development."""
         if self._operation == "list":
             return _json(dict.fromkeys(self._hosts, self._username or USERNAME)), 0
-        self._server = sys.stdin.buffer.read(_LARGEST_REQUEST).decode("utf-8", "replace").strip()
+        self._server = _request().strip()
         if self._operation == "get":
             return None if self._may_receive(*_split(self._server)) else (f"{_NOT_FOUND}\n", 1)
         return "grantway does not store passwords; use grantway login and grantway logout\n", 1
@@ -191,6 +190,12 @@ class Output:
         if scheme != "https" and not (scheme == "http" and name in _LOOPBACK):
             return False
         return host in {each.removesuffix(_DEFAULT_PORTS[scheme]) for each in self._hosts}
+
+
+def _request() -> str:
+    """Return the request on standard input, which may be closed."""
+    data = b"" if sys.stdin is None else sys.stdin.buffer.read(_LARGEST_REQUEST)
+    return data.decode("utf-8", "replace")
 
 
 def _is_host(text: str) -> bool:

@@ -218,3 +218,17 @@ def test_a_helper_reports_that_a_login_is_needed(work: Home) -> None:
     done = work.run("token", "work", "get", "--format", "git", "--host", *HOST, typed=request)
     assert (done.returncode, done.stdout) == (3, "")
     assert "grantway login work" in done.stderr
+
+
+def test_closed_input_is_an_empty_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    assert Output("git", "get", HOST).without_token() == ("", 0)
+
+
+def test_reports_a_token_that_the_output_cannot_encode(work: Home) -> None:
+    save(work, grantway.Token("at-\xe9", expires_at=time.time() + 3600), cached=True)
+    done = work.run("token", "work", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "Error: cannot write the token to standard output: its encoding lacks a character.\n"
+    )
