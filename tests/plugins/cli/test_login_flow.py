@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
@@ -12,6 +13,8 @@ from unittest.mock import Mock
 import pytest
 
 import grantway
+from grantway_plugins.cli.login_screen import LoginScreen
+from grantway_plugins.cli.terminal import Terminal
 from grantway_plugins.grants import ciba as ciba_grant
 from tests import faults
 from tests.core.registry.distributions import Site
@@ -19,6 +22,7 @@ from tests.faults import FaultServer, free_port
 from tests.plugins.cli.home import PATIENCE, Home
 
 PLUGIN = """
+import click
 import grantway
 
 class Schema(grantway.GrantSchema):
@@ -40,6 +44,9 @@ def broken(login):
 
 def rejected(login):
     raise grantway.FlowCancelledError("the bank does not know this phone")
+
+def aborted(login):
+    raise click.Abort
 
 def exported():
     return {"urn:example:otp": log_in}
@@ -142,6 +149,7 @@ def test_shows_an_address_and_reports_the_end_of_the_input(
     ("flow", "status", "message"),
     [
         ("rejected", 1, "Error: the bank does not know this phone\n"),
+        ("aborted", 130, "Cancelled. Nothing was stored.\n"),  # Ctrl-C at a prompt of click
         ("lambda login: 'token'", 1, "otp of acme-otp 1.0, returned a str, not a grantway.Token"),
         ("lambda login: 1 / 0", 1, "raised ZeroDivisionError in "),
         ("'acme_otp:missing'", 1, "The plugin otp of acme-otp 1.0 could not be loaded: "),
@@ -194,6 +202,14 @@ def test_a_terminal_does_not_show_the_secret(typed: Home) -> None:
             assert login.end() == 0
     assert "123456" not in login.raw
     assert "Logged in to bank." in login.shown
+
+
+def test_asks_until_there_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n  \n ann\x1b[2J \n"))
+    shown = io.StringIO()
+    monkeypatch.setattr("sys.stdout", shown)
+    assert LoginScreen(Terminal()).ask("Name [bold]") == "ann"
+    assert shown.getvalue() == "Name [bold]: " * 3
 
 
 @pytest.mark.parametrize("method", ["--device", "--browser", "--paste"])
