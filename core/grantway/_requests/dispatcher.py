@@ -155,8 +155,8 @@ class Dispatcher:
         *,
         attempts: int | None,
     ) -> Steps[tuple[Token, ProviderResponse]]:
-        yield from fetch(sources_in(params), deadline)
-        yield from fetch(sources_in(extra or {}), deadline)
+        if sources := sources_in(params) + sources_in(extra or {}):
+            yield from fetch(sources, deadline)
         loaded, computed = load(grant, params, extra or {})
         exchange = Exchange(
             "token",

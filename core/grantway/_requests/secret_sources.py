@@ -30,7 +30,7 @@ def hidden_params(given: Mapping[str, Any] | None) -> Params:
     """Return parameters whose repr shows no values, with cached sources in place of sources."""
     params = Params(given or {})
     for name, value in params.items():
-        if hasattr(value, "read"):
+        if type(value) is not str and hasattr(value, "read"):
             from .cached_source import cached  # noqa: PLC0415 - few calls have a source
 
             params[name] = cached(value, name)
@@ -39,13 +39,14 @@ def hidden_params(given: Mapping[str, Any] | None) -> Params:
 
 def sources_in(params: Any) -> Sources:
     """Return the sources among parameters, by name."""
-    if not isinstance(params, Mapping):  # rejected later
+    if not params or not isinstance(params, (dict, Mapping)):  # rejected later
         return ()
-    return tuple(
+    found = [
         (name, cast("CachedSource", value))
         for name, value in params.items()
         if callable(value) and hasattr(value, "read")
-    )
+    ]
+    return tuple(found)
 
 
 def sources_of(exchange: Exchange) -> Sources:
