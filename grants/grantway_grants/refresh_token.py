@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from grantway._types.fields import GrantSchema, Scope, Text
@@ -21,7 +21,6 @@ class RefreshTokenSchema(GrantSchema):
     scope = Scope()
 
 
-@dataclass(frozen=True, eq=False)
 class RefreshToken(Grant):
     """The refresh token grant, which keeps a refresh token that the provider does not replace."""
 

@@ -11,8 +11,9 @@ from grantway._exceptions import Evidence, ResponseInvalidError, TokenError
 from grantway._plugins.default_registry import default_registry
 from grantway._requests.error_codes import error_class
 from grantway._secrets.error_members import members_of
+from grantway._secrets.excerpts import excerpt
 from grantway._secrets.params import Params
-from grantway._secrets.redaction import excerpt, printable
+from grantway._secrets.redaction import printable
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest
 from grantway._types.quantity import check_seconds

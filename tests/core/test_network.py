@@ -20,7 +20,6 @@ from grantway import (
     HttpTransport,
     Provider,
 )
-from grantway._transport import proxies
 from grantway._transport.network import CA_VARIABLES, Network
 from grantway._transport.proxies import PROXY_VARIABLES
 from tests import faults
@@ -367,7 +366,7 @@ def test_an_unreachable_proxy_names_the_setting(
 def test_socks_without_its_library_names_the_setting(
     monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
-    monkeypatch.setattr(proxies, "find_spec", lambda _name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     address = f"{scheme}://me:{MARK}@proxy:1080"
     with pytest.raises(ConfigurationError, match=rf"^proxies: {scheme}://\*\*\*@proxy:1080 needs"):
         HttpTransport(proxies=address)

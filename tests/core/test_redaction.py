@@ -9,7 +9,8 @@ from urllib.parse import quote_plus
 import pytest
 from hypothesis import given, strategies as st
 
-from grantway._secrets.redaction import MASK, excerpt, printable, scrub, visible
+from grantway._secrets.excerpts import excerpt
+from grantway._secrets.redaction import MASK, printable, scrub, visible
 
 SECRETS = st.text(alphabet=string.ascii_letters + string.digits + '-._~+/=&%"<', min_size=6)
 #: A token that was not sent and is too short to be recognised in a response.

@@ -148,21 +148,20 @@ class Credential:
             token = state.token
             if token.access_token:  # a logout may have removed it since the comparison
                 return token
-        # Imported here: other programs do not need the event loop.
-        import asyncio  # noqa: PLC0415
-
-        from .loop_flight import wait_async  # noqa: PLC0415
-
         deadline = self._deadline(timeout)
         while True:
             step, seen = self._step(deadline, on_loop=True)
             if isinstance(step, Token):
                 return step
             if not isinstance(step, Flight):
+                import asyncio  # noqa: PLC0415 - programs without an event loop do not need it
+
                 await asyncio.sleep(step)
                 continue
-            if not await wait_async(step, deadline):
+            if not await step.wait_async(deadline):
                 self._raise_timeout(step, deadline)
+            if state.fresh and (token := state.token).access_token:
+                return token  # as at the start, and quicker than reading the result
             found = self._apply(seen, step)
             if found is not None:
                 return found
@@ -256,8 +255,7 @@ class Credential:
         """
         seen, usable, refresh, pause = self._state.decide()
         if refresh:
-            work = Refresher(self._config, self.key, self._state, seen.token)
-            flight = self._join(work, on_loop=on_loop)
+            flight = self._join(seen, on_loop=on_loop)
             if not usable:
                 return flight, seen
             flight.add_done_callback(partial(self._apply, seen))
@@ -278,9 +276,13 @@ class Credential:
         single_flight.reject_own_loop(self._flight, call)
         return cast("Store | None", self._config.store)
 
-    def _join(self, work: Refresher, *, look: bool = False, on_loop: bool) -> Flight:
+    def _join(self, seen: Snapshot, *, look: bool = False, on_loop: bool) -> Flight:
         """Join the running refresh, or look into the store; start it if it does not run."""
         key = ("look", *self._flight) if look else self._flight
+        found = single_flight.find(key)
+        if found is not None:
+            return found
+        work = Refresher(self._config, self.key, self._state, seen.token)
         if not on_loop:
             return single_flight.join(key, work.look if look else work.refresh)
         from .loop_flight import join_async  # noqa: PLC0415 - as in token_async()
@@ -326,8 +328,7 @@ class Credential:
     def _raise_paused(self, pause: float, seen: Snapshot, *, on_loop: bool) -> NoReturn:
         if self._config.store is not None:
             # Another machine may have stored a token meanwhile; the next call returns it.
-            work = Refresher(self._config, self.key, self._state, seen.token)
-            self._join(work, look=True, on_loop=on_loop)
+            self._join(seen, look=True, on_loop=on_loop)
         error = self.last_error
         code = error.code if isinstance(error, GrantwayError) else "unknown"
         raise ProviderPausedError(

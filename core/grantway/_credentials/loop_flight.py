@@ -40,20 +40,9 @@ def join_async(key: Hashable, work: Work, seconds: float) -> Flight:
     return found
 
 
-async def wait_async(flight: Flight, deadline: Deadline) -> bool:
-    """Wait for work, and return whether it ended in time. Cancelling the wait does not cancel it.
-
-    Raises:
-        ConfigurationError: The calling task does this work, and would wait for itself.
-    """
-    loop = asyncio.get_running_loop()
-    if isinstance(flight, LoopFlight) and flight.loop is loop:
-        if asyncio.current_task() is flight.task:
-            raise waits_for_itself()
-        if not flight.done():
-            await flight.wait(max(0.0, min(deadline.remaining(), LONGEST_WAIT)))
-        return flight.done()
-    ended = asyncio.Event()
+async def wait_elsewhere(flight: Flight, deadline: Deadline) -> bool:
+    """Wait for work that a thread or another event loop does; see ``Flight.wait_async``."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
     def wake(_flight: object) -> None:
         with suppress(RuntimeError):  # the loop was closed meanwhile
@@ -86,7 +75,9 @@ class LoopFlight(Flight):
         super().__init__()
         self._key = key
         self._loop = loop
-        self._waiting_tasks: set[asyncio.Future[None]] = set()
+        #: A future for each waiting task -> when the task stops waiting, on the loop's clock.
+        self._waiting_tasks: dict[asyncio.Future[bool], float] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self._deadline = Deadline(seconds)
 
     @property
@@ -113,7 +104,7 @@ class LoopFlight(Flight):
 
         That is the case if its loop was closed, or has not run until the deadline.
         """
-        closed = self.loop.is_closed()
+        closed = self._loop.is_closed()
         if not closed and self._deadline.remaining() > 0:
             return False
         if closed:
@@ -125,19 +116,43 @@ class LoopFlight(Flight):
         self.cancel()
         return True
 
-    async def wait(self, seconds: float) -> None:
-        """Wait on the same loop until the work ends, at most for some seconds.
+    async def wait_async(self, deadline: Deadline) -> bool:
+        """See ``Flight.wait_async``.
 
-        ``asyncio.wait`` needs more memory and time, which counts when 1,000 tasks wait.
+        ``asyncio.wait``, or a timer for each task, would take most of the time when 1,000 tasks
+        wait.
         """
-        waiter: asyncio.Future[None] = self._loop.create_future()
-        timer = self._loop.call_later(seconds, _wake, waiter)
-        self._waiting_tasks.add(waiter)
+        loop = self._loop
+        if asyncio.get_running_loop() is not loop:
+            return await wait_elsewhere(self, deadline)
+        if asyncio.current_task() is self.task:
+            raise waits_for_itself()
+        if self.done():
+            return True
+        waiter: asyncio.Future[bool] = loop.create_future()
+        end = loop.time() + min(deadline.remaining(), LONGEST_WAIT)
+        self._waiting_tasks[waiter] = end
+        if self._timer is None or end < self._timer.when():
+            self._set_timer(end)
         try:
-            await waiter
+            return await waiter or self.done()
         finally:
-            timer.cancel()
-            self._waiting_tasks.discard(waiter)
+            del self._waiting_tasks[waiter]
+
+    def _set_timer(self, end: float) -> None:
+        """Wake the tasks that stop waiting at this time."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(end, self._time_out)
+
+    def _time_out(self) -> None:
+        self._timer, now = None, self._loop.time()
+        for waiter, end in self._waiting_tasks.items():
+            if end <= now:
+                _wake(waiter, ended=False)
+        left = [end for waiter, end in self._waiting_tasks.items() if not waiter.done()]
+        if left:
+            self._set_timer(min(left))
 
     async def _run(self, work: Work) -> None:
         result: Token | BaseException
@@ -155,8 +170,10 @@ class LoopFlight(Flight):
         else:
             self.set_result(result)
         if not self._loop.is_closed():
+            if self._timer is not None:
+                self._timer.cancel()
             for waiter in self._waiting_tasks:
-                _wake(waiter)
+                _wake(waiter, ended=True)
         del result  # an exception refers to this frame, and so to all that the frame refers to
 
     async def _outlast(self) -> None:
@@ -166,9 +183,9 @@ class LoopFlight(Flight):
             await asyncio.wait([self.task])
 
 
-def _wake(waiter: asyncio.Future[None]) -> None:
+def _wake(waiter: asyncio.Future[bool], *, ended: bool) -> None:
     if not waiter.done():
-        waiter.set_result(None)
+        waiter.set_result(ended)
 
 
 class _Uncancellable(asyncio.Task[None]):

@@ -58,6 +58,18 @@ class Flight(Future[Token]):
         """Return the seconds to wait before the next check of ``abandoned``."""
         return max(0.0, min(deadline.remaining(), _CHECK if self.loop else LONGEST_WAIT))
 
+    async def wait_async(self, deadline: Deadline) -> bool:
+        """Wait on the running event loop, and return whether the work ended in time.
+
+        Cancelling the wait does not cancel the work.
+
+        Raises:
+            ConfigurationError: The calling task does this work, and would wait for itself.
+        """
+        from .loop_flight import wait_elsewhere  # noqa: PLC0415 - loads asyncio
+
+        return await wait_elsewhere(self, deadline)
+
 
 _running: dict[Hashable, Flight] = {}
 
@@ -77,8 +89,7 @@ def join(key: Hashable, work: Callable[[], Token]) -> Flight:
 
 def find(key: Hashable) -> Flight | None:
     """Return the future of the work that runs under this key."""
-    with _lock:
-        found = _running.get(key)
+    found = _running.get(key)
     return None if found is None or found.abandoned() else found
 
 

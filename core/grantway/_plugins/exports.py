@@ -61,7 +61,7 @@ def hook_manager() -> pluggy.PluginManager:
     return manager
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class PluginExports:
     """What the hooks of a plugin returned, checked.
 

@@ -23,7 +23,7 @@ from .grant_rules import check_grant
 _REFERENCE = re.compile(r"[\w.]+:[\w.]+")
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(slots=True, eq=False)
 class Kind:
     """A kind of named export.
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .steps import Steps
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class AttemptResult:
     """One attempt.
 

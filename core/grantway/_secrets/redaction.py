@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
@@ -13,25 +12,17 @@ SECRET_NAME = re.compile(
     "(?!.*(_type|_type_hint|_method)$)(.*(secret|password|token|assertion|code|key)|state$)",
     re.IGNORECASE,
 )
-_EXCERPT = 160
 _LINE = 500
-_READ = 4096
 # Masking shorter values would make text unreadable, and they are hardly secret.
 _SHORTEST = 4
 
-_JSON_VALUE = re.compile(r'("(?:[^"\\]|\\.)*"\s*:\s*)"(?:[^"\\]|\\.)*+(?:"|\\?$)')
-_JSON_STRING = re.compile(r'("(?:[^"\\]|\\.)*+"\s*:)|"(?:[^"\\]|\\.)*+(?:"|\\?$)')
-_FORM_VALUE = re.compile(r"([A-Za-z_][\w.-]*)=([^&\s<>\"']+)")
-_LAST_RUN = re.compile(r"\S+\Z")
-_LONG_RUN = re.compile(r"[A-Za-z0-9_\-.~+/=]{20,}")
 # Terminal escape sequences (ECMA-48), with ESC or their 8-bit introducers: control sequences such
 # as colours; strings such as window titles and links, up to their terminator; the short ones.
-_ESCAPE = re.compile(
+_ESCAPE = (
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
     r"|(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]?"
 )
-_TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*(?:>|$)", re.IGNORECASE | re.DOTALL)
 
 
 def texts(value: object) -> list[str]:
@@ -47,7 +38,9 @@ def harmless(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    kept = (c for c in _ESCAPE.sub("", text) if unicodedata.category(c) != "Cf")
+    import unicodedata  # noqa: PLC0415 - few texts need it
+
+    kept = (c for c in re.sub(_ESCAPE, "", text) if unicodedata.category(c) != "Cf")
     return "".join(c if c.isprintable() or c == "\n" else " " for c in kept)
 
 
@@ -80,25 +73,3 @@ def forms_of(value: str) -> list[str]:
         value.replace("/", "\\/"),
     )
     return [form for form in forms if len(form) >= _SHORTEST]
-
-
-def excerpt(body: bytes, secrets: Iterable[str] = ()) -> str:
-    """Return the start of an invalid response for display, at most 160 characters.
-
-    Removes markup, and masks the values of JSON members and form fields, long words that could be
-    tokens, and all secrets that were sent.
-    """
-    text = scrub(body.decode("utf-8", "replace").lstrip("\ufeff"), secrets)
-    if len(text) > _READ:
-        # The truncated last word may be the start of a token.
-        text = _LAST_RUN.sub("", text[:_READ])
-    if "<" in text:
-        text = _TAG.sub(" ", text)
-    text = _JSON_VALUE.sub(rf'\1"{MASK}"', text)
-    if text.lstrip()[:1] in ("[", "{"):
-        # Mask the items of lists as well, but keep names.
-        text = _JSON_STRING.sub(lambda found: found[1] or f'"{MASK}"', text)
-    text = _FORM_VALUE.sub(rf"\1={MASK}", text)
-    text = _LONG_RUN.sub(MASK, text)
-    text = visible(text)
-    return text if len(text) <= _EXCERPT else f"{text[: _EXCERPT - 3]}..."

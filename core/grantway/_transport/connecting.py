@@ -11,7 +11,6 @@ from .proxies import ProxyChoice
 from .route import Route
 from .sending import Sending
 from .stream import Stream
-from .tls import TlsStream
 
 _SUCCESS_FROM, _SUCCESS_TO = 200, 300
 _PORTS = {"http": 80, "https": 443}
@@ -63,11 +62,20 @@ async def connect(connector: Connector, route: Route, network: Network, sending:
     if not route.tls:
         return stream
     try:
-        secured = TlsStream(stream, network.tls_context(), route.host)
-        await secured.handshake(sending)
+        return await _secure(stream, network, route.host, sending)
     except BaseException:
         stream.close()
         raise
+
+
+async def _secure(
+    stream: Stream, network: Network, host: str, sending: Sending, *, client: bool = True
+) -> Stream:
+    """Return a TLS connection on a stream, with the client certificate if there is one."""
+    from .tls import TlsStream  # noqa: PLC0415 - loads ssl
+
+    secured = TlsStream(stream, network.tls_context(client=client), host)
+    await secured.handshake(sending)
     return secured
 
 
@@ -78,9 +86,7 @@ async def _connect_proxy(
     stream = await connector.connect(host, port, sending)
     try:
         if scheme == "https":
-            secured = TlsStream(stream, network.tls_context(client=False), host)
-            await secured.handshake(sending)
-            stream = secured
+            stream = await _secure(stream, network, host, sending, client=False)
         if route.tls:
             await _open_tunnel(stream, proxy, route, sending)
     except BaseException:

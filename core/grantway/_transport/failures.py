@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -142,6 +141,8 @@ def _rejected_in_handshake(error: Exception) -> bool:
 
     In TLS 1.3, a client sends its request before it learns that the server ended the handshake.
     """
+    import ssl  # noqa: PLC0415 - only failures and TLS need it
+
     return isinstance(error, ssl.SSLError) and error.reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED"
 
 
@@ -164,6 +165,8 @@ def _advice(what: str, network: Network) -> str:
 
 def describe(error: BaseException) -> tuple[str, str]:
     """Return what failed (see ``TransportError.failed``) and a description."""
+    import ssl  # noqa: PLC0415 - only failures and TLS need it
+
     if isinstance(error, TimeoutError):
         return "timeout", "timed out"
     if isinstance(error, ssl.SSLError):

@@ -22,7 +22,7 @@ SERVER_FAULT = 500
 _SUCCESS_FROM, _SUCCESS_TO = 200, 300
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpRequest(Value):
     """An HTTP request. The repr omits headers and body, which contain secrets."""
 
@@ -32,7 +32,7 @@ class HttpRequest(Value):
     body: bytes = field(default=b"", repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpResponse(Value):
     """An HTTP response. Header names are in lower case; repeated headers are joined by commas."""
 

@@ -7,10 +7,8 @@ errors name the setting.
 from __future__ import annotations
 
 import os
-import ssl
 from collections.abc import Hashable, Mapping
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 from grantway._exceptions import ConfigurationError
@@ -23,15 +21,9 @@ from .proxies import (
     parse_proxy,
     proxies_from_environment,
 )
-from .trust import (
-    certificate_files,
-    check_bundle,
-    default_bundle,
-    file_state,
-    is_encrypted,
-    new_context,
-    trusting,
-)
+
+if TYPE_CHECKING:
+    import ssl
 
 #: Variables for trusted certificates; the first one that is set is used.
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -105,19 +97,27 @@ class Network:
     # --- Trust ------------------------------------------------------------------------------------
 
     def _trust(self, given: Any, env: Mapping[str, str]) -> tuple[str | None, str]:
+        name = next((each for each in CA_VARIABLES if env.get(each)), None)
+        if given is None and name is None:
+            return None, ""
+        from .trust import check_bundle  # noqa: PLC0415 - loads ssl, as below
+
         if given is not None:
             if not isinstance(given, (str, os.PathLike)) or not os.fspath(given):
                 self._refuse("ca_bundle", f"must be a path, not {given!r:.80}", "ca_bundle")
             path, setting = os.fspath(given), self._names.get("ca_bundle", "ca_bundle")
             check_bundle(path, setting, "ca_bundle")
             return path, setting
-        name = next((each for each in CA_VARIABLES if env.get(each)), None)
-        if name is None:
-            return None, ""
+        assert name is not None
         check_bundle(env[name], name, name)
         return env[name], name
 
     def _check_certificate(self, given: Any) -> None:
+        import ssl  # noqa: PLC0415
+        from pathlib import Path  # noqa: PLC0415
+
+        from .trust import certificate_files, is_encrypted  # noqa: PLC0415
+
         certificate, key = certificate_files(given)
         for argument, path in (("client_certificate", certificate), ("client_key", key)):
             try:
@@ -150,6 +150,10 @@ class Network:
 
     def ssl_context(self) -> ssl.SSLContext:
         """Return an SSL context for clients other than the transport."""
+        import ssl  # noqa: PLC0415
+
+        from .trust import certificate_files, new_context  # noqa: PLC0415
+
         made = ssl.create_default_context() if self.trusted is None else new_context(self.trusted)
         if self.certificate is not None:
             certificate, key = certificate_files(self.certificate)
@@ -167,6 +171,14 @@ class Network:
         Raises:
             OSError: a file cannot be read or used any more.
         """
+        from .trust import (  # noqa: PLC0415
+            certificate_files,
+            default_bundle,
+            file_state,
+            new_context,
+            trusting,
+        )
+
         trusted = self.trusted or default_bundle()
         if self.certificate is None or not client:
             return trusting(trusted, file_state(trusted))

@@ -6,7 +6,6 @@ import base64
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -19,7 +18,7 @@ _SCHEMES = _SOCKS | {"http", "https"}
 PROXY_EXAMPLE = 'like "http://proxy.example.com:3128"'
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class ProxyChoice:
     """A proxy and the setting that selected it.
 
@@ -87,6 +86,8 @@ def parse_proxy(address: Any, setting: str, key: str) -> ProxyChoice:
 
 def check_library(proxy: ProxyChoice) -> None:
     """Reject a SOCKS proxy if PySocks is not installed."""
+    from importlib.util import find_spec  # noqa: PLC0415 - only proxies need it
+
     if urlsplit(proxy.address).scheme in _SOCKS and find_spec("socks") is None:
         rule = f"{proxy.shown} needs PySocks; install it with: pip install PySocks"
         raise ConfigurationError(f"{proxy.setting}: {rule}.", errors={proxy.key: [rule]})

@@ -11,7 +11,7 @@ from .deadline import Deadline
 _LEAST = 0.001
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Sending:
     """The state of a request that is being sent.
 

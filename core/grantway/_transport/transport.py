@@ -10,7 +10,7 @@ one byte at a time.
 
 from __future__ import annotations
 
-import ssl
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any, Self
@@ -208,7 +208,9 @@ class HttpTransport(OneProcess):
             while not (response.complete or response.too_large or response.is_redirect):
                 try:
                     response.feed(await stream.receive(sending))
-                except ssl.SSLEOFError:
+                except OSError as error:
+                    if not _is_cut(error):
+                        raise
                     response.end(cut=True)
                 sending.status = response.status
         except BaseException:
@@ -232,3 +234,9 @@ class HttpTransport(OneProcess):
     def close(self) -> None:
         """Close idle connections, of threads and of event loops."""
         self._connections.close()
+
+
+def _is_cut(error: OSError) -> bool:
+    """Return whether a TLS connection ended, and perhaps not by the server."""
+    ssl = sys.modules.get("ssl")  # only a TLS connection imports it
+    return ssl is not None and isinstance(error, ssl.SSLEOFError)

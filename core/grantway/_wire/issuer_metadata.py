@@ -17,7 +17,8 @@ from grantway._exceptions import (
     ResponseInvalidError,
     TransportError,
 )
-from grantway._secrets.redaction import excerpt, printable
+from grantway._secrets.excerpts import excerpt
+from grantway._secrets.redaction import printable
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import REFUSED, HttpRequest, HttpResponse, Transport, retry_after
 from grantway._transport.transient import is_failed, is_refused

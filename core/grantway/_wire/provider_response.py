@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from grantway._processes.copies import Value
-from grantway._secrets.redaction import excerpt
 from grantway._transport.http import retry_after
 from grantway._types.token import Token
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WireError:
     """An error response.
 
@@ -62,4 +61,6 @@ class ProviderResponse(Value):
 
     def excerpt(self, secrets: list[str]) -> str:
         """Return the start of an unusable body without secrets."""
+        from grantway._secrets.excerpts import excerpt  # noqa: PLC0415 - only failures need it
+
         return excerpt(self.body, secrets)

@@ -171,6 +171,32 @@ def test_cancelling_all_waiting_tasks_does_not_cancel_the_refresh(
     assert len(server.requests) == 1
 
 
+def test_each_waiting_task_has_its_own_timeout(start: Start, clock: Clock) -> None:
+    gate = Gate()
+    client, server = start(gate)
+    credential = client.credential(**LOGIN)
+    credential.accept(token(9))
+    clock.step(3600)
+    ended: list[object] = []
+
+    async def wait(timeout: float) -> None:  # noqa: ASYNC109 - as token_async
+        try:
+            ended.append((await credential.token_async(timeout)).access_token)
+        except WaitTimeoutError:
+            ended.append(timeout)
+        if len(ended) == 3:
+            gate.opened.set()
+
+    async def main() -> None:
+        timeouts = (PATIENCE, 0.03, 0.01, PATIENCE, 0.02)
+        await asyncio.gather(*(wait(timeout) for timeout in timeouts))
+
+    asyncio.run(main())
+    assert {*ended[:3]} == {0.01, 0.02, 0.03}
+    assert ended[3:] == ["at-1", "at-1"]
+    assert len(server.requests) == 1
+
+
 @pytest.mark.parametrize("ending", ["asyncio.run", "all tasks cancelled"])
 def test_the_end_of_a_program_does_not_lose_the_new_refresh_token(
     ending: str, start: Start, clock: Clock
