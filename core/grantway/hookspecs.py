@@ -13,7 +13,7 @@ The ``register`` hooks are called once, when a registry is built, and their resu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -354,6 +354,37 @@ def grantway_register_login_flows(settings: Any) -> Mapping[str, LoginFlow | str
     Returns:
         grant_type -> callable of a ``grantway.LoginContext`` that returns a ``grantway.Token``, or
         ``module:attribute`` of one, which is imported for a login.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def grantway_register_tenant_rules(
+    settings: Any,
+) -> Mapping[str, Callable[..., Callable[[Any], str]] | str]:
+    """Register rules that find the tenant of a gateway's request, for ``tenant`` in its file.
+
+    ::
+
+        def by_prefix(*, separator="-"):
+            def tenant(request):
+                return request.host.partition(separator)[0]
+
+            return tenant
+
+        @grantway.hookimpl
+        def grantway_register_tenant_rules():
+            return {"prefix": by_prefix}
+
+    A route uses it as ``tenant = "prefix"``, or with options as
+    ``tenant = { rule = "prefix", separator = "." }``. The rule is called for each request, in the
+    event loop, so it must not wait. If it raises an exception, the request gets a 503. A tenant
+    decides which token a request gets: do not trust what a caller can choose.
+
+    Returns:
+        Name -> callable that takes the options as keywords and returns the rule, a function of a
+        ``grantway_plugins.gateway.upstream.RequestContext`` that returns the tenant, or an empty
+        string if there is none; or ``module:attribute`` of the callable.
     """
     raise NotImplementedError
 

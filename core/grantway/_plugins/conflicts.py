@@ -31,6 +31,7 @@ from .kinds import (
     ISSUER_CLIENT_AUTH,
     ISSUER_GRANT,
     LOGIN_FLOW,
+    TENANT_RULE,
     Kind,
 )
 from .selection import VARIABLE, without
@@ -46,6 +47,7 @@ _BUILT_IN = PluginExports(PluginStatus("core", OWN))
 _BUILT_IN_NAMES: tuple[Key, ...] = (
     (DIALECT, RFC6749.name),
     *((CLIENT_AUTH, method) for method in STANDARD_METHODS),
+    *((TENANT_RULE, rule) for rule in ("header", "host", "path", "single")),
     *((ISSUER_CLIENT_AUTH, method) for method in STANDARD_METHODS),
     *((LOGIN_FLOW, grant_type) for grant_type in _STANDARD_LOGINS),
 )

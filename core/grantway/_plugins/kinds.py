@@ -199,6 +199,14 @@ LOGIN_FLOW = Kind(
     for_clients=False,
 )
 
+TENANT_RULE = Kind(
+    "tenant rule",
+    "grantway_register_tenant_rules",
+    _callable("tenant rule"),
+    "a callable that returns a tenant rule",
+    for_clients=False,
+)
+
 #: Every kind of named export.
 KINDS = (
     GRANT,
@@ -211,4 +219,5 @@ KINDS = (
     STORE,
     SECRET_SOURCE,
     LOGIN_FLOW,
+    TENANT_RULE,
 )

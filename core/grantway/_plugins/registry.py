@@ -40,6 +40,7 @@ from .kinds import (
     LOGIN_FLOW,
     SECRET_SOURCE,
     STORE,
+    TENANT_RULE,
     Kind,
 )
 from .plugin_settings import PluginSettings
@@ -142,6 +143,11 @@ class Registry(OneProcess):
     def login_flows(self) -> References[LoginFlow]:
         """grant_type -> how the user logs in, without the standard logins."""
         return self.tables[LOGIN_FLOW]
+
+    @property
+    def tenant_rules(self) -> References[Callable[..., Callable[[Any], str]]]:
+        """Name -> factory of a gateway's tenant rules, without the gateway's own."""
+        return self.tables[TENANT_RULE]
 
     @property
     def plugins(self) -> tuple[PluginStatus, ...]:

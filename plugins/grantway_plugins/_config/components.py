@@ -193,7 +193,7 @@ class Components:
         except (ConfigurationError, PluginLoadError) as error:
             problem = str(error)
         except TypeError as error:  # an unknown option, or a required one is missing
-            problem = _argument_rule(str(error).rpartition("() ")[2])
+            problem = argument_rule(str(error).rpartition("() ")[2])
         else:
             line = self._toml.line(at)
             place = f"{self.file}, line {line}" if line else f"{self.file}"
@@ -227,7 +227,7 @@ class Components:
         except ConfigurationError as error:
             problem = str(error)
         except TypeError as error:  # an unknown option, or a required one is missing
-            problem = _argument_rule(str(error).rpartition("() ")[2])
+            problem = argument_rule(str(error).rpartition("() ")[2])
         raise self._toml.wrong([(at, f"cannot be created: {problem}")])
 
     def path(self, named: str) -> Path:
@@ -243,7 +243,7 @@ class Components:
         return options
 
 
-def _argument_rule(problem: str) -> str:
+def argument_rule(problem: str) -> str:
     """Return Python's message about the arguments of a call in the terms of a file."""
     if found := _UNKNOWN.match(problem):
         return f"it has no option {found[1]}"

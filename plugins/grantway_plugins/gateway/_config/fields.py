@@ -15,13 +15,6 @@ from grantway_plugins._config.tables import check_value
 from grantway_plugins.gateway._inbound.clients import check_hashes
 from grantway_plugins.gateway.upstream._rejection import RequestRejectedError
 from grantway_plugins.gateway.upstream._request_context import normal_host
-from grantway_plugins.gateway.upstream._tenant import (
-    TenantRule,
-    from_header,
-    from_host,
-    from_path,
-    single,
-)
 
 _LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?P<port>\d{1,5})")
 #: An origin as a browser sends it (RFC 6454 section 6.2), in lower case.
@@ -29,7 +22,6 @@ ORIGIN = re.compile(
     r"[a-z][a-z0-9+.-]*://(?P<place>(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?)"
 )
 _MOST_PORT = 65_535
-_TENANT = 'must be "single", "header:X-Tenant", "host:example.com" or "path:2"'
 
 
 class WholeNumber(fields.Field[int]):
@@ -164,31 +156,4 @@ class SecretHashes(fields.Field[tuple[str, ...]]):
         except ConfigurationError as error:
             problem = error.message
         # Raised outside the except block: the file may hold the secret itself.
-        raise ValidationError(problem)
-
-
-class Tenant(fields.Field[TenantRule]):
-    """The rule that selects the tenant of a request."""
-
-    default_error_messages = {  # noqa: RUF012 - marshmallow reads it from the class
-        "required": f"is missing; it selects the tenant of each request and {_TENANT}",
-        "null": _TENANT,
-    }
-
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
-    ) -> TenantRule:
-        if value == "single":
-            return single()
-        kind, _, detail = value.partition(":") if isinstance(value, str) else ("", "", "")
-        problem = _TENANT
-        try:
-            if kind == "header":
-                return from_header(detail)
-            if kind == "host":
-                return from_host(detail)
-            if kind == "path" and detail.isascii() and detail.isdigit():
-                return from_path(int(detail))
-        except ConfigurationError as error:
-            problem = f"{_TENANT} ({error.message})"
         raise ValidationError(problem)

@@ -40,12 +40,12 @@ from .fields import (
     Network,
     SecretHashes,
     StrictBoolean,
-    Tenant,
     WebOrigin,
     WholeNumber,
 )
 from .limits import GatewayLimits
 from .placeholder import PLACEHOLDER
+from .tenant_field import Tenant
 
 #: Grants that need a user, which a gateway cannot provide.
 USER_GRANTS = ("authorization_code", "device_code", "urn:ietf:params:oauth:grant-type:device_code")

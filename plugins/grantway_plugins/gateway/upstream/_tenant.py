@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from grantway._exceptions import ConfigurationError
 from grantway._types.quantity import check_count
 
+from ._registered_rule import RegisteredRule
 from ._rejection import RequestRejectedError
 from ._request_context import RequestContext, normal_host
 
@@ -71,6 +72,8 @@ def tenant_domain(rule: TenantRule) -> str:
 
 def names_one_tenant(rule: TenantRule, paths: Iterable[str]) -> bool:
     """Return whether a rule finds the same tenant in each of some paths."""
+    if isinstance(rule, RegisteredRule):  # it may read the path
+        return len(set(paths)) == 1
     return not isinstance(rule, _FromPath) or len({rule.of(path) for path in paths}) == 1
 
 

@@ -1,0 +1,101 @@
+"""``tenant``: the rule that selects the tenant of a route's requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+from grantway._exceptions import ConfigurationError, RegistryError
+from grantway._plugins.default_registry import default_registry
+from grantway._plugins.kinds import TENANT_RULE
+from grantway._secrets.params import Params
+from grantway._types.callables import is_async, kind_of
+from grantway_plugins._config.components import argument_rule
+from grantway_plugins._config.toml_file import nearest
+from grantway_plugins.gateway.upstream._registered_rule import RegisteredRule
+from grantway_plugins.gateway.upstream._tenant import (
+    TenantRule,
+    from_header,
+    from_host,
+    from_path,
+    single,
+)
+
+_TENANT = 'must be "single", "header:X-Tenant", "host:example.com" or "path:2"'
+_OWN: dict[str, Callable[..., TenantRule]] = {
+    "header": from_header,
+    "host": from_host,
+    "path": from_path,
+    "single": single,
+}
+
+
+class Tenant(fields.Field[TenantRule]):
+    """A rule: a text, or a table with the name of a rule as ``rule`` and its options."""
+
+    default_error_messages = {  # noqa: RUF012 - marshmallow reads it from the class
+        "required": f"is missing; it selects the tenant of each request and {_TENANT}",
+        "null": _TENANT,
+    }
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
+    ) -> TenantRule:
+        if isinstance(value, Mapping):
+            table = Params(value)
+            name = table.pop("rule", None)
+            known = [*_OWN, *default_registry().tenant_rules]
+            if name not in known:
+                raise ValidationError({"rule": [f"must be a tenant rule; {_nearest(name, known)}"]})
+            return _created(name, table)
+        if isinstance(value, str) and value in default_registry().tenant_rules:
+            return _created(value, Params())
+        return _from_text(value)
+
+
+def _nearest(name: object, known: list[str]) -> str:
+    return nearest(name if isinstance(name, str) else "", known)
+
+
+def _from_text(value: object) -> TenantRule:
+    if value == "single":
+        return single()
+    kind, _, detail = value.partition(":") if isinstance(value, str) else ("", "", "")
+    registered = sorted(default_registry().tenant_rules)
+    rule = f"{_TENANT}, or a rule of a plugin: {', '.join(registered)}" if registered else _TENANT
+    problem = rule
+    try:
+        if kind == "header":
+            return from_header(detail)
+        if kind == "host":
+            return from_host(detail)
+        if kind == "path" and detail.isascii() and detail.isdigit():
+            return from_path(int(detail))
+    except ConfigurationError as error:
+        problem = f"{rule} ({error.message})"
+    raise ValidationError(problem)
+
+
+def _created(name: str, options: Params) -> TenantRule:
+    """Create a rule, with errors that say whose it is."""
+    try:
+        if name in _OWN:
+            return _OWN[name](**options)
+        plugin = default_registry().origins.owned.owners[TENANT_RULE, name].status.named
+        made = default_registry().tenant_rules[name](**options)
+    except ConfigurationError as error:
+        problem = str(error)
+    except RegistryError as error:  # the reference of the plugin cannot be imported
+        problem = str(error)
+    except TypeError as error:  # an unknown option, or a required one is missing
+        problem = argument_rule(str(error).rpartition("() ")[2])
+    except Exception as error:  # noqa: BLE001 - code of a plugin
+        problem = f"the plugin {plugin} raised {type(error).__name__}"
+    else:
+        if callable(made) and not is_async(made):
+            return RegisteredRule(name, plugin, options, made)
+        problem = f"the plugin {plugin} returned {kind_of(made)}, not a plain function of a request"
+    # Raised outside the except blocks, because exceptions of a plugin may hold options.
+    raise ValidationError(f"cannot be created: {problem}")
