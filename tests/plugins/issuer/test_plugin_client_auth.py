@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import logging
+import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -329,6 +330,22 @@ def test_standard_methods_cannot_be_overridden() -> None:
 
     with pytest.raises(grantway.GrantConflictError, match="none"):
         grantway.build_registry({"mine": Overrides()})
+
+
+def test_a_client_with_metadata_can_be_copied_but_not_changed(
+    registry: grantway.Registry,
+) -> None:
+    settings = IssuerSettings(registration="unrestricted")
+    with IssuerServer(settings, registry=registry) as server, Caller(server.url) as client:
+        client.register_rfc(
+            token_endpoint_auth_method="api_key", api_key_sha256=DIGEST, grant_types=[CREDENTIALS]
+        )
+        found = server.store.run(lambda transaction: transaction.clients.find(client.id))
+    assert found is not None
+    with pytest.raises(TypeError):
+        found.metadata["api_key_sha256"] = "x"  # type: ignore[index]
+    assert pickle.loads(pickle.dumps(found)) == found
+    assert DIGEST not in repr(found)
 
 
 def test_a_method_that_cannot_be_imported_is_not_offered(

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from grantway._processes.copies import Value
+
 Kind = Literal["aws", "rfc"]
 
 
 @dataclass(frozen=True, slots=True)
-class RegisteredClient:
+class RegisteredClient(Value):
     """A registered client.
 
     Attributes:
