@@ -97,8 +97,8 @@ if TYPE_CHECKING:
     )
     from ._plugins.registry import Registry as Registry, build_registry as build_registry
     from ._requests.client import Client as Client
+    from ._requests.client_assertion import ClientAssertion as ClientAssertion
     from ._requests.client_auth import (
-        ClientAssertion as ClientAssertion,
         ClientAuth as ClientAuth,
         ClientSecretBasic as ClientSecretBasic,
         ClientSecretPost as ClientSecretPost,
@@ -230,8 +230,8 @@ __getattr__, __dir__ = lazy(
         """,
         "._plugins.registry": "Registry build_registry",
         "._requests.client": "Client",
+        "._requests.client_assertion": "ClientAssertion",
         "._requests.client_auth": """
-            ClientAssertion
             ClientAuth
             ClientSecretBasic
             ClientSecretPost

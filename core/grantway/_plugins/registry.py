@@ -254,6 +254,11 @@ class Registry(OneProcess):
         """
         return self.origins.owned.owners[kind, name].status
 
+    def client_auth_owner(self, method: str) -> str:
+        """Return the plugin of a client authentication method; empty for a standard method."""
+        owner = self.origins.owned.owners.get((CLIENT_AUTH, method))
+        return "" if owner is None else owner.status.named
+
     def require(
         self, names: Iterable[str], causes: Mapping[str, BaseException] = MappingProxyType({})
     ) -> None:

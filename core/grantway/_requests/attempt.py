@@ -12,7 +12,6 @@ from grantway._exceptions import Attempt, TransportError
 from .incoming_response import learn, process_response
 from .outgoing_request import prepare_request
 from .retry import Outcome, RetryRules
-from .secret_sources import fetch, renew, sources_of
 
 if TYPE_CHECKING:
     from grantway._transport.http import HttpResponse
@@ -124,13 +123,19 @@ def attempt(
 def _send(exchange: Exchange, provider: Provider) -> Steps[ProviderResponse]:
     """Send the request, and once more with another nonce or secret if the provider rejects it."""
     response, again = yield from _send_once(exchange, provider)
-    if again or (exchange.fetched and (yield from renew(exchange, response))):
+    if not again and exchange.fetched:
+        from .secret_sources import renew  # noqa: PLC0415 - few calls have a source
+
+        again = yield from renew(exchange, response)
+    if again:
         response, _ = yield from _send_once(exchange, provider)
     return response
 
 
 def _send_once(exchange: Exchange, provider: Provider) -> Steps[tuple[ProviderResponse, bool]]:
-    if sources := sources_of(exchange):
+    if sources := exchange.secret_sources():
+        from .secret_sources import fetch  # noqa: PLC0415 - few calls have a source
+
         yield from fetch(sources, exchange.deadline)
         exchange.fetched = {source: source() for _, source in sources}
     outgoing, request = prepare_request(exchange, provider)

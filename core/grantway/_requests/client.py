@@ -19,13 +19,12 @@ from grantway._types.grant import Grant
 from grantway._types.quantity import check_count, check_seconds
 from grantway._wire.dialect import Dialect
 
-from .auth_choice import assertion_auth, named_auth
-from .client_auth import JWT_BEARER, ClientAuth, check_client_auth
+from .client_auth import JWT_BEARER, ClientAuth, check_client_auth, named_auth
+from .computed_parameters import hidden_params
 from .dispatcher import Dispatcher
 from .middleware.contract import name_of, problem_of
 from .provider import Provider
 from .retry import RetryPolicy
-from .secret_sources import hidden_params
 from .transport_check import check_transport
 
 if TYPE_CHECKING:
@@ -131,9 +130,18 @@ class Client:
                 raise ConfigurationError(
                     f"client_assertion: {rule}.", errors={"client_assertion": [rule]}
                 )
+            from .client_assertion import assertion_auth  # noqa: PLC0415 - few clients have one
+
             self.auth = assertion_auth(client_id, client_assertion, client_assertion_type)
         elif auth is None or isinstance(auth, str):
-            self.auth = named_auth(auth, client_id, client_secret, shape, self.registry)
+            self.auth = named_auth(
+                auth,
+                client_id,
+                client_secret,
+                shape,
+                more=self.registry.client_auth,
+                owner=self.registry.client_auth_owner,
+            )
         else:
             self.auth = check_client_auth(auth)
 

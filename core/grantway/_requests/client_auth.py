@@ -15,6 +15,8 @@ from grantway._transport.http import can_travel
 from grantway._types.callables import is_async, kind_of
 
 if TYPE_CHECKING:
+    from grantway._wire.shapes import RequestShape
+
     from .outgoing_request import OutgoingRequest
 
 
@@ -110,32 +112,6 @@ class ClientSecretBasic:
 
 #: RFC 7523 section 2.2.
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-
-
-@hides_construction
-@dataclass(frozen=True, slots=True)
-class ClientAssertion:
-    """An assertion that another issuer signed (RFC 7521 section 4.2), such as a workload's token.
-
-    Attributes:
-        client_id: The client identifier.
-        client_assertion: The assertion.
-        client_assertion_type: Its format.
-    """
-
-    client_id: str
-    client_assertion: str = field(repr=False)
-    client_assertion_type: str = JWT_BEARER
-
-    def authenticate(self, request: OutgoingRequest) -> None:
-        """Add the assertion, its type and ``client_id`` to the body."""
-        request.fields["client_id"] = self.client_id
-        request.fields["client_assertion_type"] = self.client_assertion_type
-        request.fields["client_assertion"] = self.client_assertion
-
-    def secrets(self) -> tuple[str, ...]:
-        """Return the assertion, plain and form-encoded."""
-        return (self.client_assertion, quote_plus(self.client_assertion))
 
 
 def check_client_auth(auth: object, plugin: str = "") -> ClientAuth:
@@ -248,3 +224,39 @@ def check_secret(name: str, value: object) -> None:
         raise ConfigurationError(
             f"{name}: must be a non-empty string, a secret source with read(), or None."
         )
+
+
+def named_auth(
+    method: str | None,
+    client_id: str,
+    secret: Any,
+    shape: RequestShape,
+    *,
+    more: Mapping[str, ClientAuthFactory],
+    owner: Callable[[str], str],
+) -> ClientAuth:
+    """Return the client authentication for the name of a method.
+
+    Args:
+        method: The method; None for the dialect's.
+        client_id: The client identifier.
+        secret: The client secret, a source of it, or None.
+        shape: The dialect's requests.
+        more: Methods that plugins registered.
+        owner: Returns the plugin of a method, for errors; empty for a standard method.
+
+    Raises:
+        ConfigurationError: The method is not registered, or an argument is invalid.
+    """
+    name = method or shape.client_auth
+
+    def make(value: str | None) -> ClientAuth:
+        made = client_auth(name, client_id, value, credentials=shape.basic, more=more)
+        return check_client_auth(made, owner(name))
+
+    if secret is None or isinstance(secret, str) or name == "none":
+        return make(secret)
+    check_method(name, client_id, more)
+    from .sourced_auth import SourcedAuth  # noqa: PLC0415 - few clients have a source
+
+    return SourcedAuth(client_id, secret, make, setting="client_secret")

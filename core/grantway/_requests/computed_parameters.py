@@ -4,15 +4,42 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from grantway._exceptions import CredentialError, GrantwayError, RequestInvalidError
 from grantway._secrets.params import Params
 from grantway._types.callables import computed_names, is_async, is_unfinished
 
-from .secret_sources import sources_in
+if TYPE_CHECKING:
+    from .cached_source import CachedSource
+
+#: Secret sources with the settings that they are the values of.
+Sources = tuple[tuple[str, "CachedSource"], ...]
 
 _RAISED_BY = "Raised by the function that computes the parameter {}."
+
+
+def hidden_params(given: Mapping[str, Any] | None) -> Params:
+    """Return parameters whose repr shows no values, with cached sources in place of sources."""
+    params = Params(given or {})
+    for name, value in params.items():
+        if type(value) is not str and hasattr(value, "read"):
+            from .cached_source import cached  # noqa: PLC0415 - few calls have a source
+
+            params[name] = cached(value, name)
+    return params
+
+
+def sources_in(params: Any) -> Sources:
+    """Return the sources among parameters, by name."""
+    if not params or not isinstance(params, (dict, Mapping)):  # rejected later
+        return ()
+    found = [
+        (name, cast("CachedSource", value))
+        for name, value in params.items()
+        if callable(value) and hasattr(value, "read")
+    ]
+    return tuple(found)
 
 
 class ComputedParams:

@@ -13,6 +13,7 @@ from grantway._types.plugin_status import APPLICATION
 from grantway._types.token import Token
 
 from .attempts import attempts as attempts_of
+from .computed_parameters import Sources, sources_in
 from .driver import run, run_async
 from .error_mapping import ErrorMapping
 from .exchange import Exchange
@@ -22,7 +23,6 @@ from .middleware.observe import Observe
 from .parameters import load, load_untyped
 from .provider import Provider, require_dialect
 from .retry import RetryPolicy, RetryRules
-from .secret_sources import fetch, sources_in
 
 if TYPE_CHECKING:
     from grantway._plugins.registry import Registry
@@ -156,7 +156,7 @@ class Dispatcher:
         attempts: int | None,
     ) -> Steps[tuple[Token, ProviderResponse]]:
         if sources := sources_in(params) + sources_in(extra or {}):
-            yield from fetch(sources, deadline)
+            yield from _fetch(sources, deadline)
         loaded, computed = load(grant, params, extra or {})
         exchange = Exchange(
             "token",
@@ -190,7 +190,8 @@ class Dispatcher:
     def _call(
         self, step: str, params: Mapping[str, Any], client: ClientAuth, deadline: Deadline
     ) -> Steps[ProviderResponse]:
-        yield from fetch(sources_in(params), deadline)
+        if sources := sources_in(params):
+            yield from _fetch(sources, deadline)
         loaded, computed = load_untyped(params)
         exchange = Exchange(
             step,
@@ -242,3 +243,10 @@ class Dispatcher:
             plugin=plugin,
             token=token,
         )
+
+
+def _fetch(sources: Sources, deadline: Deadline) -> Steps[None]:
+    """Read the sources of parameters, so that computing their values does not block."""
+    from .secret_sources import fetch  # noqa: PLC0415 - few calls have a source
+
+    return fetch(sources, deadline)

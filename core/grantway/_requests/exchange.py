@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .cached_source import CachedSource
     from .client_auth import ClientAuth
-    from .computed_parameters import ComputedParams
+    from .computed_parameters import ComputedParams, Sources
 
 
 @dataclass(slots=True, eq=False)
@@ -135,6 +135,18 @@ class Exchange(OneProcess):
         own = [text for name in names if name in self.params for text in texts(self.params[name])]
         own += self.params.extra_secrets
         return [*own, *self.client.secrets(), *self.proofs, *self.earlier_secrets]
+
+    def secret_sources(self, part: Literal["client", "params"] | None = None) -> Sources:
+        """Return the secret sources of the client authentication and of the parameters.
+
+        Args:
+            part: Return only those of this part.
+        """
+        client: Sources = getattr(self.client, "secret_sources", ())
+        params = () if self.computed is None else self.computed.sources
+        if part is None:
+            return (*client, *params)
+        return client if part == "client" else params
 
     def shown(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return the headers of a response without private headers and sent secrets."""

@@ -6,11 +6,9 @@ that reads it, in an event loop as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Literal
 
 from grantway._exceptions import FlowCancelledError, SecretUnavailableError
-from grantway._secrets.params import Params
 
 from .steps import Wait
 
@@ -18,52 +16,18 @@ if TYPE_CHECKING:
     from grantway._transport.deadline import Deadline
     from grantway._wire.provider_response import ProviderResponse
 
-    from .cached_source import CachedSource
+    from .computed_parameters import Sources
     from .exchange import Exchange
     from .steps import Steps
 
-#: Secret sources with the settings that they are the values of.
-Sources = tuple[tuple[str, "CachedSource"], ...]
+#: Error code -> the part of the request whose secrets it may reject.
+_REJECTED: dict[str, Literal["client", "params"]] = {
+    "invalid_client": "client",
+    "invalid_grant": "params",
+}
 
 
-def hidden_params(given: Mapping[str, Any] | None) -> Params:
-    """Return parameters whose repr shows no values, with cached sources in place of sources."""
-    params = Params(given or {})
-    for name, value in params.items():
-        if type(value) is not str and hasattr(value, "read"):
-            from .cached_source import cached  # noqa: PLC0415 - few calls have a source
-
-            params[name] = cached(value, name)
-    return params
-
-
-def sources_in(params: Any) -> Sources:
-    """Return the sources among parameters, by name."""
-    if not params or not isinstance(params, (dict, Mapping)):  # rejected later
-        return ()
-    found = [
-        (name, cast("CachedSource", value))
-        for name, value in params.items()
-        if callable(value) and hasattr(value, "read")
-    ]
-    return tuple(found)
-
-
-def sources_of(exchange: Exchange) -> Sources:
-    """Return the sources of the client authentication and of the parameters."""
-    return (*_of_client(exchange), *_of_params(exchange))
-
-
-def _of_client(exchange: Exchange) -> Sources:
-    found: Sources = getattr(exchange.client, "secret_sources", ())
-    return found
-
-
-def _of_params(exchange: Exchange) -> Sources:
-    return () if exchange.computed is None else exchange.computed.sources
-
-
-def fetch(sources: Iterable[tuple[str, CachedSource]], deadline: Deadline) -> Steps[None]:
+def fetch(sources: Sources, deadline: Deadline) -> Steps[None]:
     """Wait until each source has a fresh secret, at most until the deadline.
 
     Raises:
@@ -97,20 +61,16 @@ def renew(exchange: Exchange, response: ProviderResponse) -> Steps[bool]:
     A rejected request had no effect, so sending it again with another secret is safe for every
     grant.
     """
-    code = None if response.error is None else response.error.code
+    code = "" if response.error is None else response.error.code
     if code not in _REJECTED:
         return False
     changed = False
-    for setting, source in _REJECTED[code](exchange):
+    for setting, source in exchange.secret_sources(_REJECTED[code]):
         sent = exchange.fetched.get(source, "")
         source.reject(sent)
         try:
-            yield from fetch([(setting, source)], exchange.deadline)
+            yield from fetch(((setting, source),), exchange.deadline)
         except SecretUnavailableError:
             continue  # the provider's error is more useful
         changed = changed or source() != sent
     return changed
-
-
-#: Error code -> the sources whose secrets it may reject.
-_REJECTED = {"invalid_client": _of_client, "invalid_grant": _of_params}

@@ -13,9 +13,9 @@ from grantway._exceptions import (
     SecretUnavailableError,
 )
 from grantway._plugins.default_registry import default_registry
-from grantway._requests.auth_choice import assertion_auth, named_auth
 from grantway._requests.client import Client
-from grantway._requests.client_auth import ClientAuth
+from grantway._requests.client_assertion import assertion_auth
+from grantway._requests.client_auth import ClientAuth, named_auth
 from grantway._requests.provider import Provider
 from grantway._requests.sourced_auth import SourcedAuth
 from grantway._types.freshness import Freshness
@@ -209,9 +209,14 @@ class GatewayProvider:
         given = self._components.client_secrets(table, at)
         if "client_assertion" in given:
             return assertion_auth(table["client_id"], **given)
-        secret = given.get("client_secret")
-        shape = self._dialect.request
-        return named_auth(table.get("auth"), table["client_id"], secret, shape, registry)
+        return named_auth(
+            table.get("auth"),
+            table["client_id"],
+            given.get("client_secret"),
+            self._dialect.request,
+            more=registry.client_auth,
+            owner=registry.client_auth_owner,
+        )
 
     def _reject(
         self, exchange: Exchange
