@@ -30,6 +30,7 @@ _LIMIT_NAMES = frozenset(each.name for each in fields(Limits))
 #: Options whose name differs from the setting's.
 _OPTIONS = {
     "cors_origins": "--cors-origin",
+    "signing_keys": "--signing-key",
     "scope_descriptions": "--scope-description",
     "registration_token": "--registration-token-env or --registration-token-file",
     "registration_grant_types": "--registration-grant-type",
@@ -136,6 +137,14 @@ def _descriptions(
     "accept.",
 )
 @click.option(
+    "--signing-key",
+    "signing_keys",
+    type=click.Path(),
+    multiple=True,
+    help="PEM file with a private key for JWTs that other issuers accept. Repeatable; the first "
+    "key signs.",
+)
+@click.option(
     "--registration",
     type=click.Choice(["open", "token", "off", "unrestricted"]),
     default=None,
@@ -221,6 +230,7 @@ def command(  # noqa: PLR0917 - click passes options by name
     scope_descriptions: dict[str, str],
     aws_portal: Path | None,
     trust: Path | None,
+    signing_keys: tuple[str, ...],
     registration: Literal["open", "token", "off", "unrestricted"] | None,
     registration_token_env: str | None,
     registration_token_file: str | None,
@@ -260,6 +270,7 @@ def command(  # noqa: PLR0917 - click passes options by name
                 scope_descriptions=scope_descriptions,
                 aws_accounts=_read(read_accounts, aws_portal),
                 trusted_issuers=_read(read_trusted_issuers, trust),
+                signing_keys=signing_keys,
                 registration=registration,
                 registration_token=token,
                 registration_grant_types=registration_grant_types,

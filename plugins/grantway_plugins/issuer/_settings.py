@@ -117,6 +117,10 @@ class IssuerSettings(Value):
             registration replaces the oldest one that never received a token.
         trusted_issuers: Other issuers, such as Kubernetes or GitHub Actions, whose tokens are
             accepted instead of secrets and user logins.
+        signing_keys: Paths of PEM files with private keys. With at least one, clients can exchange
+            tokens for JWTs (RFC 8693), which other issuers verify with the keys at ``/jwks``. The
+            first key signs. To replace it, publish the new key as the second one for at least an
+            hour, then make it the first; remove the old key when its last JWT has expired.
 
     Raises:
         ConfigurationError: a field is invalid; the error names it.
@@ -138,6 +142,7 @@ class IssuerSettings(Value):
     registration_rate: int = 60
     registration_limit: int = 10_000
     trusted_issuers: tuple[TrustedIssuer, ...] = ()
+    signing_keys: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Validate the fields."""
@@ -159,6 +164,9 @@ class IssuerSettings(Value):
                 "aws_accounts", "must be a tuple of AwsAccount, as read_accounts returns"
             )
         _check_trusted(self.trusted_issuers)
+        paths: object = self.signing_keys
+        if not isinstance(paths, tuple) or not all(isinstance(p, str) and p for p in paths):
+            raise _invalid("signing_keys", "must be a tuple of paths")
 
     def _check_registration(self) -> None:
         if self.registration not in {None, *get_args(RegistrationMode)}:

@@ -57,6 +57,16 @@ def error_of(*options: str) -> str:
     return done.stderr
 
 
+def test_reports_mistakes_in_the_files_of_options(tmp_path: Path) -> None:
+    trust = tmp_path / "trust.toml"
+    trust.write_text('[trusted.github]\nissuer = "https://token.actions.githubusercontent.com"\n')
+    assert f"{trust}, line 1: trusted.github.subjects is required" in error_of(
+        "--trust", str(trust)
+    )
+    missing = str(tmp_path / "key.pem")
+    assert f"--signing-key {missing}: cannot be read" in error_of("--signing-key", missing)
+
+
 def login(client: aws.SSOOIDCClient) -> tuple[dict[str, str], dict[str, object]]:
     registered = client.register_client(clientName="test", clientType="public")
     who = {name: registered[name] for name in ("clientId", "clientSecret")}

@@ -105,6 +105,8 @@ class Issue(Value):
         audience: Audience of the access token, as introspection reports it; empty for any.
         members: Additional members of the response, by RFC name, as JSON values. They do not
             override the standard ones.
+        signed: Whether to issue a JWT for the audience instead of an access token of this issuer,
+            which ``IssuerSettings.signing_keys`` must enable. It cannot be revoked.
     """
 
     family: TokenFamily
@@ -113,3 +115,4 @@ class Issue(Value):
     refresh_token: bool = True
     audience: tuple[str, ...] = ()
     members: Mapping[str, Any] = field(default_factory=dict)
+    signed: bool = False

@@ -19,6 +19,7 @@ from grantway_plugins.issuer._storage.steady_clock import SteadyClock
 
 from .client_auth_methods import ClientAuthMethod, client_auth_methods
 from .grants.jwt_bearer import JWT_BEARER
+from .signer import Signer
 
 Clock = Callable[[], float]
 #: Standard values of ``token_endpoint_auth_method``.
@@ -47,6 +48,7 @@ class Issuer:
         grants: Offered grants by grant type.
         clock: Returns seconds since the epoch.
         client_auth: Client authentication methods of plugins, by name.
+        signer: Signs JWTs; None if there are no keys.
         steady_clock: The same, but never runs backwards.
         repeatable: Names of parameters that may be repeated.
     """
@@ -55,6 +57,7 @@ class Issuer:
     grants: Mapping[str, OfferedGrant]
     clock: Clock = time.time
     client_auth: Mapping[str, ClientAuthMethod] = field(default_factory=dict)
+    signer: Signer | None = None
     repeatable: frozenset[str] = field(init=False)
     steady_clock: Clock = field(init=False)
 
@@ -78,10 +81,13 @@ class Issuer:
             clock: Returns seconds since the epoch.
 
         Raises:
-            ConfigurationError: there is no grant to offer.
+            ConfigurationError: there is no grant to offer, or a signing key is invalid.
         """
         grants = offered_grants(registry, settings)
-        return cls(settings or IssuerSettings(), grants, clock, client_auth_methods(registry))
+        methods = client_auth_methods(registry)
+        settings = settings or IssuerSettings()
+        signer = Signer(settings.signing_keys) if settings.signing_keys else None
+        return cls(settings, grants, clock, methods, signer)
 
     @property
     def auth_methods(self) -> tuple[str, ...]:

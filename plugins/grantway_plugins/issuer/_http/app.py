@@ -52,7 +52,7 @@ from .base_path import BasePath
 from .cors import Cors
 from .endpoints.device_authorization import device_authorization
 from .endpoints.introspection import INTROSPECTION
-from .endpoints.metadata import RESERVED, metadata, metadata_response
+from .endpoints.metadata import JWKS, RESERVED, metadata, metadata_response
 from .endpoints.registration import register, register_client
 from .endpoints.revocation import REVOCATION
 from .endpoints.token import create_token
@@ -103,16 +103,25 @@ class App(OneProcess):
         }
         self._endpoints = {each.path: self._served(each) for each in (INTROSPECTION, REVOCATION)}
         content = metadata(issuer)
+        keys = {} if issuer.signer is None else {JWKS: metadata_response(issuer.signer.jwks())}
         added = load_extensions(
             extensions,
             issuer.settings,
-            paths={*self._posts, *self._endpoints, *METHODS, *_HEALTH, *_METADATA, *PAGE_PATHS},
+            paths={
+                *self._posts,
+                *self._endpoints,
+                *METHODS,
+                *_HEALTH,
+                *_METADATA,
+                *PAGE_PATHS,
+                *keys,
+            },
             metadata=RESERVED | set(content),
         )
         for path, (endpoint, extension) in added.endpoints.items():
             self._endpoints[path] = self._served(endpoint, extension.name, extension.plugin)
         document = metadata_response({**content, **added.metadata})
-        self._gets: Mapping[str, WireResponse] = dict.fromkeys(_METADATA, document)
+        self._gets: Mapping[str, WireResponse] = {**dict.fromkeys(_METADATA, document), **keys}
         self._base = BasePath(issuer.settings.url, [*self._gets, *self._endpoints])
         self._pages = Pages(
             issuer, store, self._audit, pages=added.pages, body_seconds=body_seconds

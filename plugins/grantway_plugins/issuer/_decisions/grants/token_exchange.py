@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeGuard
 
 from grantway_plugins.grants.token_exchange import ACCESS_TOKEN, ID_TOKEN, JWT
@@ -24,7 +25,8 @@ class TokenExchangeIssuer:
     The new token has at most the scopes and the lifetime of the exchanged one, and stays bound to
     its audience. A token with an audience can be exchanged only by that audience and by the client
     that received it. A JWT of a trusted issuer can be exchanged by every client of this grant.
-    Delegation is not supported: an actor token is rejected.
+    Delegation is not supported: an actor token is rejected. If the issuer has signing keys, the new
+    token may be a JWT for another issuer.
     """
 
     def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
@@ -35,29 +37,38 @@ class TokenExchangeIssuer:
         if unknown:
             return Denial("invalid_request", unknown)
         if request.params["subject_token_type"] != ACCESS_TOKEN:
-            return _exchange_trusted(request, transaction)
-        subject = transaction.access_token(family_digest(request.params["subject_token"]))
-        if not _usable(subject, request) or not transaction.lock_family(subject.family.family_id):
-            return Denial(
-                "invalid_request", "The subject_token is unknown, expired or issued to others"
-            )
-        scope = _narrowed(subject, request)
-        if not scope:
-            return Denial(
-                "invalid_scope", "scope exceeds the scopes of the subject_token or the client"
-            )
-        return request.issue(
-            subject=subject.family.subject,
-            scope=scope,
-            lifetime=subject.expires_at - request.now,
-            refresh_token=False,
-            audience=_target(request) or subject.audience,
-            members={"issued_token_type": ACCESS_TOKEN},
-            origin=subject.family,
-        )
+            decision = _exchange_trusted(request, transaction)
+        else:
+            decision = _exchange_own(request, transaction)
+        if request.params.get("requested_token_type") == JWT and isinstance(decision, Issue):
+            return replace(decision, signed=True, members={"issued_token_type": JWT})
+        return decision
 
 
 TOKEN_EXCHANGE = TokenExchangeIssuer()
+
+
+def _exchange_own(request: GrantRequest, transaction: Transaction) -> Issue | Denial:
+    """Exchange an access token of this issuer."""
+    subject = transaction.access_token(family_digest(request.params["subject_token"]))
+    if not _usable(subject, request) or not transaction.lock_family(subject.family.family_id):
+        return Denial(
+            "invalid_request", "The subject_token is unknown, expired or issued to others"
+        )
+    scope = _narrowed(subject, request)
+    if not scope:
+        return Denial(
+            "invalid_scope", "scope exceeds the scopes of the subject_token or the client"
+        )
+    return request.issue(
+        subject=subject.family.subject,
+        scope=scope,
+        lifetime=subject.expires_at - request.now,
+        refresh_token=False,
+        audience=_target(request) or subject.audience,
+        members={"issued_token_type": ACCESS_TOKEN},
+        origin=subject.family,
+    )
 
 
 def _exchange_trusted(request: GrantRequest, transaction: Transaction) -> Issue | Denial:
@@ -90,7 +101,10 @@ def _unsupported(request: GrantRequest) -> str | None:
         return "Delegation is not supported; omit actor_token"
     if params["subject_token_type"] not in {ACCESS_TOKEN, *_JWTS}:
         return f"subject_token_type must be one of {', '.join((ACCESS_TOKEN, *_JWTS))}"
-    if params.get("requested_token_type", ACCESS_TOKEN) != ACCESS_TOKEN:
+    requested = params.get("requested_token_type", ACCESS_TOKEN)
+    if requested == JWT and request.settings.signing_keys:
+        return None if _target(request) else "audience is required for a JWT"
+    if requested != ACCESS_TOKEN:
         return f"requested_token_type must be {ACCESS_TOKEN}"
     return None
 

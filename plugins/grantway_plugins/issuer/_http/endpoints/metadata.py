@@ -10,6 +10,8 @@ from grantway_plugins.issuer._decisions.authorization import RESPONSE_MODES
 from grantway_plugins.issuer._decisions.issuer import FEDERATED, Issuer
 from grantway_plugins.server._http.wire import WireResponse
 
+#: Path of the public keys.
+JWKS = "/jwks"
 #: Entries that extensions cannot add, in addition to those of ``metadata``.
 RESERVED = frozenset({"registration_endpoint"})
 
@@ -38,6 +40,8 @@ def metadata(issuer: Issuer) -> dict[str, Any]:
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,  # the default is true
     }
+    if issuer.signer is not None:
+        content["jwks_uri"] = f"{url}{JWKS}"
     if issuer.settings.registration != "off":
         content["registration_endpoint"] = f"{url}/register"
     return content

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from grantway._exceptions import PluginError
 from grantway_plugins.issuer._decisions.authentication import authenticate, credentials_of
 from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
 from grantway_plugins.issuer._decisions.issuer import Issuer
@@ -72,7 +73,10 @@ def create_token(issuer: Issuer, request: WireRequest) -> UnitOfWork:
         if isinstance(decision, Denial):
             return decision
         event = _login_event(decision, offered.grant.grant_type) if decision.new else None
-        content = _issue(decision, client, now, issuer, transaction)
+        if decision.signed:
+            content = _sign(decision, now, issuer)
+        else:
+            content = _issue(decision, client, now, issuer, transaction)
         if request.dialect is WireFormat.AWS:
             del content["scope"]
             content = {camel(name): value for name, value in content.items()}
@@ -90,6 +94,30 @@ def _login_event(issue: Issue, grant_type: str) -> AuditEvent:
         scope=" ".join(issue.scope),
         family_id=issue.family.family_id,
     )
+
+
+def _sign(issue: Issue, now: float, issuer: Issuer) -> dict[str, Any]:
+    """Return the members of a response with a JWT, which is not stored."""
+    expires_at = int(min(now + issuer.settings.lifetimes.access_token, issue.family.expires_at))
+    if issuer.signer is None or not issue.audience:
+        raise PluginError("An Issue with signed=True needs signing_keys and an audience.")
+    scope = " ".join(issue.scope)
+    claims = {
+        "iss": issuer.settings.url,
+        "sub": issue.family.subject,
+        "aud": issue.audience[0] if len(issue.audience) == 1 else list(issue.audience),
+        "client_id": issue.family.client_id,
+        "scope": scope,
+        "iat": int(now),
+        "exp": expires_at,
+    }
+    return {
+        **issue.members,
+        "access_token": issuer.signer.sign(claims),
+        "token_type": "N_A",  # RFC 8693 section 2.2.1: it is not an access token
+        "expires_in": max(0, expires_at - int(now)),
+        "scope": scope,
+    }
 
 
 def _issue(
