@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from grantway._secrets.excerpts import excerpt
 from grantway._secrets.params import Params
-from grantway._secrets.redaction import excerpt
 
 from ._command import Command
 from ._errors import shown_stderr
