@@ -116,6 +116,14 @@ def test_threads_share_one_read() -> None:
     assert vault.reads == 1
 
 
+def test_a_caller_that_is_late_for_a_read_uses_its_result() -> None:
+    vault = Vault("one")
+    source = cached(vault)
+    source.read()
+    assert source.begin().result(PATIENCE).value == "one"
+    assert vault.reads == 1
+
+
 def test_a_failed_read_is_not_cached() -> None:
     source = cached(Vault(SecretUnavailableError("no entry; add one"), "two"))
     with pytest.raises(SecretUnavailableError) as caught:

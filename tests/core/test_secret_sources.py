@@ -389,6 +389,17 @@ def test_an_event_loop_is_not_blocked_by_a_source() -> None:
     assert slow.reads == 1
 
 
+def test_sources_of_one_request_are_read_at_once(ask: Ask) -> None:
+    """Otherwise the second would wait for the first, which waits for it here."""
+    first, second = Slow("actor-1"), Slow("subject-1")
+    first.go_on, second.go_on = second.begun, first.begun
+    params = exchange(subject_token=second, actor_token=first)
+    with FaultServer(faults.respond()) as server:
+        ask(client(server), **params, actor_token_type=params["subject_token_type"])
+        assert posted(server, "subject_token") == ["subject-1"]
+    assert (first.reads, second.reads) == (1, 1)
+
+
 def test_a_source_cannot_exceed_the_timeout_of_a_call(ask: Ask) -> None:
     slow = Slow("one")
     try:

@@ -123,6 +123,8 @@ class CachedSource(OneProcess):
 
     @hides_arguments
     def _read(self) -> Secret:
+        if (found := self.fresh()) is not None:
+            return found  # another caller's read ended just before this one began
         # Before reading, so that a change during the read causes another one.
         version = self._current_version()
         try:

@@ -35,10 +35,10 @@ def fetch(sources: Sources, deadline: Deadline) -> Steps[None]:
             names the setting.
         FlowCancelledError: The caller cancelled the call.
     """
-    for setting, source in sources:
-        if source.fresh() is not None:
-            continue
-        reading = source.begin()
+    started = [
+        (setting, source, source.begin()) for setting, source in sources if source.fresh() is None
+    ]
+    for setting, source, reading in started:
         cancelled = yield Wait(max(0.0, deadline.remaining()), reading)
         setting = source.where or setting  # noqa: PLW2901 - more precise
         if not reading.done():
