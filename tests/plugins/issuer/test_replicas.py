@@ -132,7 +132,7 @@ def test_does_not_repeat_work_whose_commit_was_interrupted(postgres: PostgresSer
             """
             CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS
               $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
-            CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON spent
+            CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON plugin_records
               DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION die();
             """
         )
@@ -150,5 +150,5 @@ def test_does_not_repeat_work_whose_commit_was_interrupted(postgres: PostgresSer
         assert isinstance(response, WireResponse)
         assert response.status == 503
         assert b"may have been carried out" in response.body
-        postgres.sql("DROP TRIGGER at_commit ON spent")
+        postgres.sql("DROP TRIGGER at_commit ON plugin_records")
         assert store.run(work)  # on a new connection

@@ -16,7 +16,6 @@ from .tables import (
     families,
     plugin_records,
     refresh_tokens,
-    spent,
 )
 
 #: Retention of used and expired rows, in seconds. It lets the issuer tell a replay from an unknown
@@ -38,7 +37,6 @@ _PRUNE = {
         (access_tokens, access_tokens.c.digest),
         (authorization_codes, authorization_codes.c.digest),
         (device_codes, device_codes.c.digest),
-        (spent, spent.c.digest),
         (clients, clients.c.client_id),
         (plugin_records, plugin_records.c.digest),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
-from sqlalchemy.dialects import postgresql
 
 from .prepared import Prepared
 from .records import DeviceStatus
@@ -15,7 +14,6 @@ from .tables import (
     families,
     refresh_tokens,
     schema,
-    spent,
 )
 
 
@@ -119,9 +117,3 @@ ADD_REFRESH_TOKEN = _insert(refresh_tokens, "used_at")
 ADD_ACCESS_TOKEN = _insert(access_tokens)
 ADD_AUTHORIZATION_CODE = _insert(authorization_codes, "family_id")
 ADD_DEVICE_CODE = _insert(device_codes, "polled_at")
-# SQLite uses the same syntax as PostgreSQL. The row count is 0 if the value is a duplicate.
-SPEND = Prepared(
-    postgresql.insert(spent)
-    .values(digest=bindparam("key"), expires_at=bindparam("until"))
-    .on_conflict_do_nothing()
-)

@@ -77,15 +77,8 @@ access_tokens = Table(
     sqlite_with_rowid=False,
 )
 
-#: Digests of single-use values, such as an assertion's ``jti``.
-spent = Table(
-    "spent",
-    metadata,
-    Column("digest", LargeBinary, primary_key=True),
-    Column("expires_at", Double, nullable=False, index=True),
-)
-
-#: Records of plugins. The digest identifies namespace and key; the value is JSON.
+#: Records of plugins, and single-use values such as an assertion's ``jti``. The digest identifies
+#: namespace and key; the value is JSON.
 plugin_records = Table(
     "plugin_records",
     metadata,

@@ -22,7 +22,7 @@ from .client_rows import ClientRows
 from .device_code_rows import DeviceCodeRows
 from .plugin_records import Records
 from .prepared import Cursor, Prepared
-from .pruning import PRUNE_LIMIT, prune_rows
+from .pruning import PRUNE_LIMIT, RETENTION, prune_rows
 from .records import (
     AccessTokenRecord,
     AuthorizationCodeRecord,
@@ -175,7 +175,7 @@ class Transaction(OneProcess):
             until: Expiry of the value, in seconds since the epoch. The record is kept for one
                 more day.
         """
-        return self._changed(sql.SPEND, {"key": digest, "until": until})
+        return self.records("grantway").add(digest.hex(), {}, until=until + RETENTION)
 
     def records(self, namespace: str) -> Records:
         """Return the records of a plugin.
