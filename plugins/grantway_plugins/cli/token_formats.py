@@ -163,7 +163,8 @@ class Output:
 
     def _git(self, request: str) -> "tuple[str, int] | None":
         """See https://git-scm.com/docs/git-credential#IOFMT. Other operations are ignored."""
-        fields = dict(line.partition("=")[::2] for line in request.split("\n") if "=" in line)
+        parts = [line.partition("=") for line in request.split("\n")]
+        fields = {name: value for name, equals, value in parts if equals}
         wanted = fields.get("username") or self._username
         if (
             self._operation != "get"
