@@ -108,7 +108,12 @@ def _claim_problem(claims: Mapping[str, Any], trusted: TrustedIssuer) -> str | N
 
 
 def _is_time(value: Any) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer that no float can represent
+        return False
 
 
 def _shown(value: object) -> str:

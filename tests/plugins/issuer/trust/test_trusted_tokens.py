@@ -12,8 +12,16 @@ from typing import Any
 import pytest
 import requests
 
+import grantway
 from grantway_plugins.grants import client_credentials, jwt_bearer, token_exchange
-from grantway_plugins.issuer import IssuerServer, IssuerSettings, TrustedIssuer
+from grantway_plugins.issuer import (
+    IssuerClientAuth,
+    IssuerRequest,
+    IssuerServer,
+    IssuerSettings,
+    Transaction,
+    TrustedIssuer,
+)
 from grantway_plugins.issuer._decisions.operator_clients import add_client
 from grantway_plugins.server._log_format import FieldsMessage
 from grantway_plugins.testing import WorkloadIssuer
@@ -306,3 +314,41 @@ def test_a_workload_gets_a_token_for_itself_without_any_secret(
     token = cluster.token(ORDERS, server.url)
     made = authenticate(server, token, grant_type=jwt_bearer.GRANT_TYPE, assertion=token)
     assert made.status_code == 200, made.text
+
+
+# --- methods of plugins ---
+
+
+class OwnAssertions:
+    """Clients that authenticate with assertions which a plugin verifies."""
+
+    schema = None
+
+    def client_id(self, request: IssuerRequest) -> str | None:
+        return None
+
+    def verify(self, request: IssuerRequest, client: Any, transaction: Transaction) -> bool:
+        return bool(request.params["client_assertion"] == f"own.assertion.{client.client_id}")
+
+    @grantway.hookimpl
+    def grantway_register_issuer_client_auth(self) -> dict[str, IssuerClientAuth]:
+        return {"own_assertion": self}
+
+
+def test_a_plugin_may_verify_other_client_assertions(
+    cluster: WorkloadIssuer, clock: Clock, detail: Detail
+) -> None:
+    registry = grantway.build_registry({"own": OwnAssertions()}, strict=True)
+    trusted = TrustedIssuer(cluster.url, ("a",))
+    settings = IssuerSettings(registration="unrestricted", trusted_issuers=(trusted,))
+    with IssuerServer(settings, registry=registry, clock=clock) as server:
+        metadata = {
+            "token_endpoint_auth_method": "own_assertion",
+            "grant_types": ["client_credentials"],
+        }
+        made = requests.post(f"{server.url}/register", json=metadata, timeout=10).json()
+        client_id = made["client_id"]
+        own = f"own.assertion.{client_id}"
+        assert authenticate(server, own, client_id=client_id).status_code == 200
+        refused(authenticate(server, "own.assertion.wrong", client_id=client_id))
+        assert "not a trusted issuer" in detail()
