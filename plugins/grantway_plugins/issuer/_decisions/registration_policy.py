@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hmac
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from grantway_plugins.issuer._settings import IssuerSettings
+from grantway_plugins.issuer._storage.unit_of_work import UnitOfWork
 from grantway_plugins.server._http.denial import Denial
 from grantway_plugins.server._http.wire import (
     WireFormat,
@@ -15,6 +18,7 @@ from grantway_plugins.server._http.wire import (
     denial_response,
 )
 
+from .issuer import Issuer
 from .rate_limit import PeerRateLimit
 
 
@@ -33,6 +37,10 @@ class Terms:
     scopes: tuple[str, ...] | None = None
     anonymous: bool = False
     introspects: bool = False
+
+
+#: Validates the metadata of a client and returns the work that stores it.
+Register = Callable[[Issuer, Mapping[str, Any], Terms], UnitOfWork]
 
 
 class RegistrationPolicy:
@@ -70,6 +78,21 @@ class RegistrationPolicy:
             request.dialect,
             status=403,
         )
+
+    def admitting(
+        self, register: Register
+    ) -> Callable[[Issuer, WireRequest], UnitOfWork | WireResponse]:
+        """Return a registration endpoint that applies the policy."""
+
+        def admitted(issuer: Issuer, request: WireRequest) -> UnitOfWork | WireResponse:
+            terms = self.admit(request)
+            return (
+                terms
+                if isinstance(terms, WireResponse)
+                else register(issuer, request.params, terms)
+            )
+
+        return admitted
 
     def _has_token(self, request: WireRequest) -> bool:
         wanted = self._settings.registration_token or ""

@@ -5,19 +5,17 @@ It dispatches requests to the endpoints for clients, and all others to the pages
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 from grantway._processes.copies import OneProcess
 from grantway_plugins.issuer._audit_log import AuditLog
 from grantway_plugins.issuer._aws_portal.portal import METHODS, Portal
 from grantway_plugins.issuer._decisions.issuer import Issuer
-from grantway_plugins.issuer._decisions.registration_policy import RegistrationPolicy, Terms
+from grantway_plugins.issuer._decisions.registration_policy import RegistrationPolicy
 from grantway_plugins.issuer._extensions.additions import Endpoint
 from grantway_plugins.issuer._extensions.loading import OfferedExtension, load_extensions
 from grantway_plugins.issuer._pages import PATHS as PAGE_PATHS, STATIC_PATHS, Pages
 from grantway_plugins.issuer._storage.store import IssuerStore
-from grantway_plugins.issuer._storage.unit_of_work import UnitOfWork
 from grantway_plugins.server._http.asgi import (
     BodyProblem,
     Receive,
@@ -42,7 +40,6 @@ from grantway_plugins.server._http.repeated_headers import repeated_header
 from grantway_plugins.server._http.wire import (
     BODY_TIME,
     WireFormat,
-    WireRequest,
     WireResponse,
     denial_response,
     dialect_of,
@@ -60,7 +57,6 @@ from .execution import Execution, Prepare
 from .health import Health
 from .served_endpoint import ServedEndpoint
 
-_Register = Callable[[Issuer, Mapping[str, Any], Terms], UnitOfWork]
 _METADATA = ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration")
 _HEALTH = frozenset({"/health", "/readyz"})
 _JSON = frozenset({WireFormat.AWS})
@@ -92,14 +88,16 @@ class App(OneProcess):
         self._guards_all = issuer.settings.approve == "auto"
         self._cors = Cors(issuer.settings.cors_origins) if issuer.settings.cors_origins else None
         self._portal = Portal(issuer, store, issuer.settings.aws_accounts)
-        self._registration = RegistrationPolicy(issuer.settings)
+        registration = RegistrationPolicy(issuer.settings)
         self._health = Health(store)
         self._execution = Execution(issuer, store, self._audit, self._health)
         self._posts: Mapping[str, _Post] = {
             "/token": _Post(create_token, BOTH),
             "/device_authorization": _Post(device_authorization, BOTH),
-            "/client/register": _Post(self._admitted(register_client), _JSON, WireFormat.AWS),
-            "/register": _Post(self._admitted(register), _JSON, WireFormat.RFC),
+            "/client/register": _Post(
+                registration.admitting(register_client), _JSON, WireFormat.AWS
+            ),
+            "/register": _Post(registration.admitting(register), _JSON, WireFormat.RFC),
         }
         self._endpoints = {each.path: self._served(each) for each in (INTROSPECTION, REVOCATION)}
         content = metadata(issuer)
@@ -264,19 +262,6 @@ class App(OneProcess):
         except DenialError as error:
             return incoming.response(error.denial)
         return incoming.response(await self._execution.run(post.endpoint, request))
-
-    def _admitted(self, register: _Register) -> Prepare:
-        """Return a registration endpoint that applies the registration policy."""
-
-        def admitted(issuer: Issuer, request: WireRequest) -> UnitOfWork | WireResponse:
-            terms = self._registration.admit(request)
-            return (
-                terms
-                if isinstance(terms, WireResponse)
-                else register(issuer, request.params, terms)
-            )
-
-        return admitted
 
 
 class _Post:
