@@ -14,6 +14,8 @@ import requests
 import grantway
 from grantway.testing import faults
 from grantway_plugins.gateway import Broker, TokenEndpoint
+from grantway_plugins.secrets import FileSecret
+from grantway_plugins.stores import generate_key
 from tests.faults import free_port
 from tests.plugins.gateway.conftest import (
     CLIENTS,
@@ -89,6 +91,21 @@ def test_responds_with_502_if_the_provider_rejects_the_gateways_credentials(
     assert "gateway's credentials" in response.json()["error_description"]
     assert "www-authenticate" not in response.headers
     assert OURS not in response.text + caplog.text
+
+
+def test_responds_with_503_if_the_gateway_cannot_read_its_own_secret(
+    brokered: Brokered, serve: Serve, http: requests.Session
+) -> None:
+    backend, server = brokered(
+        faults.respond(), client_secret=FileSecret("/nowhere/secret"), keys=generate_key()
+    )
+    url = serve("asgi", TokenEndpoint(backend))
+    response = http.post(url, data=bound(backend, REFRESH))
+    assert (response.status_code, response.json()["error"]) == (503, "temporarily_unavailable")
+    assert response.json()["error_description"] == (
+        "The gateway cannot read its own secret; the same request may be sent again"
+    )
+    assert server.requests == []
 
 
 def test_removes_secrets_from_error_descriptions(

@@ -16,6 +16,7 @@ from grantway._exceptions import (
     ProviderPausedError,
     ProviderUnavailableError,
     RequestInvalidError,
+    SecretUnavailableError,
     TemporarilyUnavailableError,
     TokenError,
     TransportError,
@@ -59,6 +60,8 @@ def error_response(
         return _token_error_response(error, request, grant, upstream)
     if isinstance(error, (ProviderUnavailableError, ProviderPausedError)):
         return unavailable_response(request, _UNAVAILABLE, error.retry_after)
+    if isinstance(error, SecretUnavailableError):
+        return unavailable_response(request, "The gateway cannot read its own secret")
     if isinstance(error, TransportError):
         return _transport_error_response(error, request, grant, upstream)
     # An invalid configuration, or an exception of a plugin's middleware.

@@ -13,6 +13,7 @@ from grantway._exceptions import (
     InternalServerException,
     InvalidClientException,
     ProviderPausedError,
+    SecretUnavailableError,
     TemporarilyUnavailableError,
     TransportError,
     UnauthorizedClientException,
@@ -32,6 +33,7 @@ _log = logging.getLogger("grantway.gateway")
 _FAILING = (
     InternalServerException,
     InvalidClientException,
+    SecretUnavailableError,
     TemporarilyUnavailableError,
     TransportError,
     UnauthorizedClientException,
@@ -111,16 +113,19 @@ class UpstreamHealth:
             return
         self._logged[error.code] = now
         self._announced = True
-        # Log grantway's class and code only, not text received from the provider.
+        advice = "See /readyz of the admin listener."
+        if isinstance(error, InvalidClientException | UnauthorizedClientException):
+            advice = "Check the client ID and secret at the provider."
+        elif isinstance(error, SecretUnavailableError):
+            advice = f"{error.message}."
+        # Of other errors, log grantway's class and code only, not text received from the provider.
         _log.warning(
             "Provider %s issues no tokens: %s (%s). Affected routes: %s. %s",
             self._provider,
             error.code,
             type(error).__name__,
             ", ".join(self.routes) or "none",
-            "Check the client ID and secret at the provider."
-            if isinstance(error, InvalidClientException | UnauthorizedClientException)
-            else "See /readyz of the admin listener.",
+            advice,
         )
 
     def _move(self, code: str) -> None:

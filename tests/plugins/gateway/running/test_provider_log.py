@@ -8,7 +8,7 @@ import logging
 import pytest
 import requests
 
-from grantway._exceptions import InvalidClientException, TransportError
+from grantway._exceptions import InvalidClientException, SecretUnavailableError, TransportError
 from grantway_plugins.gateway._running.upstream_health import UpstreamHealth
 from tests.waiting import until
 
@@ -54,6 +54,17 @@ def test_logs_each_error_code_once_per_minute(caplog: pytest.LogCaptureFixture) 
     now = 61.0
     health.failed(rejected)
     assert len(caplog.records) == len(messages) + 1
+
+
+def test_an_unavailable_secret_is_a_failure_of_the_provider(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    health = UpstreamHealth("idp")
+    health.failed(SecretUnavailableError("gateway.toml, line 3: the file is missing; create it"))
+    assert health.health.failing
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith("Provider idp issues no tokens: secret_unavailable")
+    assert message.endswith("gateway.toml, line 3: the file is missing; create it.")
 
 
 def test_logs_json_lines(backends: Backends) -> None:
