@@ -49,6 +49,10 @@ class KeySet:
             return ()
         return tuple(key for key in self.keys if _fits(key, header))
 
+    def has(self, kid: object) -> bool:
+        """Return whether a key has this key ID."""
+        return kid is not None and any(key.kid == kid for key in self.keys)
+
 
 def verified_claims(token: str, keys: Iterable[Key]) -> dict[str, Any] | None:
     """Return the claims of a token that one of the keys signed, or None."""

@@ -195,17 +195,30 @@ def verify(tokens: TrustedTokens, token: str) -> TrustedToken | RejectedToken:
     return found["assertion"]
 
 
-def test_a_rotated_key_is_found_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("header", [{}, {"kid": None}], ids=["kid", "no-kid"])
+def test_a_rotated_key_is_found_at_once(
+    monkeypatch: pytest.MonkeyPatch, header: dict[str, Any]
+) -> None:
     monkeypatch.setattr(cached_keys, "PAUSE", 0)
     with WorkloadIssuer() as cluster:
         tokens = TrustedTokens([TrustedIssuer(cluster.url, ("a",))], URL, cluster._clock)
-        before = cluster.token("a", URL)
+        before = cluster.token("a", URL, header=header)
         assert isinstance(verify(tokens, before), TrustedToken)
         cluster.rotate()
-        assert isinstance(verify(tokens, cluster.token("a", URL)), TrustedToken)
+        assert isinstance(verify(tokens, cluster.token("a", URL, header=header)), TrustedToken)
         assert isinstance(verify(tokens, before), RejectedToken)
         cluster.rotate(keep=True)
+        assert isinstance(verify(tokens, cluster.token("a", URL, header=header)), TrustedToken)
+
+
+def test_a_forged_token_with_a_known_key_id_causes_no_read() -> None:
+    with WorkloadIssuer() as cluster, WorkloadIssuer(cluster.url) as forger:
+        tokens = TrustedTokens([TrustedIssuer(cluster.url, ("a",))], URL, cluster._clock)
         assert isinstance(verify(tokens, cluster.token("a", URL)), TrustedToken)
+        reads = cluster.requests.total()
+        forged = forger.token("a", URL, header={"kid": cluster.jwks()["keys"][0]["kid"]})
+        assert verify(tokens, forged) == RejectedToken("has an invalid signature")
+        assert cluster.requests.total() == reads
 
 
 def test_an_unreachable_issuer_affects_only_its_own_tokens() -> None:
