@@ -68,6 +68,19 @@ def test_reads_again_before_the_secret_expires() -> None:
     assert [source.read().value for _ in range(3)] == ["old", "new", "new"]
 
 
+@pytest.mark.parametrize(("wall", "monotonic"), [(100, 1), (-1000, 100)])
+def test_reads_again_if_either_clock_says_so(
+    wall: float, monotonic: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine slept, or its clock was set back."""
+    now, ticks = time.time(), time.monotonic()
+    source = cached(Vault(Secret("old", expires_at=now + 60), Secret("new")))
+    assert source.read().value == "old"
+    monkeypatch.setattr("time.time", lambda: now + wall)
+    monkeypatch.setattr("time.monotonic", lambda: ticks + monotonic)
+    assert source.read().value == "new"
+
+
 def test_reads_again_when_the_version_changes() -> None:
     vault = Versioned("one", "two")
     source = cached(vault)

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from grantway._exceptions import ConfigurationError, SecretUnavailableError
@@ -51,20 +52,17 @@ class CachedSource(OneProcess):
         self.named = named
         self.where = ""
         self._version = getattr(source, "version", None)
-        #: The secret, its version, and the monotonic time until which it is used.
-        self._cached: tuple[Secret, object, float] | None = None
+        self._cached: _Cached | None = None
         self._reading: Future[Secret] | None = None
         self._process = 0
         self._warning = ""
 
     def fresh(self) -> Secret | None:
         """Return the cached secret, or None if the source must be read."""
-        if self._cached is None:
+        cached = self._cached
+        if cached is None or cached.rejected or cached.version != self._current_version():
             return None
-        secret, version, until = self._cached
-        if time.monotonic() >= until or version != self._current_version():
-            return None
-        return secret
+        return cached.secret if cached.lasts() else None
 
     def read(self) -> Secret:
         """Return the secret. Waits for the source if nothing fresh is cached.
@@ -106,8 +104,8 @@ class CachedSource(OneProcess):
     def reject(self, value: str) -> None:
         """Read the source again for the next use, if this rejected value is the cached one."""
         with _lock:
-            if self._cached is not None and self._cached[0].value == value:
-                self._cached = self._cached[0], object(), 0.0
+            if self._cached is not None and self._cached.secret.value == value:
+                self._cached.rejected = True
 
     def _run(self, reading: Future[Secret]) -> None:
         if not reading.set_running_or_notify_cancel():
@@ -135,8 +133,7 @@ class CachedSource(OneProcess):
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin's code
             return self._last_or(f"it raised {type(error).__name__}", error)
-        left = math.inf if secret.expires_at is None else secret.expires_at - time.time() - _MARGIN
-        self._cached = secret, version, time.monotonic() + max(left, _LEAST)
+        self._cached = _Cached(secret, version)
         self._warning = ""
         return secret
 
@@ -150,7 +147,7 @@ class CachedSource(OneProcess):
         """Return the cached secret if it has not expired; otherwise raise the error."""
         message = f"{self.named} cannot be read: {problem}"
         if self._cached is not None:
-            secret = self._cached[0]
+            secret = self._cached.secret
             if secret.expires_at is None or time.time() < secret.expires_at:
                 if self._warning != message:  # not for every request
                     self._warning = message
@@ -168,6 +165,31 @@ class CachedSource(OneProcess):
 
     def __repr__(self) -> str:
         return f"CachedSource({self.named})"
+
+
+@dataclass(slots=True)
+class _Cached:
+    """A secret, and the version of its source."""
+
+    secret: Secret
+    version: object = field(repr=False)  # the value itself, for an environment variable
+    rejected: bool = False
+    read_at: float = field(default_factory=time.monotonic)
+    lifetime: float = math.inf
+
+    def __post_init__(self) -> None:
+        if self.secret.expires_at is not None:
+            self.lifetime = self.secret.expires_at - time.time()
+
+    def lasts(self) -> bool:
+        """Return whether the secret is valid long enough to be sent.
+
+        The monotonic clock stops while the machine sleeps, and the other clock may be set back.
+        """
+        end, age = self.secret.expires_at, time.monotonic() - self.read_at
+        if end is None or age < _LEAST:
+            return True
+        return age < self.lifetime - _MARGIN and time.time() < end - _MARGIN
 
 
 def cached(source: object, setting: str) -> CachedSource:
