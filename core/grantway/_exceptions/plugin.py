@@ -34,9 +34,14 @@ class PluginError(GrantwayError):
 
 
 class RegistryError(GrantwayError):
-    """The registry cannot be built from these plugins."""
+    """The registry cannot be built from these plugins.
+
+    Attributes:
+        at: File and line of the plugin's function that breaks a rule; empty if unknown.
+    """
 
     code = "registry_error"
+    at: str = ""
 
 
 class GrantConflictError(RegistryError):

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FunctionType, MappingProxyType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pluggy
 
@@ -16,18 +16,19 @@ from grantway import hookspecs
 from grantway._exceptions import PluginLoadError, RegistryError
 from grantway._requests.middleware.contract import name_of, problem_of
 from grantway._secrets.params import Params
-from grantway._types.callables import is_unfinished, kind_of
+from grantway._types.callables import innermost, is_unfinished, kind_of
 from grantway._types.grant import Grant, IssuerGrant
 from grantway._types.plugin_status import PluginStatus
 
 from .export_rules import reject_async
 from .kinds import GRANT, ISSUER_GRANT, KINDS, Kind, is_reference
-from .plugin_settings import PluginSettings
+from .plugin_settings import PluginSettings, check_schema
 
 if TYPE_CHECKING:
     from grantway._requests.middleware import Middleware
     from grantway._types.event import Event
 
+_T = TypeVar("_T")
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _MIDDLEWARE = "grantway_register_middleware"
 _SETTINGS = "grantway_register_settings"
@@ -70,12 +71,16 @@ class PluginExports:
         named: Kind -> name -> value, or a reference to it.
         middleware: Its middleware, outermost first.
         observe: Its observer, or None.
+        hooks: The hooks that it implements.
+        note: The deprecated hooks that it implements, with their replacements; usually empty.
     """
 
     status: PluginStatus
     named: Mapping[Kind, Mapping[str, Any]] = field(default_factory=dict)
     middleware: Sequence[Middleware] = ()
     observe: Callable[[Event], None] | None = None
+    hooks: tuple[str, ...] = ()
+    note: str = ""
 
     @classmethod
     def read(
@@ -136,7 +141,7 @@ class PluginExports:
         ]
         for caller, implementation in found:
             if not caller.has_spec() and not implementation.optionalhook:
-                raise _unknown_hook(caller.name)
+                raise _blamed(_unknown_hook(caller.name), implementation.function)
         hooks = {caller.name: each for caller, each in found if caller.has_spec()}
         _reject_unmarked(plugin, hooks)
         if not hooks:
@@ -146,25 +151,44 @@ class PluginExports:
             )
 
         for implementation in hooks.values():
-            _check_hook(implementation)
+            try:
+                _check_hook(implementation)
+            except RegistryError as error:
+                raise _blamed(error, implementation.function) from None
 
         arguments = {"settings": Params(), **arguments}
 
         def returned(hook: str) -> Any:
-            found = hooks.get(hook)
-            if found is None:
-                return ()
+            found = hooks[hook]
             optional = {name: arguments[name] for name in found.kwargnames if name in arguments}
             return found.function(*(arguments[name] for name in found.argnames), **optional)
 
+        def read(hook: str, checked: Callable[[Any], _T]) -> _T:
+            try:
+                return checked(returned(hook))
+            except RegistryError as error:
+                raise _blamed(error, hooks[hook].function) from error.__cause__
+
         if _SETTINGS in hooks:
-            arguments["settings"] = settings.load(status, returned(_SETTINGS))
-        named = {kind: _named(kind, returned(kind.hook)) for kind in KINDS if kind.hook in hooks}
-        middleware = _listed(_MIDDLEWARE, returned(_MIDDLEWARE))
-        for each in middleware:
-            if problem := problem_of(each):
-                raise RegistryError(f"the middleware {name_of(each)} {problem}")
-        return cls(status, named, middleware, _observer(hooks.get("grantway_observe"), arguments))
+            schema = read(_SETTINGS, check_schema)
+            arguments["settings"] = settings.load(status, schema)
+        named = {
+            kind: read(kind.hook, functools.partial(_named, kind))
+            for kind in KINDS
+            if kind.hook in hooks
+        }
+        return cls(
+            status,
+            named,
+            read(_MIDDLEWARE, _middleware) if _MIDDLEWARE in hooks else (),
+            _observer(hooks.get("grantway_observe"), arguments),
+            hooks=tuple(hooks),
+            note="; ".join(
+                f"it implements the deprecated hook {caller.name}: {caller.spec.warn_on_impl}"
+                for caller, _ in found
+                if caller.spec is not None and caller.spec.warn_on_impl
+            ),
+        )
 
     @classmethod
     def of_grants(
@@ -198,14 +222,31 @@ class PluginExports:
         return getattr(self.named.get(GRANT, _NONE).get(name), "replaces", "")
 
 
+def _middleware(returned: object) -> tuple[Middleware, ...]:
+    listed = _listed(_MIDDLEWARE, returned)
+    for each in listed:
+        if problem := problem_of(each):
+            raise RegistryError(f"the middleware {name_of(each)} {problem}")
+    return listed
+
+
+def _blamed(error: RegistryError, function: object) -> RegistryError:
+    """Return an error with the place of a function of the plugin."""
+    code = getattr(innermost(inspect.unwrap(cast("Any", function))), "__code__", None)
+    if not error.at and code is not None:
+        error.at = f"{code.co_filename}:{code.co_firstlineno}"
+    return error
+
+
 def _reject_unmarked(plugin: object, hooks: Mapping[str, Any]) -> None:
     for name in dir(plugin):
         if name.startswith(f"{hookspecs.PROJECT}_") and name not in hooks:
             function = inspect.getattr_static(plugin, name)
             if inspect.isroutine(function) and not _is_marked(function):
-                raise PluginLoadError(
+                error = PluginLoadError(
                     f"{name} is not marked as a hook; add @grantway.hookimpl or rename it"
                 )
+                raise _blamed(error, function)
 
 
 def _is_marked(function: object) -> bool:

@@ -9,6 +9,7 @@ from grantway._exceptions import PluginIncompatibleError, PluginLoadError
 from grantway._log import logger
 from grantway._types.plugin_status import PluginStatus
 
+_NOT_PLUGINS = {"grantway", "grantway_grants", "grantway_plugins", "importlib", "pluggy"}
 _lock = threading.Lock()
 #: Path of a plugin -> the last logged failure, because every reload builds the registry again.
 _logged: dict[str, str] = {}
@@ -25,6 +26,27 @@ def not_loaded(status: PluginStatus, named: str = "") -> PluginLoadError:
     named = named or f"The plugin {status.named}"
     verb = "was not loaded" if status.state == "blocked" else "could not be loaded"
     return kind(f"{named} {verb}: {status.reason}")
+
+
+def place_of(error: BaseException | None, package: str) -> str:
+    """Return the file and line of a plugin's code that raised an exception; empty if unknown.
+
+    Args:
+        error: The exception, or None.
+        package: The plugin's top-level package; empty for a plugin of the program.
+    """
+    found = ""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    trace = error.__traceback__ if error is not None else None
+    while trace is not None:
+        root = str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0]
+        if root == package or not (package or root in _NOT_PLUGINS):
+            found = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    if not found and error is not None and error.__cause__ is not None:
+        found = place_of(error.__cause__, package)
+    return found or getattr(error, "at", "")
 
 
 def reason_of(error: BaseException) -> str:

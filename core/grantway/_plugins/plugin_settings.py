@@ -35,17 +35,12 @@ class PluginSettings:
             else:
                 self._errors[_key(name)] = ["must be a table with the settings of the plugin"]
 
-    def load(self, status: PluginStatus, schema: object) -> Any:
+    def load(self, status: PluginStatus, schema: Schema) -> Any:
         """Return the settings of a plugin, as its schema loads them.
 
         Raises:
-            RegistryError: the settings are invalid, or the plugin declares no schema.
+            RegistryError: the settings are invalid.
         """
-        if not isinstance(schema, Schema):
-            raise RegistryError(
-                f"grantway_register_settings returned {kind_of(schema)}, not an instance of a "
-                "marshmallow schema"
-            )
         named = [name for name in self._tables if status.goes_by(name)]
         self._used.update(named)
         if len(named) > 1:
@@ -96,6 +91,20 @@ class PluginSettings:
                 f"{key} {rule}" for key, rules in self._errors.items() for rule in rules
             )
             raise ConfigurationError(f"{listing}.", errors=self._errors)
+
+
+def check_schema(schema: object) -> Schema:
+    """Return what ``grantway_register_settings`` returned, if it is a schema.
+
+    Raises:
+        RegistryError: it is something else.
+    """
+    if isinstance(schema, Schema):
+        return schema
+    raise RegistryError(
+        f"grantway_register_settings returned {kind_of(schema)}, not an instance of a marshmallow "
+        "schema"
+    )
 
 
 def _key(name: str, path: str = "") -> str:

@@ -18,6 +18,7 @@ from grantway._exceptions import (
     UnknownGrantTypeError,
 )
 from grantway._processes.copies import OneProcess
+from grantway._requests.middleware.contract import name_of
 from grantway._secrets.params import Params
 from grantway._types.grant import Grant, IssuerGrant
 from grantway._types.plugin_status import PluginStatus, source_of
@@ -27,7 +28,7 @@ from grantway._wire.dialect import RFC6749, Dialect
 from .conflicts import OWN, ConflictResolution, resolve_conflicts
 from .discovery import commands, installed
 from .exports import PluginExports, hook_manager
-from .failures import not_loaded, reason_of, report_failures
+from .failures import not_loaded, place_of, reason_of, report_failures
 from .kinds import (
     CLIENT_AUTH,
     DIALECT,
@@ -55,6 +56,9 @@ if TYPE_CHECKING:
     from grantway._types.issuer_plugins import IssuerClientAuth, IssuerExtension
     from grantway._types.secret_source import SecretSource, SecretSourceFactory
     from grantway._types.store import Store, StoreFactory
+
+
+_NOTHING: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 class Origins(NamedTuple):
@@ -386,6 +390,8 @@ def build_registry(
             try:
                 read = PluginExports.read(status, load(), manager=manager, settings=given)
                 exports.append(read)
+                note = "; ".join(filter(None, (status.reason, read.note)))
+                status = replace(status, reason=note)  # noqa: PLW2901
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001 - pyo3 panics and SystemExit too
@@ -425,7 +431,26 @@ def _return(plugin: object) -> object:
 
 
 def _failed(status: PluginStatus, error: BaseException) -> PluginStatus:
-    return replace(status, state="failed", reason=reason_of(error))
+    package = status.source.partition(":")[0].partition(".")[0] if status.distribution else ""
+    at = place_of(error, package)
+    return replace(status, state="failed", reason=reason_of(error), failed_at=at)
+
+
+def _contributions(
+    exports: Sequence[PluginExports], owned: ConflictResolution
+) -> dict[str, Mapping[str, tuple[str, ...]]]:
+    """Return what each plugin contributes, by its path."""
+    found: dict[str, dict[str, tuple[str, ...]]] = {each.status.path: {} for each in exports}
+    for (kind, name), owner in owned.owners.items():
+        if (own := found.get(owner.status.path)) is not None:
+            own[kind.label] = (*own.get(kind.label, ()), name)
+    for each in exports:
+        own = found[each.status.path]
+        if each.middleware:
+            own["middleware"] = tuple(map(name_of, each.middleware))
+        if each.observe:
+            own["observer"] = ("grantway_observe",)
+    return {path: MappingProxyType(own) for path, own in found.items()}
 
 
 def assemble(
@@ -447,6 +472,8 @@ def assemble(
         if strict or not losing.status.distribution:
             raise GrantConflictError(reasons[0])
     conflicts = {losing.status.path: reasons for losing, reasons in owned.lost.items()}
+    contributions = _contributions(exports, owned)
+    hooks = {each.status.path: each.hooks for each in exports}
     tables: dict[Kind, dict[str, Any]] = {kind: {} for kind in KINDS}
     tables[DIALECT][RFC6749.name] = RFC6749
     for (kind, name), value in owned.values.items():
@@ -463,7 +490,13 @@ def assemble(
         observers=tuple((each.status.path, each.observe) for each in exports if each.observe),
         origins=Origins(
             plugins=tuple(
-                replace(each, conflicts=conflicts.get(each.path, ())) for each in statuses
+                replace(
+                    each,
+                    conflicts=conflicts.get(each.path, ()),
+                    hooks=hooks.get(each.path, ()),
+                    contributions=contributions.get(each.path, _NOTHING),
+                )
+                for each in statuses
             ),
             exports=tuple(exports),
             prefer=prefer,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Literal
 
 #: The owner of a plugin without a distribution.
@@ -26,8 +27,13 @@ class PluginStatus:
             empty.
         conflicts: For each name that the plugin lost to another one, the reason and how to fix it.
             The rest of a loaded plugin is used.
+        hooks: The hooks that the plugin implements. Like the following, ignored by comparisons.
+        contributions: Kind, such as ``grant``, ``middleware`` or ``observer`` -> names of what the
+            plugin registered.
+        failed_at: File and line of the plugin's code that failed, like ``/srv/acme/plugin.py:7``;
+            empty if it did not fail or the line is unknown.
         load_seconds: How long importing the plugin and calling its hooks took. The first plugin
-            that imports a library is charged for it. Ignored by comparisons.
+            that imports a library is charged for it.
     """
 
     name: str
@@ -37,6 +43,11 @@ class PluginStatus:
     state: Literal["loaded", "failed", "blocked", "incompatible"] = "loaded"
     reason: str = ""
     conflicts: tuple[str, ...] = ()
+    hooks: tuple[str, ...] = field(default=(), compare=False)
+    contributions: Mapping[str, tuple[str, ...]] = field(
+        default_factory=lambda: MappingProxyType({}), compare=False
+    )
+    failed_at: str = field(default="", compare=False)
     load_seconds: float = field(default=0.0, compare=False)
 
     @property

@@ -101,6 +101,8 @@ def plugins() -> Iterator[Finding]:
         about = f"plugin {each.path} ({each.owner})"
         if each.state == "loaded":
             yield Finding("ok", about, f"loaded in {each.load_seconds * 1000:.1f} ms")
+            if each.reason:
+                yield Finding("note", about, each.reason)
             for conflict in each.conflicts:
                 found, _, remedy = conflict.partition(" To ")
                 yield Finding("problem", about, found, f"To {remedy}")
@@ -112,8 +114,8 @@ def plugins() -> Iterator[Finding]:
                 value=os.environ.get(VARIABLE, ""),
             )
             level: Literal["note", "problem"] = "note" if each.state == "blocked" else "problem"
-            found = f"{each.state}: {each.reason}"
-            yield Finding(level, about, found, remedy)
+            place = f" (at {each.failed_at})" if each.failed_at else ""
+            yield Finding(level, about, f"{each.state}: {each.reason}{place}", remedy)
     yield from _unusable_references(registry)
     yield from _commands()
     loaded = sum(each.state == "loaded" for each in registry.plugins)

@@ -65,14 +65,91 @@ def test_plugins_lists_owner_source_status_and_reason(
         "source": "acme_coupons",
         "status": "failed",
         "reason": "ModuleNotFoundError: No module named 'no_such_library'",
+        "failed_at": f"{site.folder}/acme_coupons.py:1",
         "conflicts": [],
+        "hooks": [],
+        "contributions": {},
+        "load_milliseconds": shown["coupon"]["load_milliseconds"],
     }
+    assert shown["coupon"]["load_milliseconds"] > 0
     assert shown["dialects"]["status"] == "blocked"
     assert shown["refresh_token"]["status"] == "loaded"
     table = run("plugins").stdout
     assert "acme-coupons/coupon" in table
-    assert "acme-coupons/coupon: ModuleNotFoundError: No module named 'no_such_library'" in table
+    assert (
+        "acme-coupons/coupon: ModuleNotFoundError: No module named 'no_such_library' (at "
+        f"{site.folder}/acme_coupons.py:1)"
+    ) in table
     assert "blocked by GRANTWAY_PLUGINS" in table
+
+
+MANY = """
+from grantway import Dialect, Grant, GrantSchema, hookimpl
+
+def audit(exchange):
+    return (yield exchange)
+
+@hookimpl
+def grantway_register_grants():
+    return [Grant(grant_type="urn:example:coupon", schema=GrantSchema())]
+
+@hookimpl
+def grantway_register_dialects():
+    return [Dialect(name=f"dialect-{number}") for number in range(30)]
+
+@hookimpl
+def grantway_register_middleware():
+    return [audit]
+
+@hookimpl
+def grantway_observe(event):
+    pass
+"""
+
+
+def test_plugins_shows_what_a_plugin_contributes(site: Site) -> None:
+    site.install("acme-many", MANY, version="1.2")
+    (shown,) = as_json("plugins", "acme-many")
+    assert sorted(shown["hooks"]) == [
+        "grantway_observe",
+        "grantway_register_dialects",
+        "grantway_register_grants",
+        "grantway_register_middleware",
+    ]
+    assert shown["contributions"] == {
+        "grant": ["urn:example:coupon"],
+        "dialect": [f"dialect-{number}" for number in range(30)],
+        "middleware": ["audit"],
+        "observer": ["grantway_observe"],
+    }
+    for arguments in (["plugins"], ["plugins", "acme-many"]):
+        done = CliRunner(env={"COLUMNS": "80"}).invoke(app, arguments)
+        assert max(map(len, done.stdout.splitlines())) <= 80
+        assert "middleware (sees secrets)" in done.stdout
+        assert "dialect-29" in done.stdout
+        assert "urn:example:coupon" in done.stdout
+    details = run("plugins", "acme-many").stdout
+    assert "acme-many 1.2" in details
+    assert "acme_many" in details
+    assert "grantway_register_middleware" in details
+
+
+def test_plugins_rejects_an_unknown_name(site: Site) -> None:
+    site.install("acme-coupons", coupon())
+    done = run("plugins", "acme-coupon")
+    assert done.exit_code == 1
+    assert "No plugin is named acme-coupon. Installed: acme-coupons/coupon, grantway/" in (
+        done.output
+    )
+
+
+def test_a_name_that_was_lost_is_no_contribution(site: Site) -> None:
+    site.install("acme-many", MANY)
+    site.install("best-coupons", coupon())
+    (shown,) = as_json("plugins", "acme-many")
+    assert "grant" not in shown["contributions"]
+    assert len(shown["conflicts"]) == 1
+    assert as_json("plugins", "best-coupons")[0]["contributions"] == {}
 
 
 def test_grants_lists_schema_and_replay_class(site: Site) -> None:
@@ -139,7 +216,8 @@ def test_reports_a_failed_plugin_and_the_fix(site: Site) -> None:
     assert finding("plugin acme-coupons/coupon") == {
         "level": "problem",
         "about": "plugin acme-coupons/coupon (acme-coupons 1.0)",
-        "found": "failed: ModuleNotFoundError: No module named 'no_such_library'",
+        "found": "failed: ModuleNotFoundError: No module named 'no_such_library' "
+        f"(at {site.folder}/acme_coupons.py:1)",
         "remedy": "Fix or uninstall acme-coupons; to disable it until then, "
         "set GRANTWAY_PLUGINS=-acme-coupons/coupon.",
     }

@@ -79,7 +79,7 @@ def _from_text(value: object) -> TenantRule:
 
 
 def _created(name: str, options: Params) -> TenantRule:
-    """Create a rule, with errors that say whose it is."""
+    """Create a rule. Errors name the plugin that registered it."""
     try:
         if name in _OWN:
             return _OWN[name](**options)
