@@ -11,7 +11,18 @@ from typing import ClassVar
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from grantway_plugins.issuer import IssuerServer, IssuerSettings
+from grantway import build_registry, hookimpl
+from grantway_plugins.issuer import (
+    Additions,
+    IssuerExtension,
+    IssuerRequest,
+    IssuerServer,
+    IssuerSettings,
+    Page as ExtensionPage,
+    Redirect,
+    Transaction,
+    View,
+)
 from tests.interop.chromium import chromium
 from tests.plugins.issuer.conftest import Caller, Clock, query_of
 from tests.waiting import PATIENCE, until
@@ -212,6 +223,45 @@ def test_deny_sends_an_error(tab: Tab, registered: Caller, client: Client) -> No
     tab.page.goto(registered.authorize_url(redirect_uri=client.callback))
     tab.press("Deny")
     assert client.sent()["error"] == "access_denied"
+    assert not tab.problems
+
+
+class Gift:
+    """A page with a form that leads to the client."""
+
+    def extend(self, settings: IssuerSettings) -> Additions:
+        return Additions(pages=[ExtensionPage("/gift", self.show, self.submit)])
+
+    def show(self, request: IssuerRequest, transaction: Transaction) -> View:
+        template = (
+            '<svg width="9" height="9"><rect width="9" height="9"/></svg>'
+            "{% call form(client=client) %}"
+            '<button name="decision" value="take">Take</button>{% endcall %}'
+        )
+        values = {"client": request.params["client"]}
+        return View("Take the gift?", template, values, leads_to_client=True)
+
+    def submit(self, request: IssuerRequest, transaction: Transaction) -> Redirect:
+        client = transaction.clients.find(request.params["client"])
+        assert client is not None
+        params = {"gift": request.params["decision"]}
+        return Redirect(client.redirect_uris[0], params, client)
+
+    @hookimpl
+    def grantway_register_issuer_extensions(self) -> dict[str, IssuerExtension]:
+        return {"gift": self}
+
+
+def test_the_page_of_an_extension_leads_to_the_client(tab: Tab, client: Client) -> None:
+    registry = build_registry({"gift": Gift()}, strict=True)
+    with IssuerServer(registry=registry) as server, Caller(server.url) as caller:
+        caller.register_rfc(redirect_uris=[client.callback])
+        client.site.onwards = f"http://localhost:{client.port}/welcome"
+        tab.page.goto(f"{server.url}/gift?client={caller.id}")
+        tab.says("Take the gift?")
+        tab.press("Take")
+        assert client.sent() == {"gift": "take"}
+        tab.page.wait_for_url("**/welcome")
     assert not tab.problems
 
 
