@@ -100,6 +100,7 @@ if TYPE_CHECKING:
     from ._requests.client_assertion import ClientAssertion as ClientAssertion
     from ._requests.client_auth import (
         ClientAuth as ClientAuth,
+        ClientAuthFactory as ClientAuthFactory,
         ClientSecretBasic as ClientSecretBasic,
         ClientSecretPost as ClientSecretPost,
         NoAuth as NoAuth,
@@ -110,6 +111,7 @@ if TYPE_CHECKING:
         LoginFlow as LoginFlow,
         LoginScreen as LoginScreen,
     )
+    from ._requests.middleware import Middleware as Middleware
     from ._requests.outgoing_request import OutgoingRequest as OutgoingRequest
     from ._requests.provider import Provider as Provider
     from ._requests.retry import RetryPolicy as RetryPolicy
@@ -133,7 +135,11 @@ if TYPE_CHECKING:
         SecretSource as SecretSource,
         SecretSourceFactory as SecretSourceFactory,
     )
-    from ._types.store import AsyncStore as AsyncStore, Store as Store
+    from ._types.store import (
+        AsyncStore as AsyncStore,
+        Store as Store,
+        StoreFactory as StoreFactory,
+    )
     from ._types.token import Token as Token
     from ._wire.dialect import Dialect as Dialect
     from ._wire.provider_response import (
@@ -233,12 +239,14 @@ __getattr__, __dir__ = lazy(
         "._requests.client_assertion": "ClientAssertion",
         "._requests.client_auth": """
             ClientAuth
+            ClientAuthFactory
             ClientSecretBasic
             ClientSecretPost
             NoAuth
         """,
         "._requests.exchange": "Exchange",
         "._requests.login": "LoginContext LoginFlow LoginScreen",
+        "._requests.middleware": "Middleware",
         "._requests.outgoing_request": "OutgoingRequest",
         "._requests.retry": "RetryPolicy",
         "._requests.sourced_auth": "SourcedAuth",
@@ -254,7 +262,7 @@ __getattr__, __dir__ = lazy(
         "._types.grant": "Grant Replay",
         "._types.plugin_status": "PluginStatus",
         "._types.secret_source": "Secret SecretSource SecretSourceFactory",
-        "._types.store": "AsyncStore Store",
+        "._types.store": "AsyncStore Store StoreFactory",
         "._types.token": "Token",
         "._wire.dialect": "Dialect",
         "._wire.provider_response": "ProviderResponse WireError",

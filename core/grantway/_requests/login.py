@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from grantway._processes.copies import OneProcess
 from grantway._secrets.params import Params
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ class LoginScreen(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class LoginContext(OneProcess):
+class LoginContext:
     """The profile and the terminal of a login.
 
     Attributes:
@@ -62,8 +61,6 @@ class LoginContext(OneProcess):
         resource: The profile's ``resource``, or None.
         extra: The profile's ``extra``: provider-specific parameters.
     """
-
-    stays = "it has a terminal; use it in the process that created it"
 
     client: Client
     grant_type: str

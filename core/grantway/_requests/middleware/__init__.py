@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from grantway._requests.steps import Steps
     from grantway._wire.provider_response import ProviderResponse
 
-    #: Yields the exchange, to receive the response of the rest of the chain or have its error
-    #: thrown in, or a ``Wait``. Returns the response.
-    Middleware = Callable[[Exchange], Generator[Exchange | Wait, Any, ProviderResponse]]
     Next = Callable[[Exchange], Steps[ProviderResponse]]
+
+#: Yields the exchange, to receive the response of the rest of the chain or have its error thrown
+#: in, or a ``Wait``. Returns the response.
+Middleware = Callable[["Exchange"], Generator["Exchange | Wait", Any, "ProviderResponse"]]
 
 
 class _Link(Protocol):

@@ -4,16 +4,16 @@ from collections.abc import Iterable, Mapping
 
 from grantway import Grant, hookimpl
 
-from .grant import GRANT_TYPE, VOUCHER
+from .grant import GRANT, GRANT_TYPE
 
 
 @hookimpl
 def grantway_register_grants() -> Iterable[Grant]:
     """Register the grant."""
-    return [VOUCHER]
+    return [GRANT]
 
 
 @hookimpl
 def grantway_register_issuer_grants() -> Mapping[str, str]:
     """Register the issuer side, which only an issuer imports."""
-    return {GRANT_TYPE: "example_grant.issuer:VOUCHERS"}
+    return {GRANT_TYPE: "example_plugin.issuer:ISSUER_SIDE"}

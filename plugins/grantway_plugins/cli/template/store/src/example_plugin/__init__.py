@@ -1,0 +1,5 @@
+"""A token store for grantway."""
+
+from .store import TokenStore
+
+__all__ = ["TokenStore"]
