@@ -8,14 +8,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType, ModuleType
 from typing import Literal
 
-from grantway._processes.copies import Value
-
 #: The owner of a plugin without a distribution.
 APPLICATION = "application"
 
 
 @dataclass(frozen=True, slots=True)
-class PluginStatus(Value):
+class PluginStatus:
     """The status of a plugin.
 
     Attributes:

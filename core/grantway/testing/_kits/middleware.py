@@ -17,7 +17,7 @@ from grantway._requests.middleware.contract import problem_of
 from grantway._requests.steps import Wait
 from grantway._transport.http import HttpRequest, HttpResponse
 
-from .scripted import MARK, ScriptedClient, issued, rejected
+from .scripted import GRANT_TYPE, MARK, ScriptedClient, issued, rejected
 
 
 class MiddlewareTests:
@@ -31,7 +31,12 @@ class MiddlewareTests:
             @pytest.fixture
             def middleware(self):
                 return audit
+
+    Attributes:
+        grant_type: The grant type of the requests in these tests.
     """
+
+    grant_type = GRANT_TYPE
 
     def test_is_a_generator_function_of_the_exchange(self, middleware: Any) -> None:
         assert problem_of(middleware) == ""

@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 from sqlalchemy.dialects import postgresql
 
-from grantway._processes.copies import OneProcess
 from grantway_plugins.issuer._decisions.randomness import digest
 from grantway_plugins.issuer._extensions.errors import InvalidArgumentError
 
@@ -46,7 +45,7 @@ _GET = Prepared(sa.select(table.c.value).where(_IS_LIVE).with_for_update())
 _TAKE = Prepared(sa.delete(table).where(_IS_LIVE).returning(table.c.value))
 
 
-class Records(OneProcess):
+class Records:
     """The records of one namespace, which expire.
 
     Keys are stored as digests, so a key may be a secret, such as a nonce or a code. Values are
@@ -57,8 +56,6 @@ class Records(OneProcess):
         namespace: Name of the distribution whose records these are.
         clock: Returns seconds since the epoch.
     """
-
-    stays = "it belongs to one transaction of the database"
 
     def __init__(self, cursor: Cursor, namespace: str, clock: Callable[[], float]) -> None:
         if not isinstance(namespace, str) or not namespace.strip():
