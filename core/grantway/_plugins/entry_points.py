@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Protocol
 
 from grantway._types.plugin_status import normal
 
+_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # on Windows
 _VALUE = re.compile(r"([\w.]+)\s*(?::\s*([\w.]+)\s*)?(?:\[.*\]\s*)?")
 
 
@@ -73,11 +74,14 @@ class _Folder(NamedTuple):
     def read_text(self, filename: str) -> str | None:
         """Return the text of a file, or None if there is none."""
         try:
-            # pathlib and buffering take longer than reading the files.
-            with open(f"{self.path}/{filename}", "rb", buffering=0) as file:  # noqa: PTH123
-                return file.read().decode()
+            # pathlib and file objects take longer than reading the files.
+            handle = os.open(f"{self.path}/{filename}", _FLAGS)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             return None
+        try:
+            return os.read(handle, os.fstat(handle).st_size).decode()
+        finally:
+            os.close(handle)
 
 
 def distributions() -> Iterator[Distribution]:

@@ -390,14 +390,16 @@ def build_registry(
             try:
                 read = PluginExports.read(status, load(), manager=manager, settings=given)
                 exports.append(read)
-                note = "; ".join(filter(None, (status.reason, read.note)))
-                status = replace(status, reason=note)  # noqa: PLW2901
+                reason = f"{status.reason}; {read.note}".strip("; ")
+                changes: dict[str, Any] = {"reason": reason}
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001 - pyo3 panics and SystemExit too
                 causes[status.path] = error
-                status = _failed(status, error)  # noqa: PLW2901 - the same plugin's new status
-            status = replace(status, load_seconds=time.perf_counter() - began)  # noqa: PLW2901
+                changes = _failure(status, error)
+            seconds = time.perf_counter() - began
+            # The same plugin's new status. `replace` takes long, so it is called once.
+            status = replace(status, load_seconds=seconds, **changes)  # noqa: PLW2901
         if strict and status.state in {"failed", "incompatible"}:
             given.raise_errors()
             raise not_loaded(status) from causes.get(status.path)
@@ -430,10 +432,10 @@ def _return(plugin: object) -> object:
     return plugin
 
 
-def _failed(status: PluginStatus, error: BaseException) -> PluginStatus:
+def _failure(status: PluginStatus, error: BaseException) -> dict[str, Any]:
     package = status.source.partition(":")[0].partition(".")[0] if status.distribution else ""
     at = place_of(error, package)
-    return replace(status, state="failed", reason=reason_of(error), failed_at=at)
+    return {"state": "failed", "reason": reason_of(error), "failed_at": at}
 
 
 def _contributions(
