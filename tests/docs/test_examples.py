@@ -74,6 +74,7 @@ def test_all_examples_compile(page: Path) -> None:
 PAGES_WITH_TESTS = (
     "test-a-plugin",
     "test-with-pytest",
+    "write-a-dialect",
     "write-a-store",
     "write-client-authentication",
     "write-middleware",

@@ -71,16 +71,14 @@ class Run:
         return not item.cls.fails or item.originalname in item.cls.fails
 
 
-@pytest.fixture(scope="module")
-def failed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """Run the tests; return the names of those that failed by case."""
+def test_each_mistake_is_found(tmp_path: Path) -> None:
     run = Run()
     disabled = ("terminal", "cacheprovider", "xdist", "hypothesispytest")
     status = pytest.main(
         [
             *(str(HERE / f"{module}.py") for module in MODULES),
             "--noconftest",
-            f"--basetemp={tmp_path_factory.mktemp('broken')}",
+            f"--basetemp={tmp_path / 'broken'}",
             *(option for name in disabled for option in ("-p", f"no:{name}")),
             *("-o", "addopts=--import-mode=importlib"),
             *("-o", "python_classes=Broken Correct"),
@@ -88,12 +86,7 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         plugins=[run],
     )
     assert (run.errors, status) == ([], pytest.ExitCode.TESTS_FAILED)
-    return run.failed
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_a_kit_finds_the_mistake(case: str, failed: dict[str, set[str]]) -> None:
-    assert failed[case] == CASES[case].fails
+    assert run.failed == {name: case.fails for name, case in CASES.items() if case.fails}
 
 
 @pytest.mark.parametrize("kit", KITS)

@@ -22,7 +22,7 @@ PATIENCE = 60.0
 Opener = Callable[[], Store]
 
 
-def _context() -> multiprocessing.context.BaseContext:
+def _context() -> Any:
     """Return how to start processes: unlike forks, they inherit no locks, sockets and threads."""
     quick = "forkserver" in multiprocessing.get_all_start_methods()
     return multiprocessing.get_context("forkserver" if quick else "spawn")
@@ -38,7 +38,7 @@ class Peer:
     """Another process, and the pipe to it."""
 
     def __init__(self, function: PeerFunction, reopen: Opener) -> None:
-        context: Any = _context()
+        context = _context()
         self._line, theirs = context.Pipe()
         self._process = context.Process(target=_run, args=(function, reopen, theirs), daemon=True)
         self._process.start()
