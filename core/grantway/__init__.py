@@ -88,6 +88,7 @@ if TYPE_CHECKING:
         UseDpopNonceError as UseDpopNonceError,
         WaitTimeoutError as WaitTimeoutError,
     )
+    from ._plugins.building import build_registry as build_registry
     from ._plugins.default_registry import (
         default_registry as default_registry,
         register as register,
@@ -95,7 +96,7 @@ if TYPE_CHECKING:
         reload as reload,
         unregister as unregister,
     )
-    from ._plugins.registry import Registry as Registry, build_registry as build_registry
+    from ._plugins.registry import Registry as Registry
     from ._requests.client import Client as Client
     from ._requests.client_assertion import ClientAssertion as ClientAssertion
     from ._requests.client_auth import (
@@ -234,7 +235,8 @@ __getattr__, __dir__ = lazy(
             reload
             unregister
         """,
-        "._plugins.registry": "Registry build_registry",
+        "._plugins.building": "build_registry",
+        "._plugins.registry": "Registry",
         "._requests.client": "Client",
         "._requests.client_assertion": "ClientAssertion",
         "._requests.client_auth": """

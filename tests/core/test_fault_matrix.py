@@ -28,7 +28,8 @@ from grantway._exceptions import (
     ResponseTooLargeError,
     TransportError,
 )
-from grantway._plugins.registry import Registry, build_registry
+from grantway._plugins.building import build_registry
+from grantway._plugins.registry import Registry
 from grantway._requests.retry import RetryPolicy
 from grantway._transport.transport import HttpTransport
 from grantway._wire.dialect import RFC6749, Dialect

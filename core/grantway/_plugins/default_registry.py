@@ -17,10 +17,11 @@ from grantway._secrets.params import Params
 from grantway._types.grant import Grant, IssuerGrant
 from grantway._types.plugin_status import PluginStatus, source_of
 
+from .building import build_registry
 from .exports import PluginExports
 from .failures import forget_reports, not_loaded, reason_of
 from .plugin_settings import PluginSettings
-from .registry import Registry, build_registry
+from .registry import Registry
 from .selection import names_of
 
 #: Returns an error about settings in the terms of the file that has them.

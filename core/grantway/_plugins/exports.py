@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FunctionType, MappingProxyType, MethodType, ModuleType
@@ -14,15 +13,15 @@ import pluggy
 
 from grantway import hookspecs
 from grantway._exceptions import PluginLoadError, RegistryError
-from grantway._requests.middleware.contract import name_of, problem_of
 from grantway._secrets.params import Params
-from grantway._types.callables import innermost, is_unfinished, kind_of
+from grantway._types.callables import innermost
 from grantway._types.grant import Grant, IssuerGrant
 from grantway._types.plugin_status import PluginStatus
 
 from .export_rules import reject_async
-from .kinds import GRANT, ISSUER_GRANT, KINDS, Kind, is_reference
+from .kinds import GRANT, ISSUER_GRANT, KINDS, Kind
 from .plugin_settings import PluginSettings, check_schema
+from .returned_values import MIDDLEWARE, middleware_values, named_values
 
 if TYPE_CHECKING:
     from grantway._requests.middleware import Middleware
@@ -30,14 +29,11 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _NONE: Mapping[str, Any] = MappingProxyType({})
-_MIDDLEWARE = "grantway_register_middleware"
 _SETTINGS = "grantway_register_settings"
 #: Types that pluggy accepts as hooks.
 _ROUTINES = (MethodType, classmethod, staticmethod)
 #: The attribute with which ``grantway.hookimpl`` marks a function.
 _MARK = f"{hookspecs.PROJECT}_impl"
-#: Maximum entries per hook, so that an infinite generator cannot hang the process.
-_MOST = 1_000
 
 
 class _PluginManager(pluggy.PluginManager):
@@ -173,14 +169,14 @@ class PluginExports:
             schema = read(_SETTINGS, check_schema)
             arguments["settings"] = settings.load(status, schema)
         named = {
-            kind: read(kind.hook, functools.partial(_named, kind))
+            kind: read(kind.hook, functools.partial(named_values, kind))
             for kind in KINDS
             if kind.hook in hooks
         }
         return cls(
             status,
             named,
-            read(_MIDDLEWARE, _middleware) if _MIDDLEWARE in hooks else (),
+            read(MIDDLEWARE, middleware_values) if MIDDLEWARE in hooks else (),
             _observer(hooks.get("grantway_observe"), arguments),
             hooks=tuple(hooks),
             note="; ".join(
@@ -202,9 +198,9 @@ class PluginExports:
         Raises:
             RegistryError: an export is invalid.
         """
-        named = {GRANT: _named(GRANT, list(grants))}
+        named = {GRANT: named_values(GRANT, list(grants))}
         if issuer_grants:
-            named[ISSUER_GRANT] = _named(ISSUER_GRANT, issuer_grants)
+            named[ISSUER_GRANT] = named_values(ISSUER_GRANT, issuer_grants)
         return cls(status, named)
 
     def names(self) -> Iterator[tuple[Kind, str, Any]]:
@@ -220,14 +216,6 @@ class PluginExports:
         if kind not in {GRANT, ISSUER_GRANT}:
             return ""
         return getattr(self.named.get(GRANT, _NONE).get(name), "replaces", "")
-
-
-def _middleware(returned: object) -> tuple[Middleware, ...]:
-    listed = _listed(_MIDDLEWARE, returned)
-    for each in listed:
-        if problem := problem_of(each):
-            raise RegistryError(f"the middleware {name_of(each)} {problem}")
-    return listed
 
 
 def _blamed(error: RegistryError, function: object) -> RegistryError:
@@ -294,63 +282,3 @@ _UNSUPPORTED = {
     "tryfirst": "the order of plugins has no effect; resolve conflicts with prefer and replaces",
     "trylast": "the order of plugins has no effect; resolve conflicts with prefer and replaces",
 }
-
-
-def _named(kind: Kind, returned: object) -> dict[str, Any]:
-    """Return the checked entries of a register hook by name."""
-    if not kind.own_name:
-        found = _mapped(kind.hook, returned)
-        for name, value in found.items():
-            kind.check_export(name, value)
-        return found
-    if isinstance(returned, Mapping):
-        found = _mapped(kind.hook, returned)
-        for name, value in found.items():
-            if not is_reference(value):
-                raise RegistryError(
-                    f"{kind.hook} returned a mapping, not a list, and its entry {name!r:.80} is "
-                    "not a reference like 'my_package.grants:COUPON'"
-                )
-        return found
-    by_name: dict[str, Any] = {}
-    for value in _listed(kind.hook, returned):
-        kind.check(kind.hook, value)
-        name = getattr(value, kind.own_name)
-        if name in by_name:
-            raise RegistryError(f"the {kind.label} {name!r} is registered twice; register it once")
-        by_name[name] = value
-    return by_name
-
-
-def _listed(hook: str, returned: object) -> tuple[Any, ...]:
-    """Return the entries of a list or generator that a hook returned."""
-    if not isinstance(returned, Iterable) or isinstance(returned, (str, bytes, Mapping)):
-        raise _unusable(hook, returned, "a list")
-    return _bounded(hook, returned)
-
-
-def _mapped(hook: str, returned: object) -> dict[str, Any]:
-    """Return the entries of a mapping that a hook returned."""
-    if not isinstance(returned, Mapping):
-        raise _unusable(hook, returned, "a mapping")
-    names = _bounded(hook, returned)
-    for name in names:
-        if not isinstance(name, str) or not name:
-            raise RegistryError(f"{hook} returned {name!r:.80} as a name; use a non-empty string")
-    return {name: returned[name] for name in names}
-
-
-def _unusable(hook: str, returned: object, wanted: str) -> RegistryError:
-    if is_unfinished(returned):
-        return RegistryError(f"{hook} is asynchronous; return {wanted} from a plain function")
-    return RegistryError(f"{hook} returned {kind_of(returned)}, not {wanted}")
-
-
-def _bounded(hook: str, returned: Iterable[Any]) -> tuple[Any, ...]:
-    found = tuple(itertools.islice(returned, _MOST + 1))
-    if len(found) > _MOST:
-        raise RegistryError(
-            f"{hook} returned more than {_MOST} entries; return each entry once, from a list or a "
-            "generator that ends"
-        )
-    return found

@@ -14,7 +14,7 @@ from typing import Any
 from marshmallow import fields
 
 from grantway._exceptions import GrantwayError, RequestInvalidError, TokenError
-from grantway._plugins.registry import build_registry
+from grantway._plugins.building import build_registry
 from grantway._requests.client import Client
 from grantway._requests.provider import Provider
 from grantway._requests.retry import RetryPolicy

@@ -172,6 +172,15 @@ def test_a_plugin_that_loses_a_name_keeps_the_rest(
             registry.require([required])
 
 
+def test_an_unusable_store_says_that_it_is_contested(site: Site) -> None:
+    source = "from grantway import hookimpl\n@hookimpl\ndef grantway_register_stores():\n"
+    for name in ("acme-stores", "best-stores"):
+        site.install(name, f"{source}    return {{'vault': dict}}\n")
+    with pytest.raises(grantway.ConfigurationError, match="registered by acme-stores") as error:
+        grantway.build_registry().store("vault")
+    assert error.value.errors == {"store": ["must be the name of a registered store"]}
+
+
 def test_a_plugin_that_loses_a_grant_loses_its_issuer_grant(site: Site) -> None:
     site.install("acme-many", MANY.format(names=[TYPE, "urn:example:other"]))
     site.install("best-coupons", coupon())

@@ -77,7 +77,7 @@ def test_the_status_notes_a_deprecated_hook(site: Site, monkeypatch: pytest.Monk
         made.add_hookspecs(later)
         return made
 
-    monkeypatch.setattr("grantway._plugins.registry.hook_manager", manager)
+    monkeypatch.setattr("grantway._plugins.building.hook_manager", manager)
     more = "\n@hookimpl\ndef grantway_register_coupons():\n    return []\n"
     site.install("acme-coupons", coupon() + more)
     with warnings.catch_warnings(record=True) as caught:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from grantway._plugins.registry import build_registry
+from grantway._plugins.building import build_registry
 from grantway._requests.client import Client
 from grantway._requests.provider import Provider
 from grantway._requests.retry import RetryPolicy
