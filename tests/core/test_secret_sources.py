@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -234,6 +236,12 @@ def test_invalid_arguments_are_rejected_at_once(options: dict[str, Any], problem
     assert str(caught.value).startswith(problem)
 
 
+def test_a_single_use_source_cannot_authenticate_the_client() -> None:
+    provider = Provider("https://provider.example/token")
+    with pytest.raises(ConfigurationError, match=r"client_secret: .*Signatures is single-use"):
+        Client(provider, client_id="c", client_secret=Signatures())
+
+
 # --- Parameters ---------------------------------------------------------------------------------
 
 
@@ -336,6 +344,74 @@ def test_a_credential_with_a_source_needs_a_subject() -> None:
     made = Client(Provider("https://provider.example/token"), client_id="c")
     with pytest.raises(ConfigurationError, match=r"^subject: is required because"):
         made.credential(**exchange(subject_token=Vault("subject-1")))
+
+
+class Signatures:
+    """A source of signatures, each of which the provider accepts once."""
+
+    single_use = True
+
+    def __init__(self) -> None:
+        self.made = itertools.count(1)
+
+    def read(self) -> Secret:
+        return Secret(f"signature-{next(self.made)}")
+
+
+def test_each_send_has_its_own_single_use_value(ask: Ask) -> None:
+    with FaultServer(BUSY, BUSY, faults.respond()) as server:
+        ask(client(server), **exchange(subject_token=Signatures()))
+        sent = posted(server, "subject_token")
+    assert sent == ["signature-1", "signature-2", "signature-3"]
+
+
+def test_a_rejected_single_use_value_is_not_replaced(ask: Ask) -> None:
+    """The value was new, so the provider would reject another one as well."""
+    with FaultServer(rejects("invalid_grant")) as server:
+        with pytest.raises(InvalidGrantException):
+            ask(client(server), **exchange(subject_token=Signatures()))
+        assert posted(server, "subject_token") == ["signature-1"]
+
+
+def test_calls_share_no_single_use_value() -> None:
+    class AtOnce(Signatures):
+        """Returns when all calls read."""
+
+        together = threading.Barrier(4, timeout=PATIENCE)
+
+        def read(self) -> Secret:
+            self.together.wait()
+            return super().read()
+
+    registry = grantway.build_registry({"signatures": SignaturePlugin(AtOnce)})
+    shared = registry.secret_source("signatures")
+    with FaultServer(faults.respond()) as server, client(server) as c:
+        with ThreadPoolExecutor(4) as threads:
+            for call in [
+                threads.submit(c.create_token, **exchange(subject_token=shared)) for _ in range(4)
+            ]:
+                call.result(PATIENCE)
+        assert sorted(posted(server, "subject_token")) == [f"signature-{n}" for n in range(1, 5)]
+
+
+class SignaturePlugin:
+    """Registers the source `signatures`."""
+
+    def __init__(self, kind: type[Signatures]) -> None:
+        self.kind = kind
+
+    @grantway.hookimpl
+    def grantway_register_secret_sources(self) -> dict[str, type[Signatures]]:
+        return {"signatures": self.kind}
+
+
+def test_a_credential_gets_each_token_with_another_single_use_value() -> None:
+    token = faults.respond(body={**faults.TOKEN, "expires_in": 0})
+    with FaultServer(token) as server, client(server) as c:
+        credential = c.credential(subject="robot", **exchange(subject_token=Signatures()))
+        for _ in range(2):
+            credential.token()
+        assert posted(server, "subject_token") == ["signature-1", "signature-2"]
 
 
 def test_an_extra_parameter_may_be_a_source(ask: Ask) -> None:

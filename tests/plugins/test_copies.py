@@ -73,9 +73,25 @@ from grantway_plugins.executable import Command
 from grantway_plugins.gateway import BreakerRules, BulkheadRules, Notice, Principal
 from grantway_plugins.gateway._protection import ProtectionState
 from grantway_plugins.grants.ciba import BackchannelAuthentication
-from grantway_plugins.issuer import Denial, GrantRequest, Issue, IssuerSettings, Lifetimes
+from grantway_plugins.issuer import (
+    AccessTokenRecord,
+    Additions,
+    Denial,
+    Endpoint,
+    GrantRequest,
+    Issue,
+    IssuerRequest,
+    IssuerSettings,
+    Lifetimes,
+    Page,
+    Redirect,
+    RegisteredClient as Registration,
+    Reply,
+    TokenFamily,
+    Transaction,
+    View,
+)
 from grantway_plugins.issuer._aws_portal.accounts import AwsAccount, RoleCredentials
-from grantway_plugins.issuer._storage.records import RegisteredClient as Registration
 from grantway_plugins.issuer._trust.trusted_issuer import TrustedIssuer
 from grantway_plugins.issuer._trust.trusted_token import RejectedToken, TrustedToken
 from grantway_plugins.secrets import (
@@ -91,6 +107,7 @@ from grantway_plugins.secrets import (
 )
 from grantway_plugins.server import Limits
 from grantway_plugins.server._http.audit_event import AuditEvent
+from grantway_plugins.server._http.headers import Headers
 from grantway_plugins.server._log_format import JsonFormatter
 from grantway_plugins.stores.file._store import FileStore
 
@@ -155,6 +172,10 @@ class Coupon(GrantSchema):
     voucher = Text(required=True, example="'V-1'")
 
 
+def handle(request: IssuerRequest, transaction: Transaction) -> Any:
+    """Handle a request to an endpoint or page."""
+
+
 def samples() -> dict[type, Any]:
     """Return an instance of each class that can be copied."""
     credential = CLIENT.credential(grant_type="client_credentials")
@@ -168,6 +189,7 @@ def samples() -> dict[type, Any]:
     registration = Registration(
         "c", "c", "rfc", "none", frozenset(), (), (), issued_at=0.0, expires_at=1.0
     )
+    family = TokenFamily("f", "c", "me", ("read",), 1.0)
     deadline = Deadline(5)
     secret = ClientSecretPost("c", SECRET)
     made = [
@@ -256,6 +278,17 @@ def samples() -> dict[type, Any]:
         role,
         AwsAccount("1", "n", "e@example.com", MappingProxyType({"Admin": role})),
         Denial("invalid_grant", "no"),
+        Additions(metadata=MappingProxyType({"nonce_endpoint": "https://as.example/nonce"})),
+        Endpoint("/nonce", handle),
+        Page("/gift", handle),
+        Reply({"nonce": SECRET}),
+        Redirect("/device"),
+        View("Gift", "<p>{{ giver }}</p>", {"giver": "me"}),
+        IssuerRequest("POST", Params(), Headers({b"x": SECRET}), "::1", 0.0, settings),
+        Headers({b"authorization": SECRET}),
+        registration,
+        family,
+        AccessTokenRecord(("read",), 0.0, 1.0, family),
         settings,
         Lifetimes(),
         GrantRequest(Params(), registration, 0.0, 0.0, settings),

@@ -139,6 +139,8 @@ def _send_once(exchange: Exchange, provider: Provider) -> Steps[tuple[ProviderRe
         yield from fetch(sources, exchange.deadline)
         exchange.fetched = {source: source() for _, source in sources}
     outgoing, request = prepare_request(exchange, provider)
+    for source in exchange.fetched:
+        source.sent()
     exchange.attempts += 1
     exchange.sent_at = time.time()
     received: HttpResponse = yield request

@@ -43,6 +43,7 @@ class CachedSource(OneProcess):
         named: The source in errors.
         where: The setting in errors, with its place in a file; by default the argument that the
             source was passed as.
+        single_use: Whether a result is for one send only.
     """
 
     stays = "it holds a secret; create the source in the process that uses it"
@@ -51,6 +52,7 @@ class CachedSource(OneProcess):
         self._source = source
         self.named = named
         self.where = ""
+        self.single_use: bool = getattr(source, "single_use", False) is True
         self._version = getattr(source, "version", None)
         self._cached: _Cached | None = None
         self._reading: Future[Secret] | None = None
@@ -75,6 +77,19 @@ class CachedSource(OneProcess):
     def __call__(self) -> str:
         """Return the value of the secret; see ``read``."""
         return self.read().value
+
+    def for_call(self) -> CachedSource:
+        """Return the source for one call, which shares no single-use result with other calls."""
+        if not self.single_use:
+            return self
+        own = CachedSource(self._source, self.named)
+        own.where = self.where
+        return own
+
+    def sent(self) -> None:
+        """Discard a single-use result, because a request with it is sent."""
+        if self.single_use:
+            self._cached = None
 
     def begin(self) -> Future[Secret]:
         """Return the future of a read in another thread, which all callers share.

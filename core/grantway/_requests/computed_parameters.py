@@ -42,6 +42,13 @@ def sources_in(params: Any) -> Sources:
     return tuple(found)
 
 
+def sources_for_call(params: Mapping[str, Any]) -> Params:
+    """Return the parameters of one call, with its own sources of single-use values."""
+    own = Params(params)
+    own.update((name, source.for_call()) for name, source in sources_in(params))
+    return own
+
+
 class ComputedParams:
     """Parameters of which at least one is a function.
 

@@ -13,7 +13,7 @@ from grantway._types.plugin_status import APPLICATION
 from grantway._types.token import Token
 
 from .attempts import attempts as attempts_of
-from .computed_parameters import Sources, sources_in
+from .computed_parameters import Sources, sources_for_call, sources_in
 from .driver import run, run_async
 from .error_mapping import ErrorMapping
 from .exchange import Exchange
@@ -155,8 +155,9 @@ class Dispatcher:
         *,
         attempts: int | None,
     ) -> Steps[tuple[Token, ProviderResponse]]:
-        if sources := sources_in(params) + sources_in(extra or {}):
-            yield from _fetch(sources, deadline)
+        if sources_in(params) or sources_in(extra or {}):
+            params, extra = sources_for_call(params), sources_for_call(extra or {})
+            yield from _fetch(sources_in(params) + sources_in(extra), deadline)
         loaded, computed = load(grant, params, extra or {})
         exchange = Exchange(
             "token",
@@ -190,8 +191,9 @@ class Dispatcher:
     def _call(
         self, step: str, params: Mapping[str, Any], client: ClientAuth, deadline: Deadline
     ) -> Steps[ProviderResponse]:
-        if sources := sources_in(params):
-            yield from _fetch(sources, deadline)
+        if sources_in(params):
+            params = sources_for_call(params)
+            yield from _fetch(sources_in(params), deadline)
         loaded, computed = load_untyped(params)
         exchange = Exchange(
             step,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from grantway._processes.copies import OneProcess
 from grantway._secrets.params import Params
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class LoginScreen(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class LoginContext:
+class LoginContext(OneProcess):
     """The profile and the terminal of a login.
 
     Attributes:
@@ -61,6 +62,8 @@ class LoginContext:
         resource: The profile's ``resource``, or None.
         extra: The profile's ``extra``: provider-specific parameters.
     """
+
+    stays = "it has a terminal; use it in the process that created it"
 
     client: Client
     grant_type: str

@@ -66,6 +66,8 @@ def renew(exchange: Exchange, response: ProviderResponse) -> Steps[bool]:
         return False
     changed = False
     for setting, source in exchange.secret_sources(_REJECTED[code]):
+        if source.single_use:  # its value was new, so another one would be rejected as well
+            continue
         sent = exchange.fetched.get(source, "")
         source.reject(sent)
         try:

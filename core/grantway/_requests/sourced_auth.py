@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from grantway._exceptions import ConfigurationError
 from grantway._log import logger
 from grantway._processes.copies import OneProcess
 from grantway._secrets.hidden_arguments import hides_arguments
@@ -38,7 +39,7 @@ class SourcedAuth(OneProcess):
         secret_sources: The settings and their sources, which grantway reads before each request.
 
     Raises:
-        ConfigurationError: ``source`` is not a secret source.
+        ConfigurationError: ``source`` is not a secret source, or is single-use.
     """
 
     stays = "it holds a secret; create it in the process that uses it"
@@ -53,6 +54,13 @@ class SourcedAuth(OneProcess):
     ) -> None:
         self._client_id = client_id
         self._source = cached(source, setting)
+        if self._source.single_use:
+            rule = "is single-use, so it can only supply a parameter of a grant"
+            raise ConfigurationError(
+                f"{setting}: {self._source.named} {rule}; write a client authentication method, "
+                "whose authenticate is called for each send.",
+                errors={setting: [rule]},
+            )
         self.secret_sources = ((setting, self._source),)
         self._make = make
         self._made: _Made | None = None

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType, ModuleType
 from typing import Literal
 
+from grantway._processes.copies import Value
+
 #: The owner of a plugin without a distribution.
 APPLICATION = "application"
 
 
 @dataclass(frozen=True, slots=True)
-class PluginStatus:
+class PluginStatus(Value):
     """The status of a plugin.
 
     Attributes:

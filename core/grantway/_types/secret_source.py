@@ -58,6 +58,10 @@ class SecretSource(Protocol):
     A source may have an additional method, ``version()``. It is called for every use of the secret,
     must not block, and returns a value that differs when the secret may have changed, such as the
     modification time of a file. grantway then reads the source again.
+
+    A source of a parameter may have an additional attribute, ``single_use = True``, if the provider
+    accepts each value once, such as a signature of a nonce. grantway then reads it for each send,
+    retries included, and no two calls get the same value.
     """
 
     def read(self) -> Secret:

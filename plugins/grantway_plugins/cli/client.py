@@ -175,6 +175,7 @@ def list_(database: IssuerDatabase) -> None:
             "client_name": each.name,
             "grant_types": sorted(each.grant_types),
             "scope": " ".join(each.scope),
+            "token_endpoint_auth_method": each.authentication.method,
             "anonymous": each.anonymous,
             "introspects": each.introspects,
             "issued_at": int(each.issued_at),

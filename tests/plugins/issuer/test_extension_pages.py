@@ -129,8 +129,10 @@ class Gifts:
             return Denial("invalid_grant", "The gift is unknown")
         if not found["taken"]:
             return Denial("authorization_pending", "The user has not decided yet")
-        transaction.records("gifts").delete(gift)
-        return request.issue(subject=request.settings.subject)
+        decision = request.issue(subject=request.settings.subject)
+        if not isinstance(decision, Denial):
+            transaction.records("gifts").delete(gift)
+        return decision
 
 
 class Plugin:
@@ -138,7 +140,9 @@ class Plugin:
 
     @grantway.hookimpl
     def grantway_register_grants(self) -> list[grantway.Grant]:
-        schema = grantway.GrantSchema.from_dict({"gift": grantway.Text(example='"gift-1"')})()
+        schema = grantway.GrantSchema.from_dict(
+            {"scope": grantway.Scope(), "gift": grantway.Text(example='"gift-1"')}
+        )()
         return [grantway.Grant(grant_type=GIFT, schema=schema)]
 
     @grantway.hookimpl
@@ -190,6 +194,8 @@ def test_a_user_confirms_on_the_page_and_the_grant_continues(client: Caller, url
         location = driver._decide_authorization(started["uri"], "take")
     assert location.startswith(f"{CALLBACK}?")
     assert query_of(location) == {"gift": started["gift"], "state": "x&y"}
+    wide = client.as_rfc("/token", grant_type=GIFT, gift=started["gift"], scope="admin")
+    assert wide.json()["error"] == "invalid_scope"
     assert redeem().json()["refresh_token"]
     assert redeem().json()["error"] == "invalid_grant"
 

@@ -212,6 +212,7 @@ def test_head_is_a_get_without_a_body(shop: Caller) -> None:
         ("POST", "/shop/echo", {"data": "a=1&a=2", "headers": {"content-type": FORM}}, 400),
         ("GET", "/shop/echo?a=1&a=2", {}, 400),
         ("GET", "/shop/echo?client_secret=x", {}, 400),
+        ("GET", "/shop/holder?access_token=x", {}, 400),
     ],
 )
 def test_rejects_invalid_requests_before_the_handler(

@@ -33,6 +33,8 @@ from grantway_plugins.server._http.wire import (
 
 from .execution import Execution, Prepare
 
+#: Credentials that logs of URLs would contain (RFC 6749 section 2.3.1, RFC 6750 section 2.3).
+_NOT_IN_URL = ("client_secret", "client_assertion", "access_token")
 _FORMATS = {"form": WireFormat.RFC, "json": WireFormat.AWS}
 #: Status of the errors of RFC 6750 section 3.1 that have a challenge.
 _BEARER_STATUS = {"invalid_token": 401, "insufficient_scope": 403}
@@ -119,9 +121,10 @@ class ServedEndpoint(OneProcess):
             request = incoming.parse(content, self._endpoint.repeatable, is_query=is_query)
         except DenialError as error:
             return incoming.response(error.denial)
-        if is_query and "client_secret" in request.params:
-            denial = Denial("invalid_request", "client_secret must not be in the URL")
-            return incoming.response(denial)
+        for name in _NOT_IN_URL if is_query else ():
+            if name in request.params:
+                denial = Denial("invalid_request", f"{name} must not be in the URL")
+                return incoming.response(denial)
         return request
 
     def _preparing(self, method: str) -> Prepare:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 from sqlalchemy.dialects import postgresql
 
+from grantway._processes.copies import OneProcess
 from grantway_plugins.issuer._decisions.randomness import digest
 from grantway_plugins.issuer._extensions.errors import InvalidArgumentError
 
@@ -45,7 +46,7 @@ _GET = Prepared(sa.select(table.c.value).where(_IS_LIVE).with_for_update())
 _TAKE = Prepared(sa.delete(table).where(_IS_LIVE).returning(table.c.value))
 
 
-class Records:
+class Records(OneProcess):
     """The records of one namespace, which expire.
 
     Keys are stored as digests, so a key may be a secret, such as a nonce or a code. Values are
@@ -56,6 +57,8 @@ class Records:
         namespace: Name of the distribution whose records these are.
         clock: Returns seconds since the epoch.
     """
+
+    stays = "it belongs to one transaction of the database"
 
     def __init__(self, cursor: Cursor, namespace: str, clock: Callable[[], float]) -> None:
         if not isinstance(namespace, str) or not namespace.strip():

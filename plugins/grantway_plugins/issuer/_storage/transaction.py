@@ -58,8 +58,6 @@ class Transaction(OneProcess):
         self._clock = clock
         #: Client registrations.
         self.clients = ClientRows(self._cursor, known_clients)
-        #: Device codes.
-        self.device_codes = DeviceCodeRows(self._cursor)
         self._new_refresh_tokens: list[dict[str, Any]] = []
         self._new_access_tokens: list[dict[str, Any]] = []
 
@@ -158,6 +156,11 @@ class Transaction(OneProcess):
     def delete_access_token(self, digest: bytes) -> None:
         """Delete an access token, which revokes it."""
         self._cursor.change(sql.DELETE_ACCESS_TOKEN, {"key": digest})
+
+    @property
+    def device_codes(self) -> DeviceCodeRows:
+        """Device codes."""
+        return DeviceCodeRows(self._cursor)
 
     @property
     def failed(self) -> bool:

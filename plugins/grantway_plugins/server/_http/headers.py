@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
+from typing import Any
 
 
 class Headers(Mapping[str, str]):
@@ -28,6 +29,10 @@ class Headers(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle the values."""
+        return type(self), (dict(self._values),)
 
     def __repr__(self) -> str:
         return f"Headers({', '.join(self)})"
