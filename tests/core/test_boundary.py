@@ -259,7 +259,7 @@ def test_logs_an_issuer_grant_without_a_decision(
     client = grantway_issuer.client()
     with pytest.raises(grantway.GrantwayError):
         client.create_token(grant_type="urn:example:coupon", attempts=1)
-    assert "decide of the issuer grant urn:example:coupon (tests.core.test_boundary)" in (
+    assert "decide of the issuer grant urn:example:coupon (urn:example:coupon of application)" in (
         caplog.text
     )
     assert expected in caplog.text
