@@ -97,6 +97,7 @@ def sources() -> list[str]:
     return [f"acme-{kind}/{part}" for kind in KINDS for part in ("src", "tests")]
 
 
+@pytest.mark.slow
 def test_the_tests_of_each_new_package_pass(packages: Path) -> None:
     path = os.pathsep.join(f"{packages}/acme-{kind}/src" for kind in KINDS)
     tests = [each for each in sources() if each.endswith("tests")]
@@ -107,11 +108,6 @@ def test_the_tests_of_each_new_package_pass(packages: Path) -> None:
         PYTHONPATH=path,
     )
     assert "skipped" not in shown
-
-
-def test_each_new_package_passes_ruff(packages: Path) -> None:
-    passes(packages, "ruff", "check", "--no-cache", *sources())
-    passes(packages, "ruff", "format", "--no-cache", "--check", *sources())
 
 
 @pytest.mark.slow

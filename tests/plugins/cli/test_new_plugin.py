@@ -135,11 +135,11 @@ def test_reports_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
     assert "Traceback" not in shown
 
 
-@pytest.mark.parametrize("name", ["a", "z-" + "a" * (LONGEST - 2)])
+@pytest.mark.parametrize("name", ["a", NAME, "z-" + "a" * (LONGEST - 2)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_passes_ruff_with_any_name(name: str, kind: str, tmp_path: Path) -> None:
-    """``tests/typing`` checks packages with usual names."""
-    longest = len(name) > 1
+    """``tests/typing`` runs the tests and type checkers."""
+    longest = len(name) == LONGEST
     grant_type = "urn:" + "a" * (LONGEST_GRANT_TYPE - 4) if longest else "urn:a"
     plugin = NewPlugin(name, kind, grant_type, "p" * LONGEST_PARAMETER if longest else "p")
     plugin.write(tmp_path / name)
