@@ -13,6 +13,8 @@ SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _LINE = 500
+#: Characters that ``printable`` reads. Finding the end of escape sequences in more would be slow.
+_READ = 4000
 # Masking shorter values would make text unreadable, and they are hardly secret.
 _SHORTEST = 4
 
@@ -51,7 +53,7 @@ def visible(text: str) -> str:
 
 def printable(text: str) -> str:
     """Return a provider's text as one short line for terminals and logs."""
-    line = visible(text)
+    line = visible(text[:_READ])
     return line if len(line) <= _LINE else f"{line[: _LINE - 3]}..."
 
 

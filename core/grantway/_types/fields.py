@@ -113,7 +113,8 @@ _HOOK_MARKS = frozenset(vars(validates_schema(lambda: None)))
 
 @cache
 def _no_hooks() -> Any:
-    return type(Schema).resolve_hooks(Schema)
+    resolve: Any = type(Schema).resolve_hooks
+    return resolve(Schema)
 
 
 class GrantSchema(Schema):

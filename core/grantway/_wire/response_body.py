@@ -160,9 +160,7 @@ def _among_junk(text: str, expected: Callable[[Object], bool]) -> Object | None:
 
     Objects in the middle, for example of a page, do not count.
     """
-    decoder = json.JSONDecoder(
-        strict=False, parse_constant=lambda _name: None, parse_int=_int_or_none
-    )
+    decoder = lenient_decoder()
     start = -1
     for _ in range(_MOST_STARTS):
         start = text.find("{", start + 1)
@@ -176,6 +174,15 @@ def _among_junk(text: str, expected: Callable[[Object], bool]) -> Object | None:
         if alone and isinstance(found, dict) and expected(found):
             return found
     return None
+
+
+def lenient_decoder() -> json.JSONDecoder:
+    """Return a decoder for text that may have a token, although it is not quite JSON.
+
+    It accepts control characters in strings, and returns None for NaN, Infinity and numbers with
+    too many digits.
+    """
+    return json.JSONDecoder(strict=False, parse_constant=lambda _name: None, parse_int=_int_or_none)
 
 
 def _int_or_none(digits: str) -> int | None:

@@ -131,13 +131,21 @@ def _line(request: Mapping[str, Any]) -> bytes:
     return json.dumps(request, separators=(",", ":"), default=str).encode() + b"\n"
 
 
+def _can_be_passed(word: str) -> bool:
+    """Return whether the system can pass a text to a program."""
+    try:
+        return b"\0" not in os.fsencode(word)
+    except UnicodeEncodeError:
+        return False
+
+
 def _words(setting: str, name: str, value: object, *, least: int) -> tuple[str, ...]:
     """Return a list of texts as a tuple, or raise ``ConfigurationError``."""
     if (
         isinstance(value, Iterable)
         and not isinstance(value, (str, bytes, Mapping))
         and len(words := tuple(value)) >= least
-        and all(isinstance(each, str) and "\0" not in each for each in words)
+        and all(isinstance(each, str) and _can_be_passed(each) for each in words)
         and all(words[:least])
     ):
         return words

@@ -7,16 +7,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from grantway._exceptions import Evidence, ResponseInvalidError
-from grantway._secrets.redaction import MASK, SECRET_NAME, printable, scrub, texts
+from grantway._secrets.redaction import MASK, SECRET_NAME, scrub, texts, visible
 
 #: Characters of stderr that an error shows, from the end, where programs report failures.
-_SHOWN = 1000
+_SHOWN = 500
+#: The same with control characters, which are not shown.
+_MOST_ENCODED = 4000
 # A word with a digit, or a very long one: it could be a token. Slashes separate the parts of paths.
 _TOKEN = re.compile(r"(?=[\w\-.~+=]*\d)[\w\-.~+=]{20,}|[\w\-.~+=]{40,}", re.ASCII)
-_NAMED_VALUE = re.compile(
-    r"""(?P<name>"?[A-Za-z_][\w.-]*"?)(?P<sign>\s*=\s*|\s*:\s*")[^\s"&,;}]+"""
-)
-
+# Names start at the start of a word, because trying each position of a long word takes minutes.
+_NAME = re.compile(r"""(?P<name>["']?(?<![\w.-])[\w.-]++["']?)(?:\s*+=\s*+|\s*+:\s*+(?=["']))""")
+_VALUE = re.compile(r"""(?:"(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?|[^\s"'&,;}]+)""", re.DOTALL)
 
 #: Parameters that are not secret. The values of all others are removed from messages, because only
 #: the program knows which of them are.
@@ -62,11 +63,16 @@ def secret_values(params: Mapping[str, Any]) -> list[str]:
 def shown_stderr(stderr: bytes, secrets: Iterable[str]) -> str:
     """Return the end of stderr as one line, without secrets and words that could be tokens."""
     text = scrub(stderr.decode("utf-8", "replace"), secrets)
-    text = _NAMED_VALUE.sub(_without_value, text)
-    return printable(_TOKEN.sub(MASK, text)[-_SHOWN:])
+    line = visible(_TOKEN.sub(MASK, _without_named_values(text))[-_MOST_ENCODED:])
+    return line if len(line) <= _SHOWN else f"...{line[3 - _SHOWN :]}"
 
 
-def _without_value(found: re.Match[str]) -> str:
-    if not SECRET_NAME.match(found["name"].strip('"')):
-        return found[0]
-    return f"{found['name']}{found['sign']}{MASK}"
+def _without_named_values(text: str) -> str:
+    kept, done, at = list[str](), 0, 0
+    while found := _NAME.search(text, at):
+        at = found.end()
+        secret = SECRET_NAME.match(found["name"].strip("\"'"))
+        if secret and (value := _VALUE.match(text, at)):
+            kept += text[done:at], MASK
+            done = at = value.end()
+    return "".join((*kept, text[done:]))

@@ -8,7 +8,7 @@ import re
 import shutil
 import stat
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -77,14 +77,14 @@ def locate(name: str, folder: Path | None, setting: str) -> str:
         raise _wrong(setting, name, "is not in PATH; install it, or give its absolute path")
     if problem := _problem(path):
         raise _wrong(setting, str(path), problem)
-    return os.path.abspath(path)  # noqa: PTH100 - some programs depend on the name of their link
+    return str(path.absolute())  # not resolved: some programs depend on the name of their link
 
 
 def _problem(path: Path) -> str:
     try:
         real = path.resolve(strict=True)
         found = real.stat()
-        folders = {each: each.stat() for each in (path.parent, real.parent)}
+        folders = {each: each.stat() for each in _folders(path)}
     except FileNotFoundError:
         return "does not exist; correct the path, or install the program"
     except (OSError, RuntimeError) as error:  # RuntimeError: links that form a loop
@@ -97,6 +97,22 @@ def _problem(path: Path) -> str:
         ),
         "",
     )
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    """Yield the folders whose writers could replace the program or a link that leads to it."""
+    path = path.absolute()
+    folder, names = Path(path.anchor), [*reversed(path.parts[1:])]
+    while names:
+        yield folder
+        name = names.pop()
+        step = folder.parent if name == ".." else folder / name
+        if not step.is_symlink():
+            folder = step
+            continue
+        target = step.readlink()
+        folder = Path(target.anchor) if target.anchor else folder
+        names.extend(reversed(target.parts[1 if target.anchor else 0 :]))
 
 
 def _file_problem(real: Path, found: os.stat_result) -> str:

@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from grantway._secrets.excerpts import excerpt
 from grantway._secrets.params import Params
+from grantway._secrets.redaction import texts
+from grantway._wire.response_body import lenient_decoder
 
 from ._command import Command
 from ._errors import shown_stderr
@@ -22,8 +22,8 @@ from ._process import Finished
 #: The versions of the protocol that grantway speaks.
 VERSIONS = (1,)
 _NO_OBJECT = "printed no JSON object on stdout"
-#: The start of a JSON object at the start of a line.
-_LINE = re.compile(r"^\{", re.MULTILINE)
+#: Braces that may begin no JSON object. More would take long: each is read up to the mistake.
+_MOST_FAILURES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def ask(
     if message is not None:
         problem = problem or _version_problem(message)
         if (result := _result(message, kind)) is not None:
-            hidden += tuple(value for value in result.values() if isinstance(value, str))
+            hidden += tuple(text for value in result.values() for text in texts(value))
             both = "reported an error beside the result" if message.get("error") else ""
             failure = ending(finished, hidden) or problem or both
             if not failure:
@@ -114,12 +114,14 @@ def read_object(
     if not text:
         return None, "printed nothing on stdout"
     found, alone = _objects(text)
-    if found:
-        wanted = [each for each in found if _result(each, kind) is not None]
+    wanted = [each for each in found if _result(each, kind) is not None]
+    if wanted or (found and text[0] != "<"):
+        # A log message can contain such an object too, but without the version.
+        last = max(enumerate(wanted or found), key=lambda each: ("version" in each[1], each[0]))
         problem = "" if alone else "printed other text beside the JSON object on stdout"
         if "\ufffd" in text:
             problem = "printed text on stdout that is not UTF-8"
-        return (wanted or found)[-1], problem
+        return last[1], problem
     if text[0] != "<":
         # Not quoted, because it could be the token.
         return None, _NO_OBJECT
@@ -128,17 +130,19 @@ def read_object(
 
 
 def _objects(text: str) -> tuple[list[Params], bool]:
-    """Return the JSON objects that begin a line, and whether one of them is the whole text."""
-    found, alone, end, decoder = list[Params](), False, 0, json.JSONDecoder()
-    for start in (each.start() for each in _LINE.finditer(text)):
-        if start < end:
-            continue  # within the previous object
+    """Return the JSON objects in a text, and whether one of them is the whole text."""
+    found, alone, decoder, failures = list[Params](), False, lenient_decoder(), 0
+    start = text.find("{")
+    while start >= 0 and failures < _MOST_FAILURES:
+        end = start + 1
         try:
             each, end = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
-            continue
-        found.append(Params(each))
-        alone = start == 0 and end == len(text)
+            failures += 1
+        else:
+            found.append(Params(each))
+            alone = start == 0 and end == len(text)
+        start = text.find("{", end)
     return found, alone
 
 

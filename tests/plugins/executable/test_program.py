@@ -78,6 +78,30 @@ def test_rejects_a_folder_that_all_users_may_write(tmp_path: Path) -> None:
     assert locate(str(path), None, SETTING) == str(path)
 
 
+def test_checks_every_folder_on_the_way(tmp_path: Path) -> None:
+    shared, private = tmp_path / "shared", tmp_path / "private"
+    for folder in (shared / "own", private / "own"):
+        folder.mkdir(parents=True)
+    program = script(private, "echo")
+    shared.chmod(0o777)
+    (shared / "link").symlink_to(program)
+    (private / "link").symlink_to("../shared/link")
+    (shared / "folder").symlink_to(private)
+    (private / "folder").symlink_to(shared / "folder")
+    below = script(shared / "own", "echo")
+    for path in (below, private / "link", private / "folder" / "corp-token"):
+        assert f"run: chmod o-w {shared}" in _problem(path)
+
+
+def test_runs_the_program_that_it_checked(tmp_path: Path) -> None:
+    (tmp_path / "real" / "below").mkdir(parents=True)
+    script(tmp_path, "echo another")
+    script(tmp_path / "real", "echo checked")
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "below")
+    finished = Command((f"{tmp_path}/link/../corp-token",)).run(None)
+    assert finished.stdout == b"checked\n"
+
+
 def test_rejects_a_program_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = script(tmp_path, "echo")
     monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
@@ -120,6 +144,7 @@ def test_names_a_script_that_the_system_cannot_start(
         ({"command": []}, "must be a list of texts"),
         ({"command": [""]}, "must be a list of texts"),
         ({"command": ["a\0b"]}, "must be a list of texts"),
+        ({"command": ["\ud800"]}, "must be a list of texts"),
         ({"command": ["a", 1]}, "must be a list of texts"),
         ({"command": ["a"], "environment": "AWS_PROFILE"}, "environment: must be a list"),
         ({"command": ["a"], "timeout": 0}, "timeout: must be a number of seconds"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import time
 from typing import Any
 
 import pytest
@@ -62,6 +63,7 @@ def test_the_setting_gives_a_lifetime_if_the_program_does_not(program: Program) 
 UNUSABLE = {
     "nothing": ("exit 0", "printed nothing on stdout"),
     "html": ("echo '<html><h1>Log in</h1></html>'", "printed HTML on stdout, which begins: Log in"),
+    "html with data": ("echo '<script>x = {};</script><h1>Log in</h1>'", "printed HTML on stdout"),
     "words": (
         "echo hello",
         'no JSON object on stdout; if it prints the secret itself, set output to "text"',
@@ -184,6 +186,11 @@ SPOILT = {
     "noise": f"echo 'Fetching...'\n{token(refresh_token='rt-2')}\necho '{{\"level\": \"info\"}}'",
     "version": """echo '{"version":2,"token":{"access_token":"at-1","refresh_token":"rt-2"}}'""",
     "no version": """echo '{"token":{"access_token":"at-1","refresh_token":"rt-2"}}'""",
+    "same line": f"printf 'Fetching... '\n{token(refresh_token='rt-2')}",
+    "NUL": f"printf '\\0'\n{token(refresh_token='rt-2')}",
+    "list": """echo '[{"version":1,"token":{"access_token":"at-1","refresh_token":"rt-2"}}]'""",
+    "no end": """echo '{"version":1,"token":{"access_token":"at-1","refresh_token":"rt-2"}'""",
+    "log": f'{token(refresh_token="rt-2")}\necho \'INFO reply {{"access_token": "old"}}\'',
     "bare": """echo '{"access_token":"at-1","refresh_token":"rt-2"}'""",
     "error": printing(
         {"error": "server_error", "token": {"access_token": "at-1", "refresh_token": "rt-2"}}
@@ -213,6 +220,34 @@ def test_a_token_of_a_failed_program_is_in_the_error(
     assert "rt-2" not in error.message
 
 
+def test_values_that_python_cannot_represent_lose_no_token(program: Program) -> None:
+    digits, line_feed = "9" * 5000, "\n"
+    members = f'"refresh_token":"rt-2","n":{digits},"s":"{line_feed}"'
+    text = f"""echo '{{"version":1,"token":{{"access_token":"at-1",{members}}}}}'"""
+    assert _token(program(text)).refresh_token == "rt-2"
+
+
+# Each took half a minute or more, in which no other thread ran.
+SLOW_TO_READ = {
+    "nested": """yes '{"a":' | head -n 150000""",
+    "long word": "head -c 65536 /dev/zero | tr '\\0' a >&2; exit 1",
+    "escape sequences": printing({"error": "x", "error_description": "\x9d" * 170_000}),
+}
+
+
+@pytest.mark.parametrize("text", SLOW_TO_READ.values(), ids=SLOW_TO_READ)
+def test_reads_any_output_quickly(program: Program, text: str) -> None:
+    command = program(text)
+    began = time.thread_time()
+    _error(command)
+    assert time.thread_time() - began < 5
+
+
+def test_stderr_is_shown_from_its_end(program: Program) -> None:
+    error = _error(program("yes 'a line' | head -n 200 >&2; echo 'the reason' >&2; exit 1"))
+    assert "a line the reason. Run" in error.message
+
+
 def test_stderr_of_a_successful_program_is_logged(
     program: Program, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -226,6 +261,8 @@ def test_stderr_of_a_successful_program_is_logged(
 SECRETS = [
     "password=hunter2",
     'token: "hunter2"',
+    '"client_secret": "a hunter2 b"',
+    "{'client_secret': 'a hunter2 b'}",
     "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiI0NzExIn0.c2lnbmF0dXJl",
     "ghp_0123456789abcdefghijABCDEFGHIJ",
     PIN,
