@@ -156,119 +156,120 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__ = lazy(
-    __name__,
-    {
-        "._credentials.credential": "Credential",
-        "._credentials.pool": "CredentialPool",
-        "._credentials.token_format": "decode_token encode_token is_newer_format",
-        "._exceptions": """
-            AccessDeniedException
-            AccountSelectionRequiredError
-            Attempt
-            AuthorizationPendingException
-            BrowserUnavailableError
-            ConfigurationError
-            ConnectionFailedError
-            ConsentRequiredError
-            CredentialError
-            Evidence
-            ExpiredTokenException
-            FlowCancelledError
-            FlowError
-            FlowTimeoutError
-            GrantConflictError
-            GrantInvalidError
-            GrantwayError
-            InsecureEndpointError
-            InsufficientScopeError
-            InteractionRequiredError
-            InternalServerException
-            InvalidClientException
-            InvalidClientMetadataException
-            InvalidDpopProofError
-            InvalidGrantException
-            InvalidRedirectUriException
-            InvalidRequestException
-            InvalidRequestObjectError
-            InvalidRequestUriError
-            InvalidScopeException
-            InvalidTargetError
-            InvalidTokenError
-            LeaseLostError
-            LoginNeededError
-            LoginRequiredError
-            OutcomeUnknownError
-            PluginError
-            PluginIncompatibleError
-            PluginLoadError
-            ProviderPausedError
-            ProviderUnavailableError
-            RedirectMismatchError
-            RedirectRefusedError
-            RegistryError
-            RequestInvalidError
-            ResponseInvalidError
-            ResponseTooLargeError
-            SecretUnavailableError
-            SlowDownException
-            StoreError
-            StoreLockError
-            StoreSaveError
-            StoreUnreadableError
-            TemporarilyUnavailableError
-            TokenError
-            TransportError
-            UnauthorizedClientException
-            UnknownGrantTypeError
-            UnknownTokenError
-            UnsupportedGrantTypeException
-            UnsupportedResponseTypeError
-            UnsupportedTokenTypeError
-            UseDpopNonceError
-            WaitTimeoutError
-        """,
-        "._plugins.default_registry": """
-            default_registry
-            register
-            register_plugin
-            reload
-            unregister
-        """,
-        "._plugins.building": "build_registry",
-        "._plugins.registry": "Registry",
-        "._requests.client": "Client",
-        "._requests.client_assertion": "ClientAssertion",
-        "._requests.client_auth": """
-            ClientAuth
-            ClientAuthFactory
-            ClientSecretBasic
-            ClientSecretPost
-            NoAuth
-        """,
-        "._requests.exchange": "Exchange",
-        "._requests.login": "LoginContext LoginFlow LoginScreen",
-        "._requests.middleware": "Middleware",
-        "._requests.outgoing_request": "OutgoingRequest",
-        "._requests.retry": "RetryPolicy",
-        "._requests.sourced_auth": "SourcedAuth",
-        "._requests.steps": "Wait",
-        "._requests.provider": "Provider",
-        "._transport.deadline": "Deadline",
-        "._transport.http": "HttpRequest HttpResponse Transport",
-        "._transport.requests_transport": "RequestsTransport",
-        "._transport.transport": "HttpTransport",
-        "._types.event": "Event",
-        "._types.freshness": "Freshness",
-        "._types.fields": "GrantSchema Scope Text",
-        "._types.grant": "Grant Replay",
-        "._types.plugin_status": "PluginStatus",
-        "._types.secret_source": "Secret SecretSource SecretSourceFactory",
-        "._types.store": "AsyncStore Store StoreFactory",
-        "._types.token": "Token",
-        "._wire.dialect": "Dialect",
-        "._wire.provider_response": "ProviderResponse WireError",
-        "._wire.shapes": "ResponseShape ErrorShape RequestShape",
-        ".hookspecs": "hookimpl",
-    },
-)
+if not TYPE_CHECKING:  # type checkers would accept misspelt names
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "._credentials.credential": "Credential",
+            "._credentials.pool": "CredentialPool",
+            "._credentials.token_format": "decode_token encode_token is_newer_format",
+            "._exceptions": """
+                AccessDeniedException
+                AccountSelectionRequiredError
+                Attempt
+                AuthorizationPendingException
+                BrowserUnavailableError
+                ConfigurationError
+                ConnectionFailedError
+                ConsentRequiredError
+                CredentialError
+                Evidence
+                ExpiredTokenException
+                FlowCancelledError
+                FlowError
+                FlowTimeoutError
+                GrantConflictError
+                GrantInvalidError
+                GrantwayError
+                InsecureEndpointError
+                InsufficientScopeError
+                InteractionRequiredError
+                InternalServerException
+                InvalidClientException
+                InvalidClientMetadataException
+                InvalidDpopProofError
+                InvalidGrantException
+                InvalidRedirectUriException
+                InvalidRequestException
+                InvalidRequestObjectError
+                InvalidRequestUriError
+                InvalidScopeException
+                InvalidTargetError
+                InvalidTokenError
+                LeaseLostError
+                LoginNeededError
+                LoginRequiredError
+                OutcomeUnknownError
+                PluginError
+                PluginIncompatibleError
+                PluginLoadError
+                ProviderPausedError
+                ProviderUnavailableError
+                RedirectMismatchError
+                RedirectRefusedError
+                RegistryError
+                RequestInvalidError
+                ResponseInvalidError
+                ResponseTooLargeError
+                SecretUnavailableError
+                SlowDownException
+                StoreError
+                StoreLockError
+                StoreSaveError
+                StoreUnreadableError
+                TemporarilyUnavailableError
+                TokenError
+                TransportError
+                UnauthorizedClientException
+                UnknownGrantTypeError
+                UnknownTokenError
+                UnsupportedGrantTypeException
+                UnsupportedResponseTypeError
+                UnsupportedTokenTypeError
+                UseDpopNonceError
+                WaitTimeoutError
+            """,
+            "._plugins.default_registry": """
+                default_registry
+                register
+                register_plugin
+                reload
+                unregister
+            """,
+            "._plugins.building": "build_registry",
+            "._plugins.registry": "Registry",
+            "._requests.client": "Client",
+            "._requests.client_assertion": "ClientAssertion",
+            "._requests.client_auth": """
+                ClientAuth
+                ClientAuthFactory
+                ClientSecretBasic
+                ClientSecretPost
+                NoAuth
+            """,
+            "._requests.exchange": "Exchange",
+            "._requests.login": "LoginContext LoginFlow LoginScreen",
+            "._requests.middleware": "Middleware",
+            "._requests.outgoing_request": "OutgoingRequest",
+            "._requests.retry": "RetryPolicy",
+            "._requests.sourced_auth": "SourcedAuth",
+            "._requests.steps": "Wait",
+            "._requests.provider": "Provider",
+            "._transport.deadline": "Deadline",
+            "._transport.http": "HttpRequest HttpResponse Transport",
+            "._transport.requests_transport": "RequestsTransport",
+            "._transport.transport": "HttpTransport",
+            "._types.event": "Event",
+            "._types.freshness": "Freshness",
+            "._types.fields": "GrantSchema Scope Text",
+            "._types.grant": "Grant Replay",
+            "._types.plugin_status": "PluginStatus",
+            "._types.secret_source": "Secret SecretSource SecretSourceFactory",
+            "._types.store": "AsyncStore Store StoreFactory",
+            "._types.token": "Token",
+            "._wire.dialect": "Dialect",
+            "._wire.provider_response": "ProviderResponse WireError",
+            "._wire.shapes": "ResponseShape ErrorShape RequestShape",
+            ".hookspecs": "hookimpl",
+        },
+    )

@@ -22,6 +22,7 @@ PACKAGES = [
     "grantway_plugins.auth",
     "grantway_plugins.aws",
     "grantway_plugins.client_auth",
+    "grantway_plugins.executable",
     "grantway_plugins.gateway",
     "grantway_plugins.gateway.upstream",
     "grantway_plugins.issuer",
@@ -79,6 +80,28 @@ def test_every_exception_is_public() -> None:
 def test_an_unknown_name_is_an_attribute_error(package: str) -> None:
     with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'Clinet'"):
         import_module(package).Clinet  # noqa: B018
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_type_checkers_report_an_unknown_name(package: str) -> None:
+    """They would accept every name of a module with a ``__getattr__``."""
+    source = Path(inspect.getfile(import_module(package))).read_text(encoding="utf-8")
+    names = {
+        node.id
+        for each in visible(ast.parse(source))
+        for node in ast.walk(each)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    assert "__getattr__" not in names
+
+
+def visible(module: ast.Module) -> list[ast.stmt]:
+    """Return the statements that type checkers read."""
+    return [
+        each
+        for each in module.body
+        if not (isinstance(each, ast.If) and ast.unparse(each.test) == "not TYPE_CHECKING")
+    ]
 
 
 def test_importing_a_package_loads_no_library() -> None:

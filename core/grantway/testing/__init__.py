@@ -43,23 +43,24 @@ if TYPE_CHECKING:
     from ._rules import Fault as Fault
     from .faults import Act as Act, FaultServer as FaultServer, Received as Received, Stage as Stage
 
-__getattr__, __dir__ = lazy(
-    __name__,
-    {
-        "._clock": "FrozenClock",
-        "._conformance": "NonconformingGrantError assert_grant_conforms",
-        "._isolation": "Register isolated_registry",
-        "._kits.secret_sources": "ChangingSecretSourceTests SecretSourceTests",
-        "._kits.client_auth": "ClientAuthTests",
-        "._kits.dialects": "DialectTests",
-        "._kits.durable_stores": "DurableStoreTests RecordTests",
-        "._kits.middleware": "MiddlewareTests",
-        "._kits.observers": "ObserverTests",
-        "._kits.on_loop": "store_on_loop transport_on_loop",
-        "._kits.stores": "StoreTests",
-        "._kits.transports": "TransportTests",
-        "._rules": "Fault",
-        ".faults": "Act FaultServer Received Stage",
-        ".": "faults",
-    },
-)
+if not TYPE_CHECKING:  # type checkers would accept misspelt names
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "._clock": "FrozenClock",
+            "._conformance": "NonconformingGrantError assert_grant_conforms",
+            "._isolation": "Register isolated_registry",
+            "._kits.secret_sources": "ChangingSecretSourceTests SecretSourceTests",
+            "._kits.client_auth": "ClientAuthTests",
+            "._kits.dialects": "DialectTests",
+            "._kits.durable_stores": "DurableStoreTests RecordTests",
+            "._kits.middleware": "MiddlewareTests",
+            "._kits.observers": "ObserverTests",
+            "._kits.on_loop": "store_on_loop transport_on_loop",
+            "._kits.stores": "StoreTests",
+            "._kits.transports": "TransportTests",
+            "._rules": "Fault",
+            ".faults": "Act FaultServer Received Stage",
+            ".": "faults",
+        },
+    )

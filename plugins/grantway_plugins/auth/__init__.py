@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     )
     from ._token_auth import TokenAuth as TokenAuth
 
-__getattr__, __dir__ = lazy(
-    __name__,
-    {
-        "._bearer": "Bearer TokenSource",
-        "._body": "Body",
-        "._presentation": "Answer Presentation Prover Retry",
-        "._step_up": "StepUpChallenge StepUpRequiredError",
-        "._token_auth": "TokenAuth",
-    },
-)
+if not TYPE_CHECKING:  # type checkers would accept misspelt names
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "._bearer": "Bearer TokenSource",
+            "._body": "Body",
+            "._presentation": "Answer Presentation Prover Retry",
+            "._step_up": "StepUpChallenge StepUpRequiredError",
+            "._token_auth": "TokenAuth",
+        },
+    )

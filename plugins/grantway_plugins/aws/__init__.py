@@ -24,16 +24,17 @@ if TYPE_CHECKING:
     from ._login.session import SsoSession as SsoSession, sso_session as sso_session
     from ._region_error import InvalidRequestRegionException as InvalidRequestRegionException
 
-__getattr__, __dir__ = lazy(
-    __name__,
-    {
-        "._botocore_token": "BotocoreTokenProvider",
-        "._cache.store": "AwsCliStore",
-        "._config.sso_config": "SsoConfig",
-        "._dialect": "AWS_SSO_OIDC",
-        "._drop_in.client": "SSOOIDCClient client",
-        "._region_error": "InvalidRequestRegionException",
-        "._iam": "AwsIam",
-        "._login.session": "SsoSession sso_session",
-    },
-)
+if not TYPE_CHECKING:  # type checkers would accept misspelt names
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "._botocore_token": "BotocoreTokenProvider",
+            "._cache.store": "AwsCliStore",
+            "._config.sso_config": "SsoConfig",
+            "._dialect": "AWS_SSO_OIDC",
+            "._drop_in.client": "SSOOIDCClient client",
+            "._region_error": "InvalidRequestRegionException",
+            "._iam": "AwsIam",
+            "._login.session": "SsoSession sso_session",
+        },
+    )

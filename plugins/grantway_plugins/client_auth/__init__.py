@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from ._keys import SigningKey as SigningKey
     from ._mutual_tls import MutualTls as MutualTls
 
-__getattr__, __dir__ = lazy(
-    __name__,
-    {
-        "._assertions": "ClientSecretJwt PrivateKeyJwt",
-        "._dpop": "DPoP",
-        "._keys": "SigningKey",
-        "._mutual_tls": "MutualTls",
-    },
-)
+if not TYPE_CHECKING:  # type checkers would accept misspelt names
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "._assertions": "ClientSecretJwt PrivateKeyJwt",
+            "._dpop": "DPoP",
+            "._keys": "SigningKey",
+            "._mutual_tls": "MutualTls",
+        },
+    )

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from ._parameters import executable_parameters as executable_parameters
     from ._token import executable_client as executable_client
 
-__getattr__, __dir__ = lazy(
-    __name__,
-    {
-        "._command": "Command",
-        "._errors": "ExecutableError",
-        "._parameters": "executable_parameters",
-        "._token": "executable_client",
-    },
-)
+if not TYPE_CHECKING:  # type checkers would accept misspelt names
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "._command": "Command",
+            "._errors": "ExecutableError",
+            "._parameters": "executable_parameters",
+            "._token": "executable_client",
+        },
+    )

@@ -35,16 +35,17 @@ if TYPE_CHECKING:
         ProtectionState as ProtectionState,
     )
 
-__getattr__, __dir__ = lazy(
-    __name__,
-    {
-        "._inbound.binding_keys": "derived_binding_key",
-        "._inbound.broker": "Broker",
-        "._inbound.clients": "ClientHashes ClientRule Principal hash_secret",
-        "._inbound.device_authorization": "DeviceAuthorizationEndpoint",
-        "._inbound.embedded": "EmbeddedIssuer",
-        "._inbound.token_endpoint": "TokenBackend TokenEndpoint",
-        "._metrics": "GatewayMetrics",
-        "._protection": "BreakerRules BulkheadRules Notice Protection ProtectionState",
-    },
-)
+if not TYPE_CHECKING:  # type checkers would accept misspelt names
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "._inbound.binding_keys": "derived_binding_key",
+            "._inbound.broker": "Broker",
+            "._inbound.clients": "ClientHashes ClientRule Principal hash_secret",
+            "._inbound.device_authorization": "DeviceAuthorizationEndpoint",
+            "._inbound.embedded": "EmbeddedIssuer",
+            "._inbound.token_endpoint": "TokenBackend TokenEndpoint",
+            "._metrics": "GatewayMetrics",
+            "._protection": "BreakerRules BulkheadRules Notice Protection ProtectionState",
+        },
+    )

@@ -61,39 +61,40 @@ if TYPE_CHECKING:
         TrustedToken as TrustedToken,
     )
 
-__getattr__, __dir__ = lazy(
-    __name__,
-    {
-        "._aws_portal.accounts": "AwsAccount RoleCredentials",
-        "._aws_portal.accounts_file": "read_accounts",
-        "._browser_driver": "BrowserDriver",
-        "grantway._types.grant": "IssuerGrant",
-        "grantway._types.issuer_plugins": "IssuerClientAuth IssuerExtension",
-        "._decisions.decision": "GrantRequest Issue",
-        "._decisions.randomness": "digest",
-        "._extensions.additions": "Additions Endpoint Page",
-        "._extensions.reply": "Reply",
-        "._extensions.request": "IssuerRequest",
-        "._extensions.view": "Redirect View",
-        "._server": "IssuerServer serve",
-        "._settings": "IssuerSettings Lifetimes",
-        "._storage.errors": """
-            DatabaseBusyError
-            DatabaseCorruptError
-            DatabaseError
-            DatabaseForeignError
-            DatabaseFullError
-            DatabaseReadOnlyError
-            DatabaseUnreachableError
-        """,
-        "._storage.plugin_records": "Records",
-        "._storage.records": "AccessTokenRecord RegisteredClient TokenFamily",
-        "._storage.transaction": "Transaction",
-        "._trust.trust_file": "read_trusted_issuers",
-        "._trust.trusted_issuer": "TrustedIssuer",
-        "._trust.trusted_token": "RejectedToken TrustedToken",
-        "grantway_plugins.server._http.audit_event": "AuditEvent",
-        "grantway_plugins.server._http.denial": "Denial",
-        "grantway_plugins.server._http.headers": "Headers",
-    },
-)
+if not TYPE_CHECKING:  # type checkers would accept misspelt names
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "._aws_portal.accounts": "AwsAccount RoleCredentials",
+            "._aws_portal.accounts_file": "read_accounts",
+            "._browser_driver": "BrowserDriver",
+            "grantway._types.grant": "IssuerGrant",
+            "grantway._types.issuer_plugins": "IssuerClientAuth IssuerExtension",
+            "._decisions.decision": "GrantRequest Issue",
+            "._decisions.randomness": "digest",
+            "._extensions.additions": "Additions Endpoint Page",
+            "._extensions.reply": "Reply",
+            "._extensions.request": "IssuerRequest",
+            "._extensions.view": "Redirect View",
+            "._server": "IssuerServer serve",
+            "._settings": "IssuerSettings Lifetimes",
+            "._storage.errors": """
+                DatabaseBusyError
+                DatabaseCorruptError
+                DatabaseError
+                DatabaseForeignError
+                DatabaseFullError
+                DatabaseReadOnlyError
+                DatabaseUnreachableError
+            """,
+            "._storage.plugin_records": "Records",
+            "._storage.records": "AccessTokenRecord RegisteredClient TokenFamily",
+            "._storage.transaction": "Transaction",
+            "._trust.trust_file": "read_trusted_issuers",
+            "._trust.trusted_issuer": "TrustedIssuer",
+            "._trust.trusted_token": "RejectedToken TrustedToken",
+            "grantway_plugins.server._http.audit_event": "AuditEvent",
+            "grantway_plugins.server._http.denial": "Denial",
+            "grantway_plugins.server._http.headers": "Headers",
+        },
+    )

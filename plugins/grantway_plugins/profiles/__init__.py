@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from ._file import ProfileFile as ProfileFile
     from ._profile import Profile as Profile, load as load
 
-__getattr__, __dir__ = lazy(
-    __name__,
-    {
-        "._file": "ProfileFile",
-        "._profile": "Profile load",
-    },
-)
+if not TYPE_CHECKING:  # type checkers would accept misspelt names
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "._file": "ProfileFile",
+            "._profile": "Profile load",
+        },
+    )

@@ -26,15 +26,16 @@ if TYPE_CHECKING:
         SpiffeToken as SpiffeToken,
     )
 
-__getattr__, __dir__ = lazy(
-    __name__,
-    {
-        "._environment": "EnvironmentSecret",
-        "._file": "FileSecret",
-        "._keyring": "KeyringSecret",
-        "._workloads.azure": "AzureToken",
-        "._workloads.github_actions": "GitHubActionsToken",
-        "._workloads.google_cloud": "GoogleCloudToken",
-        "._workloads.token_files": "AwsWebIdentityToken KubernetesToken SpiffeToken",
-    },
-)
+if not TYPE_CHECKING:  # type checkers would accept misspelt names
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "._environment": "EnvironmentSecret",
+            "._file": "FileSecret",
+            "._keyring": "KeyringSecret",
+            "._workloads.azure": "AzureToken",
+            "._workloads.github_actions": "GitHubActionsToken",
+            "._workloads.google_cloud": "GoogleCloudToken",
+            "._workloads.token_files": "AwsWebIdentityToken KubernetesToken SpiffeToken",
+        },
+    )

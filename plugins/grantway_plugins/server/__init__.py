@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from ._listening.protocol import HttpProtocol as HttpProtocol
     from ._log_format import JsonFormatter as JsonFormatter
 
-__getattr__, __dir__ = lazy(
-    __name__,
-    {
-        "._listening.limits": "Limits",
-        "._listening.protocol": "HttpProtocol",
-        "._log_format": "JsonFormatter",
-    },
-)
+if not TYPE_CHECKING:  # type checkers would accept misspelt names
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "._listening.limits": "Limits",
+            "._listening.protocol": "HttpProtocol",
+            "._log_format": "JsonFormatter",
+        },
+    )

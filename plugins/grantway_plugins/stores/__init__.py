@@ -15,15 +15,16 @@ if TYPE_CHECKING:
     from .redis._store import RedisStore as RedisStore
     from .sql._store import SqlStore as SqlStore
 
-__getattr__, __dir__ = lazy(
-    __name__,
-    {
-        ".encrypted._keys": "generate_key rotate_key_in_ring",
-        ".encrypted._store": "EncryptedStore",
-        ".file._store": "FileStore",
-        ".keyring._store": "KeyRingStore",
-        ".memory._store": "MemoryStore",
-        ".redis._store": "RedisStore",
-        ".sql._store": "SqlStore",
-    },
-)
+if not TYPE_CHECKING:  # type checkers would accept misspelt names
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            ".encrypted._keys": "generate_key rotate_key_in_ring",
+            ".encrypted._store": "EncryptedStore",
+            ".file._store": "FileStore",
+            ".keyring._store": "KeyRingStore",
+            ".memory._store": "MemoryStore",
+            ".redis._store": "RedisStore",
+            ".sql._store": "SqlStore",
+        },
+    )

@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from ._live_issuer import LiveIssuer as LiveIssuer
     from ._workload_issuer import WorkloadIssuer as WorkloadIssuer
 
-__getattr__, __dir__ = lazy(
-    __name__,
-    {
-        "._live_issuer": "LiveIssuer",
-        "._workload_issuer": "WorkloadIssuer",
-    },
-)
+if not TYPE_CHECKING:  # type checkers would accept misspelt names
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "._live_issuer": "LiveIssuer",
+            "._workload_issuer": "WorkloadIssuer",
+        },
+    )

@@ -32,20 +32,21 @@ if TYPE_CHECKING:
     from ._upstream_token import UpstreamToken as UpstreamToken
     from ._wsgi_middleware import WsgiUpstreamAuth as WsgiUpstreamAuth
 
-__getattr__, __dir__ = lazy(
-    __name__,
-    {
-        "._asgi_middleware": "AsgiUpstreamAuth",
-        "._httpx_adapter": "HttpxUpstreamAuth",
-        "._observer": "Observer",
-        "._rejection": "RequestRejectedError response_for",
-        "._request_context": "RequestContext",
-        "._requests_adapter": "RequestsUpstreamAuth",
-        "._route": "Route",
-        "._tenant": "TenantRule from_header from_host from_path from_principal single",
-        "._token_exchange": "TokenExchange",
-        "._upstream_auth": "UpstreamAuth",
-        "._upstream_token": "UpstreamToken",
-        "._wsgi_middleware": "WsgiUpstreamAuth",
-    },
-)
+if not TYPE_CHECKING:  # type checkers would accept misspelt names
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "._asgi_middleware": "AsgiUpstreamAuth",
+            "._httpx_adapter": "HttpxUpstreamAuth",
+            "._observer": "Observer",
+            "._rejection": "RequestRejectedError response_for",
+            "._request_context": "RequestContext",
+            "._requests_adapter": "RequestsUpstreamAuth",
+            "._route": "Route",
+            "._tenant": "TenantRule from_header from_host from_path from_principal single",
+            "._token_exchange": "TokenExchange",
+            "._upstream_auth": "UpstreamAuth",
+            "._upstream_token": "UpstreamToken",
+            "._wsgi_middleware": "WsgiUpstreamAuth",
+        },
+    )
