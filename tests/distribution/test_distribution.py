@@ -11,6 +11,8 @@ from tests.distribution.environment import HERE, ROOT, Environment, build, uv, w
 
 pytestmark = pytest.mark.slow
 
+#: Distributions with their own tests.
+PACKAGES = ("grantway-openid4vci", "grantway-ssh")
 TYPE = "urn:acme:coupon"
 GRANT = f"""
 from grantway import Grant, GrantSchema, hookimpl
@@ -30,12 +32,13 @@ def grantway_observe(event):
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """A virtual environment with the wheels of grantway and acme-coupons."""
+    """A virtual environment with the wheels of grantway, acme-coupons and the packages."""
     folder = tmp_path_factory.mktemp("distribution")
-    ours, theirs = build(ROOT, folder / "a"), build(HERE / "acme-coupons", folder / "b")
+    ours = build(ROOT, folder / "grantway")
+    theirs = [build(HERE / name, folder / name) for name in ("acme-coupons", *PACKAGES)]
     made = Environment(folder / "environment")
     uv("venv", "--python", sys.executable, made.folder)
-    made.install(f"{ours}[cli,issuer]", theirs)
+    made.install(f"{ours}[cli,issuer,testing]", *theirs)
     return made
 
 
@@ -77,6 +80,15 @@ def test_the_plugin_works_end_to_end(environment: Environment) -> None:
         ],
         "observers": {},
     }
+
+
+def test_the_tests_of_the_packages_pass(environment: Environment, tmp_path: Path) -> None:
+    """They include the README's examples, and run with the installed wheels."""
+    tests = [HERE / name / "tests" for name in PACKAGES]
+    options = ["-q", "-p", "no:cacheprovider", "-c", HERE / PACKAGES[0] / "pyproject.toml"]
+    done = environment.run("-m", "pytest", *options, "--rootdir", HERE, *tests)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "skipped" not in done.stdout
 
 
 VARIANTS = {

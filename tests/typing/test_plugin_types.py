@@ -59,6 +59,12 @@ def test_the_typed_plugin_uses_every_hook() -> None:
     assert every_hook.GRANT_TYPE in registry.grants
 
 
+#: Source folders of plugins in separate distributions.
+DISTRIBUTIONS = [
+    f"{ROOT}/tests/distribution/{name}/src" for name in ("grantway-openid4vci", "grantway-ssh")
+]
+
+
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Create a package of each kind as installed ones, and the plugin that uses every hook."""
@@ -113,7 +119,7 @@ def test_the_tests_of_each_new_package_pass(packages: Path) -> None:
 @pytest.mark.slow
 def test_plugins_pass_mypy_in_strict_mode(packages: Path) -> None:
     """One run checks all of them, with grantway's settings and cache."""
-    checked = [f"{packages}/{each}" for each in sources()]
+    checked = [*(f"{packages}/{each}" for each in sources()), *DISTRIBUTIONS]
     passes(ROOT, "mypy", *checked, f"{packages}/every_hook.py", MYPYPATH=os.pathsep.join(checked))
 
 
@@ -121,8 +127,12 @@ def test_plugins_pass_mypy_in_strict_mode(packages: Path) -> None:
 def test_plugins_pass_pyright_in_strict_mode(packages: Path) -> None:
     """One run checks all of them."""
     settings = {
-        "include": [*sources(), "every_hook.py"],
-        "extraPaths": [*sources(), *(f"{ROOT}/{each}" for each in ("core", "grants", "plugins"))],
+        "include": [*sources(), *DISTRIBUTIONS, "every_hook.py"],
+        "extraPaths": [
+            *sources(),
+            *DISTRIBUTIONS,
+            *(f"{ROOT}/{each}" for each in ("core", "grants", "plugins")),
+        ],
         "pythonVersion": "3.11",
         "typeCheckingMode": "strict",
     }
