@@ -14,11 +14,14 @@ def open_browser(url: str) -> bool:
     when the user closes the browser.
 
     Args:
-        url: The URL.
+        url: The URL. Another one than http and https is not opened: it could be an option of the
+            browser's command, or run a program.
 
     Returns:
         Whether a browser was opened.
     """
+    if not url.lower().startswith(("https://", "http://")):
+        return False
     named = [name for name in os.environ.get("BROWSER", "").split(os.pathsep) if name]
     return any(_open(name, url) for name in named) if named else _open(None, url)
 

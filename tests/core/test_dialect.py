@@ -159,7 +159,7 @@ def test_ignores_a_byte_order_mark_and_whitespace(mark: bytes) -> None:
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [(3600, 3600), ("3600", 3600), ("3600.0", 3600), (3599.9, 3599), (0, 0), (None, None),
-     ("", None), (True, None)],
+     ("", None), (True, None), (2**63 - 1, 3_162_240_000), (1e300, 3_162_240_000)],
 )  # fmt: skip
 def test_reads_a_lifetime_in_any_format(value: Any, seconds: int | None) -> None:
     token = RFC6749.decoder.token({"access_token": "at", "expires_in": value}, 100.0)

@@ -36,7 +36,13 @@ class LoginScreen(Protocol):
         ...
 
     def ask_secret(self, question: str) -> str:
-        """Return the user's answer without showing it on the screen; otherwise as ``ask``."""
+        """Return the user's answer without showing it on the screen.
+
+        Only the spaces around it are removed.
+
+        Raises:
+            click.ClickException: The input ended.
+        """
         ...
 
     def show_address(self, url: str) -> None:
@@ -44,7 +50,10 @@ class LoginScreen(Protocol):
         ...
 
     def open_browser(self, url: str) -> None:
-        """Open an address in the browser of this machine, or print that there is none."""
+        """Open an http or https address in the browser of this machine.
+
+        Prints that no browser could be opened if that is so.
+        """
         ...
 
 

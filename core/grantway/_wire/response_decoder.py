@@ -17,6 +17,8 @@ from .response_body import parse
 from .shapes import ErrorShape, Path, ResponseShape
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+#: Longer lifetimes stand for tokens that never expire, and may end at a time that is no valid date.
+_LONGEST = 100 * 366 * 86_400
 #: Response members with a ``Token`` attribute.
 _READ = ("expires_in", "token_type", "refresh_token", "id_token", "scope")
 _UNSTATED: tuple[Any, ...] = (None, "", 0)
@@ -216,14 +218,14 @@ class ResponseDecoder:
         return token
 
     def _seconds(self, value: Any) -> int | None:
-        """Return a lifetime given as a number or string; None for anything else.
+        """Return a lifetime given as a number or string, at most a century; else None.
 
         An invalid lifetime must not discard an issued token.
         """
         if isinstance(value, bool):
             return None
         try:
-            seconds = max(0, int(float(value)))
+            seconds = max(0, min(int(float(value)), _LONGEST))
         except (TypeError, ValueError, OverflowError):
             return None
         return None if seconds == 0 and self._response.zero_never_expires else seconds

@@ -56,13 +56,13 @@ class LoginScreen:
         return self._answer(f"{question}: ", _shown_line)
 
     def ask_secret(self, question: str) -> str:
-        """Return the user's answer without showing it.
+        """Return the user's answer without showing it, and without spaces around it.
 
         Raises:
             ClickException: The input ended.
         """
         with line_reader() as read:
-            return self._answer(f"{question} (it is not shown): ", read)
+            return self._answer(f"{question} (it is not shown): ", lambda: read().strip())
 
     def show_address(self, url: str) -> None:
         """Show an address that the user must open; in a terminal also as a QR code."""
@@ -114,7 +114,8 @@ class LoginScreen:
             self.say("Open this address in any browser, and log in:")
             self.say(url)
             self.say("The last page may not load. Copy its complete address from the browser.")
-            return self._answer("Paste it here (it is not shown): ", read, _NO_ADDRESS)
+            prompt = "Paste it here (it is not shown): "
+            return self._answer(prompt, lambda: visible(read()), _NO_ADDRESS)
 
     def _answer(
         self,
@@ -127,7 +128,7 @@ class LoginScreen:
         try:
             while not answer:
                 self._terminal.console.print(Text(harmless(prompt)), end="")
-                answer = visible(read()).strip()
+                answer = read()
                 if read is not _shown_line:  # the line feed was not shown either
                     self.say("")
         except EOFError:
@@ -139,7 +140,10 @@ class LoginScreen:
     def _qr_code(self, url: str) -> None:
         if self._terminal.interactive:
             drawn = io.StringIO()
-            segno.make(url).terminal(drawn, compact=True)
+            try:
+                segno.make(url).terminal(drawn, compact=True)
+            except ValueError:  # longer than a QR code can be; the address itself is shown
+                return
             self._terminal.console.print(Text.from_ansi(drawn.getvalue()))
 
     @contextmanager
@@ -165,4 +169,4 @@ def _shown_line() -> str:
     line = sys.stdin.readline()
     if not line:
         raise EOFError
-    return line
+    return visible(line)

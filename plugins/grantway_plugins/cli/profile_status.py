@@ -190,7 +190,10 @@ def _subject(token: Token) -> str | None:
 
 
 def _time(seconds: float | None) -> str | None:
-    return None if seconds is None else f"{datetime.fromtimestamp(seconds // 1, UTC):%FT%TZ}"
+    try:
+        return None if seconds is None else f"{datetime.fromtimestamp(seconds // 1, UTC):%FT%TZ}"
+    except (OSError, OverflowError, ValueError):  # no valid date: stored by another program
+        return None
 
 
 def duration(seconds: float) -> str:

@@ -31,6 +31,8 @@ _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _DEFAULT_PORTS = {"https": ":443", "http": ":80"}
 #: The text that Docker recognises.
 _NOT_FOUND = "credentials not found in native keychain"
+#: Unix time of the first year that RFC 3339 cannot represent.
+_YEAR_10000 = 253_402_300_800
 #: More than any request of Git or Docker, in bytes.
 _LARGEST_REQUEST = 65_536
 
@@ -109,8 +111,10 @@ class Output:
         """
         if self.form == "plain":
             return f"{access_token}\n"
-        end = None if expires_at is None else time.gmtime(expires_at)
-        expiry = time.strftime("%Y-%m-%dT%H:%M:%SZ", end) if end else None
+        # Formats require four digits for the year; a token that lives longer has no known end.
+        known = expires_at is not None and 0 <= expires_at < _YEAR_10000
+        end = int(expires_at or 0) if known else None
+        expiry = None if end is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(end))
         if self.form == "json":
             named = {"AccessToken": access_token, "TokenType": token_type, "Expiration": expiry}
             return _json({"Version": 1, **named})
@@ -132,8 +136,8 @@ class Output:
         if self.form == "docker":
             return _json({"ServerURL": self._server, "Username": username, "Secret": access_token})
         lines = [f"username={username}", f"password={access_token}"]
-        if expires_at is not None:
-            lines.append(f"password_expiry_utc={int(expires_at)}")
+        if end is not None:
+            lines.append(f"password_expiry_utc={end}")
         return "".join(f"{line}\n" for line in lines)
 
     def _read_exec_info(self, text: "str | None") -> None:
@@ -158,12 +162,13 @@ class Output:
                     "--host needs the address of the cluster; set provideClusterInfo: true under "
                     "exec in the kubeconfig"
                 )
-            if not self._may_receive(*_split(server)):
+            # client-go uses plain http for an address without a scheme and without TLS settings.
+            if "://" not in server or not self._may_receive(*_split(server)):
                 raise FormatError("the cluster is not one of those in --host")
 
     def _git(self, request: str) -> "tuple[str, int] | None":
         """See https://git-scm.com/docs/git-credential#IOFMT. Other operations are ignored."""
-        parts = [line.partition("=") for line in request.split("\n")]
+        parts = [line.partition("=") for line in request.partition("\n\n")[0].split("\n")]
         fields = {name: value for name, equals, value in parts if equals}
         wanted = fields.get("username") or self._username
         if (

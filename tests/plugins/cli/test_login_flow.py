@@ -212,6 +212,38 @@ def test_asks_until_there_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown.getvalue() == "Name [bold]: " * 3
 
 
+@pytest.mark.parametrize("secret", ["pass  word", "a\tb", "zero\u200dwidth"])
+def test_a_secret_is_not_changed(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"\r\n{secret}\n".encode())))
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert LoginScreen(Terminal()).ask_secret("Password") == secret
+
+
+def test_an_address_that_is_too_long_for_a_qr_code_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr("sys.stdout", shown)
+    terminal = Terminal()
+    terminal.interactive = True
+    address = f"https://login.example.com/{'x' * 4000}"
+    LoginScreen(terminal).show_address(address)
+    assert shown.getvalue() == f"Open this address:\n{address}\n"
+
+
+@pytest.mark.parametrize("address", ["--help", "file:///bin/sh", "javascript:alert()", "x"])
+def test_the_browser_opens_only_web_addresses(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr("sys.stdout", shown)
+    monkeypatch.setenv("BROWSER", "true %s")
+    LoginScreen(Terminal()).open_browser(address)
+    assert shown.getvalue().startswith("No browser could be opened.")
+    LoginScreen(Terminal()).open_browser("HTTPS://login.example.com")
+    assert shown.getvalue().count("No browser") == 1
+
+
 @pytest.mark.parametrize("method", ["--device", "--browser", "--paste"])
 def test_a_login_method_does_not_apply(here: tuple[Home, FaultServer], method: str) -> None:
     home, server = here

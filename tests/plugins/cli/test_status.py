@@ -33,7 +33,7 @@ def prepared(home: Home) -> Home:
     login = 'provider = "https://login.example.com"\nclient_id = "app"\n'
     home.write(
         f'[profiles.fresh]\n{login}client_secret = "cs-secret"\nscope = "read write"\n'
-        f"[profiles.ended]\n{login}[profiles.gone]\n{login}[profiles.never]\n{login}"
+        f"[profiles.endless]\n{login}[profiles.ended]\n{login}[profiles.gone]\n{login}[profiles.never]\n{login}"
         f'[profiles.robot]\n{login}grant = "client_credentials"\nclient_secret = "cs-secret"\n'
         '[profiles.broken]\nprovdier = "https://login.example.com"\n'
         f'[profiles.nowhere]\n{login}store = "nowhere"\n'
@@ -49,6 +49,7 @@ def prepared(home: Home) -> Home:
         scope=("read",),
         id_token=who,
     )
+    keep(home, "endless", expires_at=1e300)
     keep(home, "ended", expires_at=now - 5, refresh_token="rt-secret")
     keep(home, "gone", expires_at=now - 5)
     return home
@@ -60,6 +61,7 @@ def test_shows_each_profile(home: Home) -> None:
     shown = {each["profile"]: each for each in json.loads(done.stdout)}
     assert {name: each["state"] for name, each in shown.items()} == {
         "fresh": "fresh",
+        "endless": "fresh",
         "ended": "refreshable",
         "gone": "login needed",
         "never": "login needed",
@@ -72,6 +74,7 @@ def test_shows_each_profile(home: Home) -> None:
     assert (fresh["client_id"], fresh["provider"]) == ("app", "https://login.example.com")
     assert (fresh["scope"], fresh["store"], fresh["refreshable"]) == (["read"], "file", True)
     assert fresh["refresh_at"] < fresh["expires_at"]
+    assert shown["endless"]["expires_at"] is None
     assert shown["never"]["logged_in"] is False
     assert "did you mean provider?" in shown["broken"]["error"]
     assert "'nowhere' is not registered" in shown["nowhere"]["error"]

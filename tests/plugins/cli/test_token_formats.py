@@ -63,6 +63,13 @@ def test_rejects_tokens_that_would_break_the_protocol(form: str, token: str) -> 
     assert token not in str(failed.value)
 
 
+@pytest.mark.parametrize("form", ["json", "kubectl", "git"])
+@pytest.mark.parametrize("end", [-1.0, 253_402_300_800.0, 1e18, 1e300, float("inf"), float("nan")])
+def test_an_expiry_that_is_no_date_is_unknown(form: str, end: float) -> None:
+    output = Output(form)
+    assert output.text("at-1", "Bearer", end) == output.text("at-1", "Bearer", None)
+
+
 def exec_info(api: str = "v1", **spec: Any) -> str:
     api = f"client.authentication.k8s.io/{api}"
     return json.dumps({"kind": "ExecCredential", "apiVersion": api, "spec": spec})
@@ -95,6 +102,7 @@ def test_prints_an_exec_credential(
         (exec_info(), HOST, "set provideClusterInfo: true"),
         (exec_info(cluster={"server": "https://other.example"}), HOST, "not one of those in"),
         (exec_info(cluster={"server": "http://git.example.com"}), HOST, "not one of those in"),
+        (exec_info(cluster={"server": "git.example.com"}), HOST, "not one of those in"),
     ],
 )
 def test_explains_a_request_of_kubectl_that_it_cannot_serve(
@@ -135,6 +143,7 @@ def test_git_gets_the_token_for_a_host(
         "protocol=ssh\nhost=git.example.com\n",
         "protocol=https\nhost=git.example.com\nhost=evil.example\n",
         "protocol=https\nhost=git.example.com\nusername=another\n",
+        "protocol=https\nhost=evil.example\n\nhost=git.example.com\n",
         "\xff\x00",
     ],
 )

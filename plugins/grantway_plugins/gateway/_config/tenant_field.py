@@ -80,6 +80,7 @@ def _from_text(value: object) -> TenantRule:
 
 def _created(name: str, options: Params) -> TenantRule:
     """Create a rule. Errors name the plugin that registered it."""
+    plugin = "grantway"
     try:
         if name in _OWN:
             return _OWN[name](**options)
