@@ -123,6 +123,7 @@ if TYPE_CHECKING:
         HttpRequest as HttpRequest,
         HttpResponse as HttpResponse,
         Transport as Transport,
+        require_secure as require_secure,
     )
     from ._transport.requests_transport import RequestsTransport as RequestsTransport
     from ._transport.transport import HttpTransport as HttpTransport
@@ -256,7 +257,7 @@ if not TYPE_CHECKING:  # type checkers would accept misspelt names
             "._requests.steps": "Wait",
             "._requests.provider": "Provider",
             "._transport.deadline": "Deadline",
-            "._transport.http": "HttpRequest HttpResponse Transport",
+            "._transport.http": "HttpRequest HttpResponse Transport require_secure",
             "._transport.requests_transport": "RequestsTransport",
             "._transport.transport": "HttpTransport",
             "._types.event": "Event",

@@ -184,3 +184,19 @@ def test_the_metadata_of_the_credential_issuer_are_checked(
 ) -> None:
     with pytest.raises(OfferInvalidError, match=problem):
         authorization_server(offer_of(grantway_faults(metadata(**members))))
+
+
+@pytest.mark.parametrize(
+    ("issuer", "error"),
+    [
+        ("https://[", grantway.ConfigurationError),
+        ("issuer.example", grantway.ConfigurationError),
+        ("http://issuer.example", grantway.InsecureEndpointError),
+    ],
+)
+def test_the_credential_issuer_must_be_an_https_url(
+    issuer: str, error: type[grantway.GrantwayError]
+) -> None:
+    offer = read_offer(by_value({**OFFER, "credential_issuer": issuer}))
+    with pytest.raises(error, match="credential_issuer"):
+        authorization_server(offer)

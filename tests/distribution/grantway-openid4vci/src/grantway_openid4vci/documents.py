@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
-from grantway import Deadline, HttpRequest, HttpTransport, Provider, Transport
+from grantway import Deadline, HttpRequest, HttpTransport, Transport, require_secure
 
 from .errors import OfferInvalidError
 
@@ -24,10 +24,11 @@ def fetch_json(url: str, named: str, transport: Transport | None = None) -> dict
 
     Raises:
         OfferInvalidError: There is no such document.
-        InsecureEndpointError: The URL would send the request without TLS.
+        InsecureEndpointError: The URL is plain http to another machine.
+        ConfigurationError: It is no URL.
         TransportError: The server could not be reached.
     """
-    Provider(token_endpoint=url)  # checks the URL
+    require_secure(url, named)
     used = transport or HttpTransport()
     try:
         request = HttpRequest("GET", url, {"Accept": "application/json"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 from urllib.parse import urlsplit
 
-from grantway import Provider, Transport
+from grantway import Provider, Transport, require_secure
 
 from .documents import fetch_json
 from .errors import OfferInvalidError
@@ -21,11 +21,13 @@ def authorization_server(offer: CredentialOffer, *, transport: Transport | None 
         transport: Sends the requests; by default a new ``HttpTransport``.
 
     Raises:
+        ConfigurationError: The credential issuer is no https URL.
         OfferInvalidError: The metadata is invalid, or names no server for this grant.
         ResponseInvalidError: A server publishes no valid metadata.
         TransportError: A server could not be reached.
     """
     issuer = offer.credential_issuer
+    require_secure(issuer, "credential_issuer")
     parts = urlsplit(issuer)
     url = f"{parts.scheme}://{parts.netloc}/.well-known/openid-credential-issuer"
     metadata = fetch_json(
