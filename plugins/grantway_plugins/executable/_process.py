@@ -8,10 +8,12 @@ import selectors
 import signal
 import subprocess
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
+from grantway._processes.fork import fork_safe_lock
 from grantway._secrets.masked import Masked
 
 #: Most bytes of stdout. A program that prints more is ended.
@@ -23,6 +25,8 @@ _MOST_STDERR = 1 << 16
 _CHUNK = 1 << 20
 #: Seconds between checks whether a program has ended while a child of it keeps its pipes open.
 _EXIT_CHECK = 0.02
+_starting = fork_safe_lock()
+_started: weakref.WeakSet[subprocess.Popen[bytes]] = weakref.WeakSet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +59,35 @@ def start(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Pop
     Raises:
         OSError: The program cannot be started.
     """
-    return subprocess.Popen(  # noqa: S603 - the user's settings name the program
-        argv,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        env=dict(environment),
-        start_new_session=True,
-    )
+    with _starting:
+        process = subprocess.Popen(  # noqa: S603 - the user's settings name the program
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env=dict(environment),
+            start_new_session=True,
+        )
+        _started.add(process)
+    return process
+
+
+def _close_pipes(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+
+
+def _after_fork() -> None:
+    """Close the pipes in a forked child, so that the program sees the end of its input."""
+    for process in _started:
+        _close_pipes(process)
+    _started.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def finish(process: subprocess.Popen[bytes], given: Masked[bytes], timeout: float) -> Finished:
@@ -87,9 +111,7 @@ def finish(process: subprocess.Popen[bytes], given: Masked[bytes], timeout: floa
             except subprocess.TimeoutExpired:
                 ended = _too_long(timeout)
     finally:
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
+        _close_pipes(process)
         if process.returncode is None:
             # Not reaped yet, so the number is still that of the program.
             with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -6,13 +6,16 @@ import _thread
 import os
 import signal
 import threading
+import warnings
 from pathlib import Path
 
 import pytest
 
+from grantway._secrets.masked import Masked
 from grantway_plugins.executable import Command
+from grantway_plugins.executable._process import finish, start
 from tests.plugins.executable.programs import Program
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 def _gone(pid: int) -> bool:
@@ -133,6 +136,24 @@ def test_threads_run_programs_at_the_same_time(program: Program) -> None:
     for thread in threads:
         thread.join()
     assert len(found) == 8
+
+
+def test_a_forked_process_does_not_keep_the_input_of_a_program_open(program: Program) -> None:
+    process = start(program("cat >/dev/null; echo read").command, {"PATH": os.environ["PATH"]})
+    read, write = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # other threads do not run in the child
+        child = os.fork()
+    if child == 0:
+        os.close(write)
+        os.read(read, 1)  # until the test has ended
+        os._exit(0)
+    try:
+        assert finish(process, Masked(b"{}\n"), PATIENCE).stdout == b"read\n"
+    finally:
+        os.close(write)
+        os.close(read)
+        os.waitpid(child, 0)
 
 
 def test_leaves_no_open_files(program: Program) -> None:
