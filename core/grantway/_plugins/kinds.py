@@ -87,28 +87,21 @@ def _check_grant(_grant_type: str, grant: object) -> None:
     check_grant(grant)
 
 
-def _check_issuer_grant(grant_type: str, side: object) -> None:
-    if isinstance(side, (str, type)):
-        raise GrantInvalidError(
-            f"the issuer grant {grant_type} is {kind_of(side)}; use an object with "
-            "decide(request, transaction)"
-        )
-    decide = getattr(side, "decide", None)
-    if not callable(decide):
-        raise GrantInvalidError(
-            f"the issuer grant {grant_type} has no decide(request, transaction)"
-        )
-    reject_async(f"decide of the issuer grant {grant_type}", decide)
-
-
-def _check_methods(what: str, value: object, *signatures: str) -> None:
+def _check_methods(
+    what: str, value: object, *signatures: str, error: type[RegistryError] = RegistryError
+) -> None:
     if isinstance(value, (str, type)):
-        raise RegistryError(f"the {what} is {kind_of(value)}; use an object with {signatures[0]}")
+        raise error(f"the {what} is {kind_of(value)}; use an object with {signatures[0]}")
     for signature in signatures:
         method = signature.partition("(")[0]
         if not callable(getattr(value, method, None)):
-            raise RegistryError(f"the {what} has no {signature}")
+            raise error(f"the {what} has no {signature}")
         reject_async(f"{method} of the {what}", getattr(value, method))
+
+
+def _check_issuer_grant(grant_type: str, side: object) -> None:
+    what = f"issuer grant {grant_type}"
+    _check_methods(what, side, "decide(request, transaction)", error=GrantInvalidError)
 
 
 def _check_issuer_extension(name: str, extension: object) -> None:

@@ -10,7 +10,7 @@ from marshmallow import ValidationError, fields, validates_schema
 from grantway._exceptions import ConfigurationError
 from grantway_plugins.executable import Command
 
-from .toml_file import KeyPath, TableSchema, TomlFile, dotted
+from .toml_file import TableSchema
 
 
 class CommandTable(TableSchema):
@@ -29,15 +29,3 @@ class CommandTable(TableSchema):
             Command(**data)
         except ConfigurationError as error:
             raise ValidationError(error.errors) from None
-
-
-def command_in(toml: TomlFile, table: Mapping[str, Any], at: KeyPath) -> Command:
-    """Return the program that a table names. A relative path starts at the folder of the file.
-
-    Args:
-        toml: The file.
-        table: The table, as ``CommandTable`` reads it.
-        at: Path of the table in the file.
-    """
-    setting = f"{toml.path}, line {toml.line(at)}: {dotted(at)}"
-    return Command(**table, folder=toml.path.parent, setting=setting)

@@ -12,8 +12,8 @@ from grantway._plugins.default_registry import default_registry
 from grantway._requests.provider import Provider, require_dialect
 from grantway._secrets.params import Params
 from grantway_plugins._paths import expand
+from grantway_plugins.executable import Command
 
-from .commands import command_in
 from .secret_field import is_source
 from .toml_file import KeyPath, Mistake, TomlFile, dotted, nearest
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from grantway._transport.http import Transport
     from grantway._types.store import Store
     from grantway._wire.dialect import Dialect
-    from grantway_plugins.executable import Command
 
 #: Endpoint for pushed authorization requests (RFC 9126).
 _PUSHED = "pushed_authorization_request_endpoint"
@@ -193,23 +192,22 @@ class Components:
         except (ConfigurationError, PluginLoadError) as error:
             problem = str(error)
         except TypeError as error:  # an unknown option, or a required one is missing
-            problem = argument_rule(str(error).rpartition("() ")[2])
+            problem = argument_rule(error)
         else:
-            line = self._toml.line(at)
-            place = f"{self.file}, line {line}" if line else f"{self.file}"
-            made.where = f"{place}: {dotted(at)}"
+            made.where = f"{self._toml.place(at)}: {dotted(at)}"
             return made
         raise self._toml.wrong([(at, f"cannot be created: {problem}")])
 
     def command(self, table: Mapping[str, Any], at: KeyPath, name: str) -> Command:
-        """Return the program that a key of a table names.
+        """Return the program that a key of a table names. Its path starts at the file's folder.
 
         Args:
             table: The table.
             at: Path of the table in the file.
             name: The key, as ``CommandTable`` reads it.
         """
-        return command_in(self._toml, table[name], (*at, name))
+        setting = f"{self._toml.place((*at, name))}: {dotted((*at, name))}"
+        return Command(**table[name], folder=self._folder, setting=setting)
 
     def store(self, table: Mapping[str, Any], at: KeyPath) -> Store:
         """Return a store. A relative ``folder`` starts at the folder of the file.
@@ -227,7 +225,7 @@ class Components:
         except ConfigurationError as error:
             problem = str(error)
         except TypeError as error:  # an unknown option, or a required one is missing
-            problem = argument_rule(str(error).rpartition("() ")[2])
+            problem = argument_rule(error)
         raise self._toml.wrong([(at, f"cannot be created: {problem}")])
 
     def path(self, named: str) -> Path:
@@ -243,8 +241,9 @@ class Components:
         return options
 
 
-def argument_rule(problem: str) -> str:
+def argument_rule(error: TypeError) -> str:
     """Return Python's message about the arguments of a call in the terms of a file."""
+    problem = str(error).rpartition("() ")[2]
     if found := _UNKNOWN.match(problem):
         return f"it has no option {found[1]}"
     if found := _MISSING.match(problem):

@@ -143,11 +143,14 @@ class TomlFile:
         """Return an error that lists mistakes with their lines, in the order of the file."""
         lines, errors = [], dict[str, list[str]]()
         for path, rule in sorted(dict.fromkeys(mistakes), key=lambda each: self.line(each[0]) or 0):
-            line = self.line(path)
-            where = f"{self.path}, line {line}" if line else f"{self.path}"
-            lines.append(f"{where}: {dotted(path)} {rule}")
+            lines.append(f"{self.place(path)}: {dotted(path)} {rule}")
             errors.setdefault(dotted(path), []).append(rule)
         return ConfigurationError("\n".join(lines), errors=errors)
+
+    def place(self, path: KeyPath) -> str:
+        """Return the file and the line of a key, for messages."""
+        line = self.line(path)
+        return f"{self.path}, line {line}" if line else f"{self.path}"
 
     def line(self, path: KeyPath) -> int | None:
         """Return the line of a key or, if it is missing, of its table; the first line is 1.

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from grantway._exceptions import GrantwayError, PluginError
-from grantway._plugins.conflicts import Key
 from grantway._plugins.kinds import LOGIN_FLOW
 from grantway._requests.login import LoginContext
 from grantway._types.callables import kind_of
@@ -46,8 +45,7 @@ def run_login_flow(profile: Profile, client: Client, screen: LoginScreen, grant_
         resource=profile.resource,
         extra=extra,
     )
-    key: Key = (LOGIN_FLOW, grant_type)
-    plugin = registry.origins.owned.owners[key].status.named
+    plugin = registry.owner_of(LOGIN_FLOW, grant_type).named
     try:
         token: object = flow(context)
     except (GrantwayError, click.ClickException):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from grantway._exceptions import GrantwayError
 from grantway._secrets.redaction import printable, visible
 from grantway._types.freshness import remaining
+from grantway_plugins._jwt import unverified_claims
 from grantway_plugins.profiles._profile import Profile
 
 if TYPE_CHECKING:
@@ -179,12 +178,8 @@ def _state(
 
 def _subject(token: Token) -> str | None:
     """Return the user named in the ID token, for display only: the token is not verified."""
-    try:
-        payload = (token.id_token or "").split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError, RecursionError):
-        return None
-    names = ("email", "preferred_username", "sub") if isinstance(claims, dict) else ()
+    claims = unverified_claims(token.id_token or "")
+    names = ("email", "preferred_username", "sub")
     found = next((claims[name] for name in names if isinstance(claims.get(name), str)), None)
     return printable(found) if found else None
 

@@ -90,7 +90,7 @@ class Profile(OneProcess):
             default_registry()  # report mistakes in the settings before those that they cause
         self._at = ("profiles", name)
         self._parts = Components(file.toml)
-        self.programs = Programs(file.toml, self.table, self._at)
+        self.programs = Programs(self._parts, self.table, self._at)
         self._open: list[HttpTransport] = []
         self._check_grant()
 
@@ -466,8 +466,7 @@ class Profile(OneProcess):
             return login
         given = self._single_use & self.table.get("params", {}).keys()
         names = " and ".join(f"params.{name}" for name in sorted(given or self._single_use))
-        line = self.file.toml.line((*self._at, "params"))
-        where = f"{self.file.path}, line {line}" if line else f"{self.file.path}"
+        where = self.file.toml.place((*self._at, "params"))
         if given:
             return f"{names} can be used only once, so put a new value into {where}, then {login}"
         return f"{names} is missing, so add it in {where}, then {login}"

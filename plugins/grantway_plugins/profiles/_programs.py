@@ -10,8 +10,8 @@ from grantway._exceptions import UnknownGrantTypeError
 from grantway._plugins.default_registry import default_registry
 from grantway._types.fields import GrantSchema
 from grantway._types.grant import Grant
-from grantway_plugins._config.commands import command_in
-from grantway_plugins._config.toml_file import KeyPath, TomlFile
+from grantway_plugins._config.components import Components
+from grantway_plugins._config.toml_file import KeyPath
 
 if TYPE_CHECKING:
     from grantway._requests.client import Client
@@ -25,23 +25,22 @@ class Programs:
     """The programs of one profile.
 
     Args:
-        toml: The profile file.
+        components: Components of the profile file.
         table: The profile's table, validated.
         at: Path of the table in the file.
     """
 
-    def __init__(self, toml: TomlFile, table: Mapping[str, Any], at: KeyPath) -> None:
-        self._toml = toml
+    def __init__(self, components: Components, table: Mapping[str, Any], at: KeyPath) -> None:
+        self._components = components
         self._table = table
         self._at = at
 
     @cached_property
     def provider(self) -> Command | None:
         """The program that performs the token requests instead of a token endpoint, or None."""
-        table = self._table["provider"]
-        return (
-            command_in(self._toml, table, (*self._at, "provider")) if "command" in table else None
-        )
+        if "command" not in self._table["provider"]:
+            return None
+        return self._components.command(self._table, self._at, "provider")
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -91,7 +90,7 @@ class Programs:
             return {}
         from grantway_plugins.executable import executable_parameters  # noqa: PLC0415 - rarely used
 
-        program = command_in(self._toml, self._table[_PARAMETERS], (*self._at, _PARAMETERS))
+        program = self._components.command(self._table, self._at, _PARAMETERS)
         return {
             "grants": [] if self.registered(grant_type) else [self.grant(grant_type)],
             "middleware": [executable_parameters(program, grant_type)],

@@ -80,23 +80,28 @@ def _from_text(value: object) -> TenantRule:
 
 def _created(name: str, options: Params) -> TenantRule:
     """Create a rule. Errors name the plugin that registered it."""
-    plugin = "grantway"
     try:
         if name in _OWN:
             return _OWN[name](**options)
-        plugin = default_registry().origins.owned.owners[TENANT_RULE, name].status.named
-        made = default_registry().tenant_rules[name](**options)
-    except ConfigurationError as error:
-        problem = str(error)
-    except RegistryError as error:  # the reference of the plugin cannot be imported
+        return _registered(name, options)
+    except (ConfigurationError, RegistryError) as error:  # or the reference cannot be imported
         problem = str(error)
     except TypeError as error:  # an unknown option, or a required one is missing
-        problem = argument_rule(str(error).rpartition("() ")[2])
+        problem = argument_rule(error)
+    # Raised outside the except blocks, because exceptions of a plugin may hold options.
+    raise ValidationError(f"cannot be created: {problem}")
+
+
+def _registered(name: str, options: Params) -> TenantRule:
+    plugin = default_registry().owner_of(TENANT_RULE, name).named
+    try:
+        made = default_registry().tenant_rules[name](**options)
+    except (ConfigurationError, RegistryError, TypeError):
+        raise
     except Exception as error:  # noqa: BLE001 - code of a plugin
         problem = f"the plugin {plugin} raised {type(error).__name__}"
     else:
         if callable(made) and not is_async(made):
             return RegisteredRule(name, plugin, options, made)
         problem = f"the plugin {plugin} returned {kind_of(made)}, not a plain function of a request"
-    # Raised outside the except blocks, because exceptions of a plugin may hold options.
-    raise ValidationError(f"cannot be created: {problem}")
+    raise ConfigurationError(problem)

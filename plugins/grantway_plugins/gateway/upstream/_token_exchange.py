@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import json
-import math
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Self
 
@@ -28,6 +24,7 @@ from grantway._processes.copies import OneProcess
 from grantway._requests.client import Client
 from grantway._secrets.params import Params
 from grantway._types.token import Token
+from grantway_plugins._jwt import unverified_expiry
 from grantway_plugins.grants.token_exchange import ACCESS_TOKEN, GRANT_TYPE
 
 from ._rejection import RequestRejectedError
@@ -118,7 +115,7 @@ class TokenExchange(OneProcess):
             on_token=None,
             name=str(name),
         )
-        return _ExchangedCredential(config, expiry_of(name.incoming))
+        return _ExchangedCredential(config, unverified_expiry(name.incoming))
 
 
 class _Name(str):
@@ -210,25 +207,6 @@ class _ExchangedCredential(Credential):
         error = self.last_error
         if isinstance(error, _REJECTIONS) and self._state.pause > 0:
             raise _rejected(_NOT_ACCEPTED, error)
-
-
-def expiry_of(token: str) -> float:
-    """Return the unverified expiry of a JWT as Unix time; infinity if the token has none."""
-    parts = token.split(".")
-    if len(parts) != 3:  # noqa: PLR2004 - RFC 7515 section 7.1
-        return math.inf
-    try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (binascii.Error, ValueError, RecursionError):
-        return math.inf
-    end = claims.get("exp") if isinstance(claims, Mapping) else None
-    if not isinstance(end, (int, float)) or isinstance(end, bool):
-        return math.inf
-    try:
-        seconds = float(end)
-    except OverflowError:
-        return math.inf if end > 0 else 0.0
-    return math.inf if math.isnan(seconds) else seconds
 
 
 def _rejected(message: str, error: GrantwayError | None = None) -> RequestRejectedError:

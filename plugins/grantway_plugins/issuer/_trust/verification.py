@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -14,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from grantway._processes.copies import OneProcess
 from grantway._processes.driving import drive, drive_async
 from grantway._secrets.redaction import printable
+from grantway_plugins._jwt import unverified_part
 
 from .cached_keys import CachedKeys, KeySteps
 from .claim_rules import TYPES, TokenRejectedError, judge
@@ -102,7 +101,7 @@ class TrustedTokens(OneProcess):
     def _verify(self, token: str, parameter: str) -> _Steps[TrustedToken]:
         if len(token) > MAX_TOKEN:
             raise TokenRejectedError(f"is longer than {MAX_TOKEN} characters")
-        header, claimed = (_unverified(part) for part in token.split(".")[: _PARTS - 1])
+        header, claimed = (unverified_part(part) for part in token.split(".")[: _PARTS - 1])
         trusted = self._issuer_of(claimed)
         if trusted is None:
             shown = printable(str(claimed.get("iss")))[:_SHOWN]
@@ -150,12 +149,3 @@ class _GivenKeys:
     def after(self, known: KeySet) -> KeySteps:
         yield from ()
         return known
-
-
-def _unverified(part: str) -> dict[str, Any]:
-    """Return a decoded part of a JWT, or an empty mapping if it is invalid."""
-    try:
-        found = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}

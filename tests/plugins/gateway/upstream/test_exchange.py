@@ -16,6 +16,7 @@ import requests
 
 import grantway
 from grantway.testing import faults
+from grantway_plugins._jwt import unverified_expiry
 from grantway_plugins.gateway.upstream import (
     RequestContext,
     RequestRejectedError,
@@ -24,7 +25,6 @@ from grantway_plugins.gateway.upstream import (
     response_for,
     single,
 )
-from grantway_plugins.gateway.upstream._token_exchange import expiry_of
 from grantway_plugins.testing import LiveIssuer
 from tests.plugins.auth.resource import Application
 from tests.plugins.gateway.upstream.conftest import Gateway, RecordingObserver
@@ -236,7 +236,7 @@ def test_the_number_of_cached_tokens_is_bounded(counting: CountingClient) -> Non
     ],
 )
 def test_reads_the_expiry_of_a_jwt(token: str, end: float) -> None:
-    assert expiry_of(token) == end
+    assert unverified_expiry(token) == end
 
 
 def test_rejects_invalid_parameters_at_construction(counting: CountingClient) -> None:
