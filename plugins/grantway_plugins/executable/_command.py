@@ -99,29 +99,33 @@ class Command(Value):
                 memory.
         """
         # Files with settings load this module, and few of them name a program.
-        from ._process import finish, start  # noqa: PLC0415
+        from ._process import ended_programs, finish, start  # noqa: PLC0415
         from ._program import environment, locate  # noqa: PLC0415
 
         program = locate(self.command[0], self.folder, self.setting)
         limit = self.timeout if timeout is None else max(0.001, min(timeout, self.timeout))
         given = Masked(b"" if request is None else _line(request))
-        try:
-            process = start([program, *self.command[1:]], environment(self.environment, variables))
-        except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
-            # The file exists, so the system did not find the interpreter in its first line.
-            problem = f"cannot be started ({error.strerror}); check the first line of the script"
-        except OSError as error:
-            if error.errno != errno.ENOEXEC:
-                raise ConnectionFailedError(
-                    f"{self.setting}: {program} could not be started: {error.strerror}. Nothing "
-                    "was sent."
-                ) from error
-            problem = (
-                "is neither a program of this machine nor a script with an interpreter; start a "
-                "script with a line such as #!/bin/sh"
-            )
-        else:
-            return finish(process, given, limit)
+        passed = environment(self.environment, variables)
+        with ended_programs() as started:
+            try:
+                process = start([program, *self.command[1:]], passed, started)
+            except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
+                # The file exists, so the system did not find the interpreter in its first line.
+                problem = (
+                    f"cannot be started ({error.strerror}); check the first line of the script"
+                )
+            except OSError as error:
+                if error.errno != errno.ENOEXEC:
+                    raise ConnectionFailedError(
+                        f"{self.setting}: {program} could not be started: {error.strerror}. "
+                        "Nothing was sent."
+                    ) from error
+                problem = (
+                    "is neither a program of this machine nor a script with an interpreter; start "
+                    "a script with a line such as #!/bin/sh"
+                )
+            else:
+                return finish(process, given, limit)
         raise ConfigurationError(
             f"{self.setting}: {program} {problem}.", errors={self.setting: [problem]}
         )

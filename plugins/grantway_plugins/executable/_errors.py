@@ -18,6 +18,11 @@ _TOKEN = re.compile(r"(?=[\w\-.~+=]*\d)[\w\-.~+=]{20,}|[\w\-.~+=]{40,}", re.ASCI
 # Names start at the start of a word, because trying each position of a long word takes minutes.
 _NAME = re.compile(r"""(?P<name>["']?(?<![\w.-])[\w.-]++["']?)(?:\s*+=\s*+|\s*+:\s*+(?=["']))""")
 _VALUE = re.compile(r"""(?:"(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?|[^\s"'&,;}]+)""", re.DOTALL)
+# Passwords in addresses, and the credentials of headers, of any length.
+_CREDENTIALS = re.compile(
+    r"""(://(?=[^\s/@]*+@)|\bauthorization["']?\s*+[:=]\s*+["']?\w++\s++)[^\s/@"']++""",
+    re.IGNORECASE,
+)
 
 #: Parameters that are not secret. The values of all others are removed from messages, because only
 #: the program knows which of them are.
@@ -62,8 +67,11 @@ def secret_values(params: Mapping[str, Any]) -> list[str]:
 
 def shown_stderr(stderr: bytes, secrets: Iterable[str]) -> str:
     """Return the end of stderr as one line, without secrets and words that could be tokens."""
-    text = scrub(stderr.decode("utf-8", "replace"), secrets)
-    line = visible(_TOKEN.sub(MASK, _without_named_values(text))[-_MOST_ENCODED:])
+    hidden = tuple(secrets)
+    text = scrub(stderr.decode("utf-8", "replace"), hidden)
+    text = _CREDENTIALS.sub(rf"\1{MASK}", _without_named_values(text))
+    # Again without colours and the like, which could divide a secret.
+    line = scrub(visible(_TOKEN.sub(MASK, text)[-_MOST_ENCODED:]), hidden)
     return line if len(line) <= _SHOWN else f"...{line[3 - _SHOWN :]}"
 
 

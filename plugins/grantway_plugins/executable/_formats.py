@@ -16,6 +16,9 @@ from ._outputs import FORMATS, Format, Path
 from ._protocol import read_object
 from ._times import unix_time
 
+#: Control characters of a text with several lines.
+_LINES = str.maketrans("\t\r\n", "   ")
+
 
 def read_format(
     command: Command, secrets: Iterable[str] = (), timeout: float | None = None
@@ -66,6 +69,8 @@ def _text(stdout: bytes) -> tuple[Params, str]:
         return Params(), "printed HTML on stdout"
     if not can_travel(text):
         return Params(), "printed text on stdout that is not UTF-8"
+    if not text.translate(_LINES).isprintable():
+        return Params(), "printed control characters, such as colours, on stdout"
     return Params(value=text), ""
 
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -26,7 +26,7 @@ _CHUNK = 1 << 20
 #: Seconds between checks whether a program has ended while a child of it keeps its pipes open.
 _EXIT_CHECK = 0.02
 _starting = fork_safe_lock()
-_started: weakref.WeakSet[subprocess.Popen[bytes]] = weakref.WeakSet()
+_started: weakref.WeakSet[Program] = weakref.WeakSet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +46,20 @@ class Finished:
     ended: str = ""
 
 
-def start(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start a program.
-
-    The program runs in a new session, so it cannot read from the user's terminal, and grantway can
-    end it together with its children.
+class Program(subprocess.Popen[bytes]):
+    """A program that is found in a list as soon as it may run, whatever interrupts its start.
 
     Args:
+        into: The list.
         argv: The program and its arguments.
         environment: Its environment variables.
-
-    Raises:
-        OSError: The program cannot be started.
     """
-    with _starting:
-        process = subprocess.Popen(  # noqa: S603 - the user's settings name the program
+
+    def __init__(
+        self, into: list[Program], argv: Sequence[str], environment: Mapping[str, str]
+    ) -> None:
+        into.append(self)
+        super().__init__(
             argv,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -69,11 +68,52 @@ def start(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Pop
             env=dict(environment),
             start_new_session=True,
         )
+
+
+@contextlib.contextmanager
+def ended_programs() -> Iterator[list[Program]]:
+    """Yield a list for ``start``, and end its programs if Ctrl-C interrupts the block."""
+    started: list[Program] = []
+    try:
+        yield started
+    finally:
+        for process in started:
+            _end(process)
+
+
+def _end(process: Program) -> None:
+    """Kill and reap a program if it still runs."""
+    if getattr(process, "pid", None) is None:
+        return  # interrupted before it started
+    _close_pipes(process)
+    if process.returncode is None:
+        # Not reaped yet, so the number is still that of the program.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def start(argv: Sequence[str], environment: Mapping[str, str], into: list[Program]) -> Program:
+    """Start a program.
+
+    The program runs in a new session, so it cannot read from the user's terminal, and grantway can
+    end it together with its children.
+
+    Args:
+        argv: The program and its arguments.
+        environment: Its environment variables.
+        into: A list of ``ended_programs``, to which the program is added.
+
+    Raises:
+        OSError: The program cannot be started.
+    """
+    with _starting:
+        process = Program(into, argv, environment)
         _started.add(process)
     return process
 
 
-def _close_pipes(process: subprocess.Popen[bytes]) -> None:
+def _close_pipes(process: Program) -> None:
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
             pipe.close()
@@ -90,7 +130,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def finish(process: subprocess.Popen[bytes], given: Masked[bytes], timeout: float) -> Finished:
+def finish(process: Program, given: Masked[bytes], timeout: float) -> Finished:
     """Pass the input to a program, wait until it ends, and reap it.
 
     Output is complete when the program ends, even if a child keeps the pipes open; such children
@@ -111,12 +151,8 @@ def finish(process: subprocess.Popen[bytes], given: Masked[bytes], timeout: floa
             except subprocess.TimeoutExpired:
                 ended = _too_long(timeout)
     finally:
-        _close_pipes(process)
-        if process.returncode is None:
-            # Not reaped yet, so the number is still that of the program.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-        status = process.wait()
+        _end(process)
+    status = process.wait()
     return Finished(bytes(pipes.stdout), pipes.stderr(), status, ended)
 
 
@@ -127,7 +163,7 @@ def _too_long(timeout: float) -> str:
 class _Pipes:
     """The three pipes of a running program."""
 
-    def __init__(self, process: subprocess.Popen[bytes], given: Masked[bytes]) -> None:
+    def __init__(self, process: Program, given: Masked[bytes]) -> None:
         self._process = process
         self._unwritten = memoryview(given.value)
         self._selector = selectors.DefaultSelector()

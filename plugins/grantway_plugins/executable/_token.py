@@ -92,8 +92,9 @@ class ExecutableTransport(OneProcess):
         reply = ask(self._command, "token", {"parameters": params}, secrets, timeout)
         if reply.error is None:
             return self._success(reply.result or Params(), reply.failure)
-        if isinstance(said := reply.error.get("error_description"), str):
-            reply.error["error_description"] = scrub(said, secrets)
+        for name in ("error", "error_description"):
+            if isinstance(said := reply.error.get(name), str):
+                reply.error[name] = scrub(said, secrets)
         if reply.error["error"] == LOGIN_NEEDED:
             raise login_needed(self._command, reply.error, secrets)
         if reply.error["error"] == RETRY_LATER:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import _thread
 import os
 import signal
+import subprocess
 import threading
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,6 +129,23 @@ def test_ctrl_c_ends_the_program(program: Program, tmp_path: Path) -> None:
     assert not Path(f"/proc/{_pid(tmp_path / 'pid')}").exists()
 
 
+def test_ctrl_c_during_the_start_ends_the_program(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+
+    def interrupted(process: subprocess.Popen[bytes], *arguments: Any, **options: Any) -> None:
+        original(process, *arguments, **options)
+        started.append(process.pid)
+        raise KeyboardInterrupt
+
+    original = subprocess.Popen.__init__
+    monkeypatch.setattr(subprocess.Popen, "__init__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        program("exec sleep 1000").run({})
+    assert not Path(f"/proc/{started[0]}").exists()
+
+
 def test_threads_run_programs_at_the_same_time(program: Program) -> None:
     command = program("echo $$")
     found: set[bytes] = set()
@@ -139,7 +158,8 @@ def test_threads_run_programs_at_the_same_time(program: Program) -> None:
 
 
 def test_a_forked_process_does_not_keep_the_input_of_a_program_open(program: Program) -> None:
-    process = start(program("cat >/dev/null; echo read").command, {"PATH": os.environ["PATH"]})
+    command = program("cat >/dev/null; echo read").command
+    process = start(command, {"PATH": os.environ["PATH"]}, [])
     read, write = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # other threads do not run in the child

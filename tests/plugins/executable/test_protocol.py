@@ -135,6 +135,10 @@ def test_an_error_of_the_program_becomes_its_exception(
     assert "corp-token" in error.message
 
 
+def test_an_error_code_cannot_contain_a_parameter(program: Program) -> None:
+    assert PIN not in _error(program(printing({"error": f"bad_{PIN}"}))).message
+
+
 def test_retry_later_has_its_seconds(program: Program) -> None:
     error = _error(program(printing({"error": "retry_later", "retry_after": 90.5})))
     assert isinstance(error, ProviderUnavailableError)
@@ -266,6 +270,9 @@ SECRETS = [
     "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiI0NzExIn0.c2lnbmF0dXJl",
     "ghp_0123456789abcdefghijABCDEFGHIJ",
     PIN,
+    "https://bob:hunter2@git.example.com/",
+    "Authorization: Basic aHVudGVyMg==",
+    "pin-4711\x1b[0m-secret",
 ]
 
 
@@ -275,7 +282,7 @@ def test_stderr_is_shown_without_secrets(program: Program, secret: str) -> None:
     error = _error(program(f'echo "cannot open /usr/lib/corp/cache: {quoted}" >&2; exit 1'))
     assert "cannot open /usr/lib/corp/cache: " in error.message
     assert "***" in error.message
-    for hidden in (secret, "hunter2"):
+    for hidden in (secret, "hunter2", "aHVudGVyMg", PIN):
         assert hidden not in error.message
 
 
