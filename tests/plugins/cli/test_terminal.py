@@ -28,7 +28,7 @@ def test_prints_one_line_per_row_to_a_pipe(
     assert "urn:ietf:params:oauth:grant-type:device_code" in line
     assert "replay" in shown.splitlines()[0]
     shown = home.run("plugins", COLUMNS=columns, **forced).stdout
-    (line,) = (line for line in shown.splitlines() if "grantway_grants._plugin:device_code" in line)
+    (line,) = (line for line in shown.splitlines() if line.startswith("grantway/device_code "))
     assert "loaded" in line
 
 
