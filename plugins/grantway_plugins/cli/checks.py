@@ -8,20 +8,13 @@ import re
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 from grantway._exceptions import (
     ConfigurationError,
     GrantwayError,
-    PluginLoadError,
-    RegistryError,
 )
-from grantway._plugins.default_registry import default_registry
-from grantway._plugins.registry import Registry
-from grantway._plugins.selection import VARIABLE
 from grantway._requests.provider import Provider
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest, HttpResponse, Transport, require_secure
@@ -32,8 +25,8 @@ from grantway_plugins._paths import (
     token_folder,
 )
 
-from .plugin_commands import load_command, plugin_commands
-from .plugin_settings import use_settings_in_profile_file
+from .finding import Finding
+from .plugin_checks import plugin_findings
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_SSO_OIDC", "AWS_ENDPOINT_URL")
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
@@ -44,30 +37,13 @@ _EXTRAS = ("cli", "issuer", "jose", "telemetry")
 _SKEW = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check.
-
-    Attributes:
-        level: ``problem`` if something does not work, ``note`` for information, or ``ok``.
-        about: Subject of the check.
-        found: Description of the result.
-        remedy: How to fix the problem; empty if there is nothing to do.
-    """
-
-    level: Literal["problem", "note", "ok"]
-    about: str
-    found: str
-    remedy: str = ""
-
-
 def findings(provider: str | None = None) -> Iterator[Finding]:
     """Run every check.
 
     Args:
         provider: Address of a provider to contact, or None to send no requests.
     """
-    yield from plugins()
+    yield from plugin_findings()
     yield from extras()
     yield from database()
     yield from folders()
@@ -76,82 +52,6 @@ def findings(provider: str | None = None) -> Iterator[Finding]:
     yield from clock()
     if provider is not None:
         yield from reachable(provider)
-
-
-def plugins() -> Iterator[Finding]:
-    """Check that every plugin is loaded and no names conflict."""
-    try:
-        use_settings_in_profile_file()
-        registry = default_registry()
-    except ConfigurationError as error:
-        yield Finding("problem", "plugins", str(error), "Correct the settings in the file.")
-        return
-    except RegistryError as error:
-        remedy = (
-            f"Correct {VARIABLE}." if VARIABLE in str(error) else "Uninstall the plugin it names."
-        )
-        yield Finding("problem", "plugins", str(error), remedy)
-        return
-    remedies = {
-        "failed": "Fix or uninstall {owner}; to disable it until then, set {variable}=-{path}.",
-        "incompatible": "Install a compatible version of {owner}, or uninstall it.",
-        "blocked": "To load it, change {variable}={value}.",
-    }
-    for each in registry.plugins:
-        about = f"plugin {each.path} ({each.owner})"
-        if each.state == "loaded":
-            yield Finding("ok", about, f"loaded in {each.load_seconds * 1000:.1f} ms")
-            if each.reason:
-                yield Finding("note", about, each.reason)
-            for conflict in each.conflicts:
-                found, _, remedy = conflict.partition(" To ")
-                yield Finding("problem", about, found, f"To {remedy}")
-        else:
-            remedy = remedies[each.state].format(
-                owner=each.distribution or each.owner,
-                path=each.path,
-                variable=VARIABLE,
-                value=os.environ.get(VARIABLE, ""),
-            )
-            level: Literal["note", "problem"] = "note" if each.state == "blocked" else "problem"
-            place = f" (at {each.failed_at})" if each.failed_at else ""
-            yield Finding(level, about, f"{each.state}: {each.reason}{place}", remedy)
-    yield from _unusable_references(registry)
-    yield from _commands()
-    loaded = sum(each.state == "loaded" for each in registry.plugins)
-    yield Finding(
-        "ok" if registry.grants else "problem",
-        "plugins",
-        f"{loaded} of {len(registry.plugins)} are loaded, with {len(registry.grants)} grants, "
-        f"in {sum(each.load_seconds for each in registry.plugins) * 1000:.0f} ms",
-        "" if registry.grants else "Reinstall grantway, or add grantway to GRANTWAY_PLUGINS.",
-    )
-
-
-def _unusable_references(registry: Registry) -> Iterator[Finding]:
-    for kind, table in registry.tables.items():
-        for name in table:
-            try:
-                table[name]
-            except RegistryError as error:
-                remedy = (
-                    f"Fix or uninstall the plugin. The {kind.label} is not available until then."
-                )
-                yield Finding("problem", f"{kind.label} {name}", str(error), remedy)
-
-
-def _commands() -> Iterator[Finding]:
-    for each in plugin_commands():
-        about = f"command {each.status.path}"
-        try:
-            load_command(each)
-        except PluginLoadError as error:
-            level: Literal["note", "problem"] = (
-                "note" if each.status.state == "blocked" else "problem"
-            )
-            yield Finding(level, about, str(error), "Other commands are not affected.")
-        else:
-            yield Finding("ok", about, "can be used")
 
 
 def extras() -> Iterator[Finding]:

@@ -56,9 +56,9 @@ ROWS = {
 
 async def _serve(path: str) -> None:
     from grantway_plugins.gateway._config import ConfigFile
+    from grantway_plugins.gateway._running.building import build_runtime
     from grantway_plugins.gateway._running.gateway import Gateway
     from grantway_plugins.gateway._running.proxy import Proxy, open_session
-    from grantway_plugins.gateway._running.runtime import build_runtime
     from grantway_plugins.gateway.upstream._asgi_middleware import ROUTE
     from grantway_plugins.server._listening.address import listen
     from grantway_plugins.server._listening.listener import Listener

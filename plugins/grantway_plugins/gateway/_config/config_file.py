@@ -3,42 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from marshmallow import Schema
 
-from grantway._exceptions import ConfigurationError, RegistryError, RequestInvalidError
-from grantway._plugins.default_registry import default_registry
+from grantway._exceptions import ConfigurationError
 from grantway._processes.copies import OneProcess
 from grantway._secrets.masked import Masked
-from grantway._secrets.params import Params
-from grantway_grants.device_code import GRANT_TYPE as DEVICE_CODE
 from grantway_plugins._config.components import Components
-from grantway_plugins._config.network import NetworkSettings, NetworkTable
+from grantway_plugins._config.network import NetworkTable
 from grantway_plugins._config.partial_table import InvalidKeyError, PartialTable
 from grantway_plugins._config.plugin_tables import check_plugin_settings
-from grantway_plugins._config.secret_field import is_source
 from grantway_plugins._config.toml_file import (
     KeyPath,
     Mistake,
     TomlFile,
     dotted,
-    mistakes_of,
     nearest,
 )
 from grantway_plugins._paths import expand
 from grantway_plugins.gateway._inbound.binding_keys import Keys, derived_key
-from grantway_plugins.gateway.upstream._paths import normal_path
-from grantway_plugins.gateway.upstream._rejection import RequestRejectedError
-from grantway_plugins.gateway.upstream._request_context import normal_host
-from grantway_plugins.grants.token_exchange import ACCESS_TOKEN, GRANT_TYPE as EXCHANGE
-from grantway_plugins.profiles._parameter_rule import parameter_rule
 from grantway_plugins.stores.encrypted._keys import KeySource, from_value
 
-from .placeholder import PLACEHOLDER, fill_tenant
+from .cross_checks import CrossChecks
 from .tables import (
     AuthorizeTable,
     GatewayProviderTable,
@@ -47,8 +37,6 @@ from .tables import (
     TenantTable,
     TokenEndpointTable,
 )
-
-Table = Mapping[str, Any]
 
 _TOP = (
     "gateway",
@@ -65,8 +53,6 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 TENANT = re.compile(r"[A-Za-z0-9._~:@|+=-]{1,128}")
 #: The mistake of a setting that only a restart can change.
 FIXED = "cannot change while the gateway runs; restart it"
-#: Tenant name used to check parameters before any request.
-ANY_TENANT = "tenant"
 
 
 class ConfigFile(OneProcess):
@@ -123,7 +109,7 @@ class ConfigFile(OneProcess):
         self.providers = self._tables(GatewayProviderTable(), "providers")
         self.routes = self._tables(RouteTable(), "routes")
         self.tenants = self._read_tenants()
-        for check in self._checks():
+        for check in CrossChecks(self).run():
             with suppress(InvalidKeyError):
                 self.mistakes.extend(check)
         if self.mistakes and require_valid:
@@ -189,34 +175,6 @@ class ConfigFile(OneProcess):
                 tenants[tenant][provider] = self._table(TenantTable(), table, (*at, provider))
         return tenants
 
-    # --- Checks across tables ---------------------------------------------------------------------
-
-    def _checks(self) -> Iterator[Iterator[Mistake]]:
-        """Yield checks one by one, so that an invalid key stops only the check that reads it."""
-        yield self._plugins()
-        yield self._stores()
-        yield self._network()
-        for name, table in self.providers.items():
-            yield self._dialect(("providers", name), table)
-            yield self._secret(table, ("providers", name))
-        for tenant, providers in self.tenants.items():
-            for name, table in providers.items():
-                yield self._secret(table, ("tenants", tenant, name))
-        for name, table in self.routes.items():
-            at = ("routes", name)
-            yield self._known_provider(at, table)
-            yield self._upstream(at, table)
-            yield self._address(at, table, "host", normal_host)
-            yield self._address(at, table, "path", normal_path)
-            yield self._grant(at, table)
-        yield self._overlaps()
-        if self.token_endpoint is not None:
-            endpoint = ("token_endpoint",)
-            yield self._known_provider(endpoint, self.token_endpoint)
-            yield self._allowed(endpoint, self.token_endpoint)
-            yield self._endpoint_path(endpoint, self.token_endpoint)
-            yield self._keys(endpoint)
-
     def _invalidate(self, path: KeyPath) -> None:
         """Mark a key as invalid, so that nothing uses it and no follow-up mistake is reported."""
         holder: dict[str, Any] = vars(self)
@@ -227,160 +185,6 @@ class ConfigFile(OneProcess):
             holder = holder.get(name) or {}
         if isinstance(table := holder.get(path[depth]), dict):
             holder[path[depth]] = PartialTable.without(path[depth + 1], table)
-
-    def _plugins(self) -> Iterator[Mistake]:
-        """Report required plugins that are not loaded, because their middleware would not run."""
-        registry = default_registry()
-        for name in self.gateway.get("require_plugins", ()):
-            try:
-                registry.require([name])
-            except RegistryError as error:
-                yield ("gateway", "require_plugins"), f"is not satisfied: {error.message}"
-
-    def _stores(self) -> Iterator[Mistake]:
-        table = self.gateway.get("store")
-        if table and table["kind"] not in (known := default_registry().stores):
-            rule = f"is not a known store: {table['kind']}; {nearest(table['kind'], known)}"
-            yield ("gateway", "store", "kind"), rule
-
-    def _network(self) -> Iterator[Mistake]:
-        try:
-            NetworkSettings(self.components, self.network, ("network",), {}).transport(1.0).close()
-        except ConfigurationError as error:
-            if not str(error).startswith(str(self.path)):
-                return  # caused by an environment variable, which each provider reports
-            yield from mistakes_of(error)
-
-    def _dialect(self, at: KeyPath, table: Table) -> Iterator[Mistake]:
-        known = default_registry().dialects
-        if table["dialect"] not in known:
-            yield (*at, "dialect"), f"is not a known dialect; {nearest(table['dialect'], known)}"
-
-    def _secret(self, table: Table, at: KeyPath) -> Iterator[Mistake]:
-        for name in ("client_secret", "client_assertion"):
-            if name not in table:
-                continue
-            try:
-                self.components.read_secret(table[name], (*at, name))
-            except ConfigurationError as error:
-                yield from mistakes_of(error)
-
-    def _known_provider(self, at: KeyPath, table: Table) -> Iterator[Mistake]:
-        if table["provider"] not in self.providers:
-            rule = f"is not a provider in this file; {nearest(table['provider'], self.providers)}"
-            yield (*at, "provider"), rule
-
-    def _upstream(self, at: KeyPath, table: Table) -> Iterator[Mistake]:
-        if "upstream" not in table and "authorize" not in self.toml.data:
-            yield (*at, "upstream"), "is missing; it is optional only in a file with [authorize]"
-
-    def _address(
-        self, at: KeyPath, table: dict[str, Any], name: str, read: Callable[[str], str]
-    ) -> Iterator[Mistake]:
-        given = table.get(name, "")
-        if not given:
-            return
-        try:
-            table[name] = read(given)
-        except RequestRejectedError as error:
-            yield (*at, name), f"cannot be matched: {error.message}"
-            return
-        if name == "host" and table[name] != given.lower():
-            yield (*at, name), "must be a host without a port; a route matches every port"
-
-    def _grant(self, at: KeyPath, table: dict[str, Any]) -> Iterator[Mistake]:
-        default = EXCHANGE if table["incoming"] == "exchange" else "client_credentials"
-        grant = table.setdefault("grant", default)
-        known = default_registry().grants
-        if grant not in known:
-            yield (*at, "grant"), f"is not registered by any plugin; {nearest(grant, known)}"
-        else:
-            yield from self._params(at, table)
-
-    def _params(self, at: KeyPath, table: Table) -> Iterator[Mistake]:
-        """Check the parameters against the grant's schema, with a sample tenant name."""
-        grant = default_registry().grants[table["grant"]]
-        params = table.get("params", {})
-        given = Params({name: value for name, value in params.items() if not is_source(value)})
-        sources = yield from self._sources((*at, "params"), params)
-        if table.get("scope"):
-            given["scope"] = table["scope"]
-        if table["incoming"] == "exchange":
-            given.setdefault("subject_token", "x")
-            given.setdefault("subject_token_type", ACCESS_TOKEN)
-        try:
-            grant.load(fill_tenant(given, ANY_TENANT), partial=bool(sources))
-        except RequestInvalidError as error:
-            found = error.errors
-        else:
-            return
-        overridden = {
-            name
-            for providers in self.tenants.values()
-            for name in providers.get(table["provider"], {}).get("params") or {}
-        }
-        for name, rules in found.items():
-            if name in overridden and name not in given:
-                continue  # listed tenants set it themselves, and others get an error
-            key = (*at, "scope") if name == "scope" else (*at, "params", name)
-            yield from ((key, parameter_rule(rule)) for rule in rules)
-
-    def _sources(self, at: KeyPath, params: Table) -> Generator[Mistake, None, list[str]]:
-        """Report mistakes in the secret sources among parameters; return the names."""
-        found = [name for name, value in params.items() if is_source(value)]
-        for name in found:
-            if PLACEHOLDER in repr(dict(params[name])):
-                yield (*at, name), f"cannot contain {PLACEHOLDER}; set it in the tables of tenants"
-            try:
-                self.components.secret(params[name], (*at, name))
-            except ConfigurationError as error:
-                yield from mistakes_of(error)
-        return found
-
-    def _overlaps(self) -> Iterator[Mistake]:
-        taken: dict[tuple[str, str], str] = {}
-        for name, table in self.routes.items():
-            try:
-                host, path = table.get("host", ""), table["path"].rstrip("/") or "/"
-            except InvalidKeyError:
-                continue
-            first = taken.setdefault((host, path), name)
-            if first != name:
-                line = self.toml.line(("routes", first))
-                rule = (
-                    f"matches {host or 'any host'} and {path}, like {first} in line {line}; "
-                    "change the host or path of one of them"
-                )
-                yield ("routes", name), rule
-
-    def _allowed(self, at: KeyPath, table: Table) -> Iterator[Mistake]:
-        known = default_registry().grants
-        for grant in table["allow"]:
-            if grant not in known:
-                yield (
-                    (*at, "allow"),
-                    f"has {grant}, which no plugin registers; {nearest(grant, known)}",
-                )
-
-    def _endpoint_path(self, at: KeyPath, table: Table) -> Iterator[Mistake]:
-        try:
-            path = normal_path(table["path"])
-        except RequestRejectedError as error:
-            yield (*at, "path"), f"cannot be matched: {error.message}"
-            return
-        taken = {path: "is"}
-        if DEVICE_CODE in table["allow"]:
-            taken[device_path(path)] = f"puts device authorization at {device_path(path)}, which is"
-        for name, route in self.routes.items():
-            with suppress(InvalidKeyError):
-                if what := taken.get(route["path"].rstrip("/")):
-                    yield (*at, "path"), f"{what} also the path of the route {name}; change one"
-
-    def _keys(self, at: KeyPath) -> Iterator[Mistake]:
-        try:
-            self.binding_keys()
-        except ConfigurationError as error:
-            yield from (((*at, key), rule) for key, rules in error.errors.items() for rule in rules)
 
     def binding_keys(self) -> Masked[KeySource | None]:
         """Return the keys in ``[token_endpoint]``, or one derived from the client's secret.
@@ -415,8 +219,3 @@ class ConfigFile(OneProcess):
             "base64, as returned by grantway_plugins.stores.generate_key()"
         )
         raise ConfigurationError(f"binding_key: {rule}", errors={"binding_key": [rule]})
-
-
-def device_path(path: str) -> str:
-    """Return the path of the device authorization endpoint, next to the token endpoint."""
-    return f"{path.rpartition('/')[0]}/device_authorization"

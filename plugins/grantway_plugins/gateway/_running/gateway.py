@@ -19,7 +19,8 @@ from grantway.hookspecs import hookimpl
 from grantway_plugins._config.partial_table import InvalidKeyError
 from grantway_plugins._file_signature import file_signature
 from grantway_plugins.gateway._config import ConfigFile
-from grantway_plugins.gateway._config.config_file import FIXED, device_path
+from grantway_plugins.gateway._config.config_file import FIXED
+from grantway_plugins.gateway._config.cross_checks import device_path
 from grantway_plugins.gateway._config.limits import GatewayLimits
 from grantway_plugins.gateway._metrics import GatewayMetrics
 from grantway_plugins.gateway.upstream._asgi_middleware import AsgiUpstreamAuth
@@ -30,9 +31,10 @@ from grantway_plugins.server._listening.peers import Shares
 from .admission import Admission
 from .authorize import Authorize
 from .browser_rule import BrowserRule
+from .building import build_runtime
 from .health import Health
 from .proxy import Proxy, open_session, too_many
-from .runtime import Runtime, build_runtime
+from .runtime import Runtime
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 

@@ -10,7 +10,8 @@ import pytest
 
 from grantway import Token
 from grantway_plugins.gateway._config import ConfigFile
-from grantway_plugins.gateway._running.runtime import Runtime, build_runtime
+from grantway_plugins.gateway._running.building import build_runtime
+from grantway_plugins.gateway._running.runtime import Runtime
 from grantway_plugins.gateway.upstream._tenant import EVERYBODY
 from tests import faults
 from tests.faults import FaultServer

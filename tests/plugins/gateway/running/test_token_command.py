@@ -12,7 +12,8 @@ import pytest
 from grantway import ConfigurationError, ProviderPausedError, Token
 from grantway_plugins.executable import ExecutableError
 from grantway_plugins.gateway._config import ConfigFile
-from grantway_plugins.gateway._running.runtime import Runtime, build_runtime
+from grantway_plugins.gateway._running.building import build_runtime
+from grantway_plugins.gateway._running.runtime import Runtime
 from tests.plugins.executable.programs import script, token
 
 GATEWAY = """

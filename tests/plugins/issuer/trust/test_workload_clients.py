@@ -13,7 +13,7 @@ import grantway
 from grantway_plugins import profiles
 from grantway_plugins.gateway import EmbeddedIssuer, TokenEndpoint
 from grantway_plugins.gateway._config import ConfigFile
-from grantway_plugins.gateway._running.runtime import build_runtime
+from grantway_plugins.gateway._running.building import build_runtime
 from grantway_plugins.gateway.upstream._tenant import EVERYBODY
 from grantway_plugins.grants import token_exchange
 from grantway_plugins.issuer import IssuerServer, IssuerSettings, TrustedIssuer
