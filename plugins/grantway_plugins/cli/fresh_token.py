@@ -80,6 +80,8 @@ def _print_formatted(
         # The request can be read only once, so this function also reports errors.
         sys.stderr.write(f"Error: {error}.\n")
         sys.exit(1)
+    except KeyboardInterrupt:  # while it waited for the request
+        sys.exit("\nAborted!")  # as click does
     print_output(text, status)
 
 
@@ -94,6 +96,8 @@ def print_output(text: str, status: int = 0) -> None:
         SystemExit: Standard output could not be written, and the error was printed; or ``status``
             is not 0.
     """
+    if sys.stdout is None:
+        sys.exit("Error: cannot write the token to standard output: it is closed.")
     try:
         sys.stdout.write(text)
         sys.stdout.flush()

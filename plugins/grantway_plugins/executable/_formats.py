@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,8 +17,8 @@ from ._outputs import FORMATS, Format, Path
 from ._protocol import read_object
 from ._times import unix_time
 
-#: Control characters of a text with several lines.
-_LINES = str.maketrans("\t\r\n", "   ")
+#: Control characters, except those between and within lines.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def read_format(
@@ -69,7 +70,7 @@ def _text(stdout: bytes) -> tuple[Params, str]:
         return Params(), "printed HTML on stdout"
     if not can_travel(text):
         return Params(), "printed text on stdout that is not UTF-8"
-    if not text.translate(_LINES).isprintable():
+    if _CONTROL.search(text):
         return Params(), "printed control characters, such as colours, on stdout"
     return Params(value=text), ""
 

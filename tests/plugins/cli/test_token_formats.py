@@ -6,10 +6,12 @@ import io
 import json
 import time
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 import grantway
+from grantway_plugins.cli import fresh_token
 from grantway_plugins.cli.token import cache_location
 from grantway_plugins.cli.token_formats import FormatError, Output
 from tests.plugins.cli.home import Home
@@ -232,6 +234,20 @@ def test_a_helper_reports_that_a_login_is_needed(work: Home) -> None:
 def test_closed_input_is_an_empty_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", None)
     assert Output("git", "get", HOST).without_token() == ("", 0)
+
+
+def test_reports_a_closed_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    with pytest.raises(SystemExit, match="cannot write the token to standard output: it is closed"):
+        fresh_token.print_output("at-1\n")
+
+
+def test_ctrl_c_while_it_reads_the_request_prints_no_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.stdin", Mock(**{"buffer.read.side_effect": KeyboardInterrupt}))
+    with pytest.raises(SystemExit, match="Aborted"):
+        fresh_token._print_formatted(Output("git", "get", HOST), "at-1", "Bearer", None)
 
 
 def test_reports_a_token_that_the_output_cannot_encode(work: Home) -> None:

@@ -29,6 +29,11 @@ def test_plain_text_is_the_secret(tmp_path: Path) -> None:
     assert (secret.value, secret.expires_at) == ("s3cr3t", None)
 
 
+def test_a_secret_may_have_several_lines(tmp_path: Path) -> None:
+    secret = _source(tmp_path, r"printf -- '-----BEGIN\r\n\tabc\n-----END\n'").read()
+    assert secret.value == "-----BEGIN\r\n\tabc\n-----END"
+
+
 def test_the_protocol_states_when_the_secret_expires(tmp_path: Path) -> None:
     text = f"cat >$0.request\n{printing({'secret': {'value': 's3cr3t', 'expires_in': 300}})}"
     secret = _source(tmp_path, text, output="grantway").read()
@@ -73,6 +78,7 @@ def test_runs_again_after_the_provider_rejected_the_secret(tmp_path: Path) -> No
         ("exit 0", {}, "printed nothing on stdout", ExecutableError),
         ("echo '<p>'", {}, "printed HTML on stdout", ExecutableError),
         (r"printf '\377'", {}, "printed text on stdout that is not UTF-8", ExecutableError),
+        (r"printf '\033[32ms3cr3t'", {}, "printed control characters", ExecutableError),
         ("exec sleep 1000", {"timeout": 0.1}, "ran for more than 0.1 s", ExecutableError),
         ("echo s3cr3t", {"output": "grantway"}, "printed no JSON object", ExecutableError),
         (
