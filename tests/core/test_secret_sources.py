@@ -215,7 +215,7 @@ def test_another_method_may_wrap_a_source() -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"client_secret": 7}, "client_secret: a int has no method read; give a string or a"),
+        ({"client_secret": 7}, "client_secret: an int has no method read; give a string or a"),
         ({"client_secret": Vault}, "client_secret: a type is a type; give a string or a secret"),
         ({"client_secret": Vault("x"), "auth": "psot"}, "auth: 'psot' is not registered"),
         ({"client_assertion": ""}, "client_assertion: must be a non-empty string"),

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pluggy
 
 from grantway import hookspecs
-from grantway._exceptions import PluginLoadError, RegistryError
+from grantway._exceptions import GrantwayError, PluginLoadError, RegistryError
 from grantway._secrets.params import Params
 from grantway._types.callables import innermost
 from grantway._types.grant import Grant, IssuerGrant
 from grantway._types.plugin_status import PluginStatus
 
 from .export_rules import reject_async
+from .failures import hidden_reason, place_of
 from .kinds import GRANT, ISSUER_GRANT, KINDS, Kind
 from .plugin_settings import PluginSettings, check_schema
 from .returned_values import MIDDLEWARE, middleware_values, named_values
@@ -113,10 +115,7 @@ class PluginExports:
             try:
                 manager.register(plugin, status.path)
             except pluggy.PluginValidationError as error:
-                raise PluginLoadError(
-                    f"{' '.join(str(error).split())}; give an argument that this grantway does not "
-                    "have a default value, or require a later version of grantway"
-                ) from None
+                raise _invalid_hook(plugin, error) from None
             return cls._read(status, plugin, manager, settings or PluginSettings({}), arguments)
         finally:
             manager.unregister(name=status.path)
@@ -159,9 +158,11 @@ class PluginExports:
             optional = {name: arguments[name] for name in found.kwargnames if name in arguments}
             return found.function(*(arguments[name] for name in found.argnames), **optional)
 
+        called = partial(_without_text, returned) if settings.given_to(status) else returned
+
         def read(hook: str, checked: Callable[[Any], _T]) -> _T:
             try:
-                return checked(returned(hook))
+                return checked(called(hook))
             except RegistryError as error:
                 raise _blamed(error, hooks[hook].function) from error.__cause__
 
@@ -169,7 +170,7 @@ class PluginExports:
             schema = read(_SETTINGS, check_schema)
             arguments["settings"] = settings.load(status, schema)
         named = {
-            kind: read(kind.hook, functools.partial(named_values, kind))
+            kind: read(kind.hook, partial(named_values, kind))
             for kind in KINDS
             if kind.hook in hooks
         }
@@ -226,6 +227,36 @@ def _blamed(error: RegistryError, function: object) -> RegistryError:
     return error
 
 
+def _without_text(returned: Callable[[str], Any], hook: str) -> Any:
+    """Call a hook that gets settings of the user. Its exceptions may contain them."""
+    try:
+        values = returned(hook)
+        # A generator runs when it is read.
+        return list(values) if inspect.isgenerator(values) else values
+    except (GrantwayError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001 - SystemExit too, which may have a text
+        failure = PluginLoadError(f"{hook} {hidden_reason(error, located=False)}")
+        failure.at = place_of(error, "")
+    # Not in the except block, because the exception may hold the settings.
+    raise failure
+
+
+def _invalid_hook(plugin: object, error: pluggy.PluginValidationError) -> PluginLoadError:
+    """Return the error for a hook with an argument that this version does not have."""
+    text = " ".join(str(error).split())
+    found = re.search(r"definition: (\w+)\(.*Argument\(s\) \{(.*?)\}", text)
+    if found is None:
+        return PluginLoadError(text)
+    name = found[1]
+    problem = PluginLoadError(
+        f"{name} has an argument that this grantway does not pass: {found[2]}; give it a default "
+        "value, or require a later version of grantway"
+    )
+    _blamed(problem, getattr(plugin, name, None))
+    return problem
+
+
 def _reject_unmarked(plugin: object, hooks: Mapping[str, Any]) -> None:
     for name in dir(plugin):
         if name.startswith(f"{hookspecs.PROJECT}_") and name not in hooks:
@@ -261,7 +292,7 @@ def _observer(hook: Any, arguments: Mapping[str, object]) -> Callable[[Event], N
         raise RegistryError("grantway_observe must take the event as its first argument")
     function: Callable[[Event], None] = hook.function
     more = {name: arguments[name] for name in (*others, *hook.kwargnames) if name in arguments}
-    return functools.partial(function, **more) if more else function
+    return partial(function, **more) if more else function
 
 
 def _check_hook(implementation: Any) -> None:

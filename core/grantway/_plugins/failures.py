@@ -59,6 +59,21 @@ def reason_of(error: BaseException) -> str:
         return f"{type(error).__name__} (its message cannot be read)"
 
 
+def hidden_reason(error: BaseException, *, located: bool = True) -> str:
+    """Describe an exception of a plugin without its text, which may contain a secret.
+
+    Args:
+        error: The exception.
+        located: Whether to include the file and line.
+    """
+    at = place_of(error, "") if located else ""
+    return (
+        f"raised {type(error).__name__}{f' (at {at})' if at else ''}; its text is not shown, "
+        "because it may contain a secret. A plugin should raise a grantway.ConfigurationError that "
+        "says what is wrong"
+    )
+
+
 def report_failures(statuses: Iterable[PluginStatus], causes: Mapping[str, BaseException]) -> None:
     """Log a warning for each plugin that failed or lost a name; repeat none for an installed one.
 

@@ -9,11 +9,14 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError
 
-from grantway._exceptions import ConfigurationError, RegistryError
+from grantway._exceptions import ConfigurationError, GrantwayError, RegistryError
 from grantway._secrets.params import Params
+from grantway._secrets.redaction import scrub
 from grantway._types.callables import kind_of
 from grantway._types.grant import flatten
 from grantway._types.plugin_status import PluginStatus
+
+from .failures import hidden_reason, place_of
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -46,20 +49,40 @@ class PluginSettings:
         if len(named) > 1:
             self._errors[_key(named[1])] = [f"is for the same plugin as {_key(named[0])}"]
             raise RegistryError("it has two tables of settings")
+        failure: RegistryError | None = None
+        messages: dict[str, list[str]] = {}
         try:
             loaded = schema.load(self._tables[named[0]] if named else {})
         except ValidationError as invalid:
-            messages = flatten(invalid.messages_dict)
+            secrets = leaves(self._tables[named[0]]) if named else ()
+            messages = {
+                path: [_rule(scrub(rule, secrets)) for rule in rules]
+                for path, rules in flatten(invalid.messages_dict).items()
+            }
+        except GrantwayError:
+            raise
+        except Exception as error:
+            if not named:
+                raise
+            reason = hidden_reason(error, located=False)
+            failure = RegistryError(f"the schema of its settings {reason}")
+            failure.at = place_of(error, "")
         else:
             # The repr of ``Params`` shows no values, which may be secrets.
             return Params(loaded) if isinstance(loaded, dict) else loaded
         # Raised outside the except block, because the ValidationError holds the values.
+        if failure is not None:
+            raise failure
         if named:
             self._errors |= {_key(named[0], path): rules for path, rules in messages.items()}
         listing = "; ".join(f"{path} {rule}" for path, rules in messages.items() for rule in rules)
         table = _key(status.distribution or status.name)
         remedy = "" if named else f"; write them in a table [{table}], or pass settings="
         raise RegistryError(f"its settings are invalid: {listing}{remedy}")
+
+    def given_to(self, status: PluginStatus) -> bool:
+        """Whether the user wrote settings for a plugin."""
+        return any(status.goes_by(name) for name in self._tables)
 
     def check(self, plugins: Iterable[PluginStatus]) -> None:
         """Raise an error for all invalid settings, and for tables of unknown plugins.
@@ -105,6 +128,29 @@ def check_schema(schema: object) -> Schema:
         f"grantway_register_settings returned {kind_of(schema)}, not an instance of a marshmallow "
         "schema"
     )
+
+
+def leaves(value: object) -> list[str]:
+    """Return the texts in a table."""
+    if isinstance(value, Mapping):
+        return [text for each in value.values() for text in leaves(each)]
+    if isinstance(value, (list, tuple)):
+        return [text for each in value for text in leaves(each)]
+    return [value] if isinstance(value, str) else []
+
+
+def _rule(message: str) -> str:
+    """Return a message of marshmallow in the form that follows the name of a key."""
+    known = {
+        "Missing data for required field.": "is missing",
+        "Unknown field.": "is not a setting of this plugin",
+        "Field may not be null.": "must not be null",
+    }
+    if message.startswith("Not a"):
+        message = f"is n{message[1:]}"
+    elif message.startswith(("Must ", "Shorter ", "Longer ")):
+        message = f"{message[0].lower()}{message[1:]}"
+    return known.get(message, message.removesuffix("."))
 
 
 def _key(name: str, path: str = "") -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from grantway._exceptions import (
     ConfigurationError,
     GrantConflictError,
+    GrantwayError,
     PluginLoadError,
     RegistryError,
     TokenError,
@@ -18,6 +19,7 @@ from grantway._exceptions import (
 from grantway._processes.copies import OneProcess
 from grantway._requests.middleware.contract import name_of
 from grantway._secrets.params import Params
+from grantway._types.callables import is_of_caller
 from grantway._types.grant import Grant, IssuerGrant
 from grantway._types.plugin_status import PluginStatus
 from grantway._types.store import problem_of
@@ -25,7 +27,7 @@ from grantway._wire.dialect import RFC6749, Dialect
 
 from .conflicts import OWN, ConflictResolution, resolve_conflicts
 from .exports import PluginExports
-from .failures import not_loaded
+from .failures import hidden_reason, not_loaded
 from .kinds import (
     CLIENT_AUTH,
     DIALECT,
@@ -230,9 +232,23 @@ class Registry(OneProcess):
                 f"{f' {conflict}' if conflict else ''}",
                 errors={kind.label: [f"must be the name of a registered {kind.label}"]},
             )
-        created: object = factory(**options)
+        owner, problem = self.owner_of(kind, name), ""
+        created: object = None
+        try:
+            created = factory(**options)
+        except GrantwayError:
+            raise
+        except Exception as error:
+            if owner.distribution == OWN or is_of_caller(error):
+                raise
+            problem = hidden_reason(error)
+        if problem:  # not in the except block, because the exception may hold options
+            raise ConfigurationError(
+                f"{kind.label}: the plugin {owner.named}, which creates {name!r}, {problem}.",
+                errors={kind.label: [f"must be a {kind.label}"]},
+            )
         if problem := problem_of(created):
-            plugin = self.owner_of(kind, name).named
+            plugin = owner.named
             raise ConfigurationError(
                 f"{kind.label}: the object that the plugin {plugin} creates for {name!r} "
                 f"{problem}.",

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 from urllib.parse import quote_plus
 
-from grantway._exceptions import ConfigurationError
+from grantway._exceptions import ConfigurationError, GrantwayError
 from grantway._secrets.hidden_arguments import hides_construction
 from grantway._transport.http import can_travel
 from grantway._types.callables import is_async, kind_of
@@ -251,8 +251,20 @@ def named_auth(
     name = method or shape.client_auth
 
     def make(value: str | None) -> ClientAuth:
-        made = client_auth(name, client_id, value, credentials=shape.basic, more=more)
-        return check_client_auth(made, owner(name))
+        try:
+            made = client_auth(name, client_id, value, credentials=shape.basic, more=more)
+        except GrantwayError:
+            raise
+        except Exception as error:
+            if not owner(name):
+                raise
+            from grantway._plugins.failures import hidden_reason  # noqa: PLC0415 - for an error
+
+            problem = hidden_reason(error)
+        else:
+            return check_client_auth(made, owner(name))
+        # Not in the except block, because the exception may hold the secret.
+        raise ConfigurationError(f"auth: {name}, of the plugin {owner(name)}, {problem}.")
 
     if secret is None or isinstance(secret, str) or name == "none":
         return make(secret)

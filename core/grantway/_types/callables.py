@@ -42,7 +42,17 @@ def is_unfinished(result: object) -> bool:
 
 def kind_of(value: Any) -> str:
     """Return the type of a value, for messages, which must not quote the value."""
-    return "None" if value is None else f"a {type(value).__name__}"
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[0] in 'aeio' else 'a'} {name}"
+
+
+def is_of_caller(error: Exception) -> bool:
+    """Whether the arguments of a call do not fit, and the called code did not run.
+
+    Call it in the function that made the call.
+    """
+    trace = error.__traceback__
+    return isinstance(error, TypeError) and trace is not None and trace.tb_next is None
 
 
 def computed_names(params: Mapping[str, Any]) -> frozenset[str]:

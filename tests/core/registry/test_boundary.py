@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -242,3 +243,54 @@ def test_an_optional_hook_of_another_version_is_ignored() -> None:
     registry = grantway.build_registry({"acme": Forward()}, only=["grantway"], strict=True)
     assert "urn:example:coupon" in registry.grants
     assert PluginStatus("acme", source="Forward") in registry.plugins
+
+
+SECRET = "hunter2-hunter2"
+
+
+def fails(*_args: Any, **options: Any) -> Any:
+    """Fail with the given secret in the text."""
+    raise TypeError(f"{SECRET} {options}")
+
+
+def shown(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize(
+    ("hook", "create"),
+    [
+        ("grantway_register_stores", lambda registry: registry.store("acme", key=SECRET)),
+        (
+            "grantway_register_secret_sources",
+            lambda registry: registry.secret_source("acme", key=SECRET),
+        ),
+        (
+            "grantway_register_client_auth",
+            lambda registry: grantway.Client(
+                grantway.Provider("https://login.example.com/token"),
+                client_id="me",
+                client_secret=SECRET,
+                auth="acme",
+                registry=registry,
+            ),
+        ),
+    ],
+)
+def test_a_factory_that_raises_is_named_without_its_text(
+    hook: str, create: Callable[[grantway.Registry], object]
+) -> None:
+    registry = grantway.build_registry({"x": plugin_returning(hook, {"acme": fails})}, strict=True)
+    with pytest.raises(grantway.ConfigurationError) as raised:
+        create(registry)
+    line = fails.__code__.co_firstlineno + 2
+    assert "x of application" in str(raised.value)
+    assert f"raised TypeError (at {__file__}:{line}); its text is not shown" in str(raised.value)
+    assert SECRET not in shown(raised.value)
+
+
+def test_a_missing_option_of_a_factory_is_an_error_of_the_caller() -> None:
+    plugin = plugin_returning("grantway_register_stores", {"acme": lambda *, folder: folder})
+    registry = grantway.build_registry({"x": plugin}, strict=True)
+    with pytest.raises(TypeError, match="folder"):
+        registry.store("acme")

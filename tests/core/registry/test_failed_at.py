@@ -33,6 +33,8 @@ CASES = {
     "unmarked hook": f"{HEAD}def grantway_register_grants():  #!\n    return []\n",
     "unsupported option": f"{HEAD}@hookimpl(tryfirst=True)  #!\n"
     "def grantway_register_grants():\n    return []\n",
+    "unknown argument": f"{HEAD}@hookimpl  #!\ndef grantway_register_grants(host):\n"
+    "    return []\n",
     "settings": f"{HEAD}@hookimpl  #!\ndef grantway_register_settings():\n    return 7\n",
 }
 

@@ -92,7 +92,7 @@ def test_a_plugin_that_needs_settings_says_where_to_write_them(site: Site) -> No
     found = state(grantway.build_registry(), "acme-audit")
     assert found.state == "failed"
     assert found.reason == (
-        "RegistryError: its settings are invalid: grant_type Missing data for required field.; "
+        "RegistryError: its settings are invalid: grant_type is missing; "
         "write them in a table [plugins.acme-audit], or pass settings="
     )
 
@@ -125,8 +125,8 @@ more = More()
         (
             {"acme-audit": {"grant_type": 3, "colour": SECRET}},
             {
-                "plugins.acme-audit.grant_type": ["Not a valid string."],
-                "plugins.acme-audit.colour": ["Unknown field."],
+                "plugins.acme-audit.grant_type": ["is not a valid string"],
+                "plugins.acme-audit.colour": ["is not a setting of this plugin"],
             },
         ),
         (
@@ -245,3 +245,72 @@ def test_logs_nothing_about_a_plugin_whose_settings_are_reported(
     with pytest.raises(grantway.ConfigurationError):
         grantway.build_registry(settings={"acme-audit": {}})
     assert [each for each in caplog.records if each.levelno >= logging.WARNING] == []
+
+
+class Leaking(Schema):
+    """Settings whose checks quote them."""
+
+    key = fields.String(load_default="")
+    host = fields.String()
+
+    @validates("host")
+    def check_host(self, value: str, **_options: Any) -> None:
+        """Reject a host, with its name in the error."""
+        raise ValidationError(f"{value} is no host")
+
+    @post_load
+    def open(self, data: dict[str, Any], **_options: Any) -> dict[str, Any]:
+        """Fail if the key is that of a broken schema."""
+        if data["key"].endswith("schema"):
+            raise ValueError(data["key"])
+        return data
+
+
+class LeakingPlugin(Plugin):
+    """A plugin whose hook fails with a setting in the text."""
+
+    @grantway.hookimpl
+    def grantway_register_stores(self, settings: Any) -> Any:
+        raise self.kind(f"rejected: {settings['key']}")
+
+    kind: type[BaseException] = ValueError
+
+    @grantway.hookimpl
+    def grantway_register_dialects(self, settings: Any) -> Any:
+        yield from self.grantway_register_stores(settings)
+
+
+@pytest.mark.parametrize("kind", [ValueError, SystemExit, ValidationError])
+@pytest.mark.parametrize("key", [SECRET, f"{SECRET}-schema"])
+def test_no_setting_is_in_the_failure_of_a_plugin(
+    kind: type[BaseException], key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    plugin = LeakingPlugin(Leaking())
+    plugin.kind = kind
+    plugins, settings = {"acme": plugin}, {"acme": {"key": key}}
+    registry = grantway.build_registry(plugins, settings=settings, only=[])
+    found = registry.plugins[-1]
+    assert found.state == "failed"
+    assert "its text is not shown" in found.reason
+    assert found.failed_at.startswith(__file__)
+    with pytest.raises(grantway.PluginLoadError) as raised:
+        grantway.build_registry(plugins, settings=settings, only=[], strict=True)
+    shown = "".join(traceback.format_exception(raised.value)) + found.reason + caplog.text
+    assert SECRET not in shown
+
+
+def test_no_setting_is_in_the_error_of_a_validator() -> None:
+    with pytest.raises(grantway.ConfigurationError) as raised:
+        grantway.build_registry(
+            {"acme": Plugin(Leaking())}, settings={"acme": {"host": SECRET}}, only=[]
+        )
+    assert raised.value.errors == {"plugins.acme.host": ["*** is no host"]}
+
+
+def test_the_message_of_a_plugins_own_error_is_shown() -> None:
+    plugin = LeakingPlugin(Leaking())
+    plugin.kind = grantway.ConfigurationError
+    found = grantway.build_registry(
+        {"acme": plugin}, settings={"acme": {"key": "the key of this test"}}, only=[]
+    ).plugins[-1]
+    assert "rejected: the key of this test" in found.reason

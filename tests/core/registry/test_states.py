@@ -56,7 +56,7 @@ BROKEN = {
     ),
     "unknown argument": (
         coupon().replace("register_grants()", "register_grants(host)"),
-        "PluginLoadError: Plugin 'acme-coupons/coupon' for hook 'grantway_register_grants'",
+        "PluginLoadError: grantway_register_grants has an argument that this grantway does not",
     ),
     "forgets to return": (
         coupon().replace("return [", "[").replace("})]", "})"),

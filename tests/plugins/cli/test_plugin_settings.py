@@ -63,8 +63,8 @@ def test_mistakes_in_a_profile_file_have_lines(config: Path) -> None:
     with pytest.raises(ConfigurationError) as raised:
         profiles.load("work", config)
     assert errors_of(config, raised.value)[:2] == [
-        "7: plugins.acme-audit.colour Unknown field.",
-        "8: plugins.acme-audit.grant_type Not a valid string.",
+        "7: plugins.acme-audit.colour is not a setting of this plugin",
+        "8: plugins.acme-audit.grant_type is not a valid string",
     ]
     assert errors_of(config, raised.value)[2].startswith(
         '10: plugins."acme/adit" names no plugin; installed: acme-audit/coupon, grantway/auth'
@@ -104,10 +104,13 @@ def test_the_command_line_uses_the_settings_in_the_profile_file(config: Path) ->
     for command in ("plugins", "grants"):
         failed = CliRunner().invoke(app, [command])
         assert failed.exit_code == 1
-        assert f"{config}, line 3: plugins.acme-audit.colour Unknown field." in failed.output
+        assert (
+            f"{config}, line 3: plugins.acme-audit.colour is not a setting of this plugin"
+            in failed.output
+        )
         assert SECRET not in failed.output
     doctor = CliRunner().invoke(app, ["doctor"])
-    assert "line 4: plugins.acme-audit.grant_type Not a valid string." in doctor.output
+    assert "line 4: plugins.acme-audit.grant_type is not a valid string" in doctor.output
     assert "-> Correct the settings in the file." in doctor.output
 
 
@@ -115,4 +118,4 @@ def test_a_profile_command_uses_the_settings(config: Path) -> None:
     config.write_text(PROFILE + MISTAKES)
     failed = CliRunner().invoke(app, ["token", "work"])
     assert failed.exit_code == 1
-    assert "line 7: plugins.acme-audit.colour Unknown field." in failed.output
+    assert "line 7: plugins.acme-audit.colour is not a setting of this plugin" in failed.output

@@ -364,7 +364,7 @@ def failing() -> Iterator[Endpoint]:
         ({"x": Breaks(lambda: Additions(failing()))}, ["raised RuntimeError"]),
         (
             {"x": Breaks(lambda: Additions([1]))},  # type: ignore[list-item]
-            ["endpoints must contain Endpoint objects, not a int"],
+            ["endpoints must contain Endpoint objects, not an int"],
         ),
         (
             {"x": Breaks(lambda: Additions(pages=itertools.repeat(Page("/x", show))))},

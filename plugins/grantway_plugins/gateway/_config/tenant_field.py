@@ -9,9 +9,10 @@ from marshmallow import ValidationError, fields
 
 from grantway._exceptions import ConfigurationError, RegistryError
 from grantway._plugins.default_registry import default_registry
+from grantway._plugins.failures import hidden_reason
 from grantway._plugins.kinds import TENANT_RULE
 from grantway._secrets.params import Params
-from grantway._types.callables import is_async, kind_of
+from grantway._types.callables import is_async, is_of_caller, kind_of
 from grantway_plugins._config.components import argument_rule
 from grantway_plugins._config.toml_file import nearest
 from grantway_plugins.gateway.upstream._registered_rule import RegisteredRule
@@ -96,12 +97,15 @@ def _registered(name: str, options: Params) -> TenantRule:
     plugin = default_registry().owner_of(TENANT_RULE, name).named
     try:
         made = default_registry().tenant_rules[name](**options)
-    except (ConfigurationError, RegistryError, TypeError):
+    except (ConfigurationError, RegistryError):
         raise
-    except Exception as error:  # noqa: BLE001 - code of a plugin
-        problem = f"the plugin {plugin} raised {type(error).__name__}"
+    except Exception as error:
+        if is_of_caller(error):
+            raise
+        problem = f"the plugin {plugin} {hidden_reason(error)}"
     else:
         if callable(made) and not is_async(made):
             return RegisteredRule(name, plugin, options, made)
-        problem = f"the plugin {plugin} returned {kind_of(made)}, not a plain function of a request"
+        found = "an asynchronous function" if is_async(made) else kind_of(made)
+        problem = f"the plugin {plugin} returned {found}, not a plain function of a request"
     raise ConfigurationError(problem)
