@@ -89,6 +89,20 @@ def test_reads_again_when_the_version_changes() -> None:
     assert [source.read().value, source.read().value] == ["two", "two"]
 
 
+@pytest.mark.parametrize("error", [ValueError(VALUE), SystemExit(VALUE)])
+def test_a_version_that_fails_reads_once(error: BaseException) -> None:
+    """Otherwise each use would read, and block the event loop of an asynchronous caller."""
+
+    class Failing(Vault):
+        def version(self) -> object:
+            raise error
+
+    vault = Failing("one")
+    source = cached(vault)
+    assert [source.read().value for _ in range(3)] == ["one", "one", "one"]
+    assert vault.reads == 1
+
+
 def test_reads_again_after_a_change_during_a_read() -> None:
     class Changing(Versioned):
         def read(self) -> Secret:

@@ -23,6 +23,8 @@ from grantway._types.secret_source import Secret, SecretSource, problem_of
 _MARGIN = 10.0
 #: Seconds for which a result is used even if it expires sooner, so that one need reads once.
 _LEAST = 1.0
+#: The version of a source whose version() fails.
+_FAILED = object()
 #: Guards the fields of all sources; held for assignments only.
 _lock = fork_safe_lock()
 
@@ -175,8 +177,12 @@ class CachedSource(OneProcess):
             return None
         try:
             return self._version()
-        except Exception:  # noqa: BLE001 - a plugin's code; read tells the problem
-            return object()
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001 - a plugin's code; read tells the problem
+            # Always the same: a value that differs would make each use read the source, and block
+            # the event loop of asynchronous callers.
+            return _FAILED
 
     def __repr__(self) -> str:
         return f"CachedSource({self.named})"
