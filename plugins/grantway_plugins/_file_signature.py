@@ -7,6 +7,6 @@ def file_signature(path: "str | os.PathLike[str]") -> "tuple[int, int, int] | No
     """Return (mtime, size, inode) of a file, or None if they cannot be read."""
     try:
         found = os.stat(path)  # noqa: PTH116 - pathlib is slow to load
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a path with a null character
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino

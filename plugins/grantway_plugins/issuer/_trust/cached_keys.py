@@ -37,13 +37,21 @@ class CachedKeys(OneProcess):
         issuer: The issuer, for the log.
         read: Reads the keys; may block.
         timer: A clock that never runs backwards, in seconds.
+        version: Returns a value that differs when the keys may have changed; must not block.
     """
 
     def __init__(
-        self, issuer: str, read: Callable[[], KeySet], timer: Callable[[], float] = time.monotonic
+        self,
+        issuer: str,
+        read: Callable[[], KeySet],
+        timer: Callable[[], float] = time.monotonic,
+        *,
+        version: Callable[[], object] = lambda: None,
     ) -> None:
         self._issuer = issuer
         self._read = read
+        self._version = version
+        self._read_version: object = None
         self._timer = timer
         self._lock = threading.Lock()
         self._reading: Future[KeySet | str] | None = None
@@ -53,13 +61,13 @@ class CachedKeys(OneProcess):
         self._problem = ""
 
     def current(self) -> KeySteps:
-        """Return the keys, and read them first if there are none or if they have expired.
+        """Return the keys, and read them first if there are none, or if they expired or changed.
 
         Raises:
             KeysUnavailableError: there are no valid keys.
         """
         keys, age = self._keys, self._timer() - self._read_at
-        if keys is None or age >= EXPIRE_AFTER:
+        if keys is None or age >= EXPIRE_AFTER or self._version() != self._read_version:
             return (yield from self._reread())
         if age >= REFRESH_AFTER:
             self._start()
@@ -103,19 +111,24 @@ class CachedKeys(OneProcess):
 
     def _run(self, reading: Future[KeySet | str]) -> None:
         try:
-            self._finish(reading, self._read())
+            version = self._version()  # before reading, so that a change causes another read
+            keys = self._read()
         except UnreadableKeysError as error:
             self._finish(reading, str(error))
         except Exception as error:  # noqa: BLE001 - requests must not wait forever
             self._finish(reading, f"unexpected {type(error).__name__}")
+        else:
+            self._finish(reading, keys, version)
 
-    def _finish(self, reading: Future[KeySet | str], outcome: KeySet | str) -> None:
+    def _finish(
+        self, reading: Future[KeySet | str], outcome: KeySet | str, version: object = None
+    ) -> None:
         """End a read with the keys, or with the problem."""
         with self._lock:
             self._reading = None
             self._tried_at = self._timer()  # a read that fails may take longer than the pause
             if isinstance(outcome, KeySet):
-                self._keys, self._read_at = outcome, self._timer()
+                self._keys, self._read_at, self._read_version = outcome, self._timer(), version
             else:
                 self._problem = outcome
         if not isinstance(outcome, KeySet):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from stat import S_ISFIFO
 from urllib.parse import urlsplit
 
 from grantway._exceptions import GrantwayError
@@ -83,12 +84,15 @@ def _discover(issuer: str, transport: HttpTransport, deadline: Deadline) -> str:
 
 def _file(name: str, path: str, most: int) -> bytes:
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(most + 1)
+        if S_ISFIFO(Path(path).stat().st_mode):  # opening it could take forever
+            content, problem = b"", "is a named pipe"
+        else:
+            with Path(path).open("rb") as file:
+                content = file.read(most + 1)
+            problem = f"is larger than {most} bytes" if len(content) > most else ""
     except (OSError, ValueError) as error:
         problem = getattr(error, "strerror", None) or type(error).__name__
     else:
-        if len(content) <= most:
+        if not problem:
             return content
-        problem = f"is larger than {most} bytes"
     raise UnreadableKeysError(f"{name} {path}: {problem}")

@@ -38,6 +38,7 @@ class TrustedIssuer(Value):
 
     A token is accepted only if it names a subject of ``subjects`` or ``clients``. In these and in
     ``claims``, ``*`` stands for any characters but ``:`` and ``/``, and ``**`` for any characters.
+    No pattern matches a value of more than 2,048 characters.
 
     The keys come from one of ``jwks``, ``jwks_file`` and ``jwks_uri``. Without these, they are
     found through the issuer's metadata (OpenID Connect Discovery, RFC 8414).
@@ -56,7 +57,8 @@ class TrustedIssuer(Value):
             endpoint.
         claims: Name of another claim -> pattern of its value. Every token must have these claims.
         jwks: The issuer's public keys, as a JWK Set or a single JWK.
-        jwks_file: Path of a file with a JWK Set, which is read again when it changes.
+        jwks_file: Path of a file with a JWK Set, which is read again when it changes, at most every
+            ten seconds.
         jwks_uri: URL of the JWK Set.
         ca_bundle: Path of a PEM file with the certificates to trust for discovery and
             ``jwks_uri``; by default those of certifi.

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from grantway._processes.copies import OneProcess
 from grantway._processes.driving import drive, drive_async
 from grantway._secrets.redaction import printable
+from grantway_plugins._file_signature import file_signature
 from grantway_plugins._jwt import unverified_part
 
 from .cached_keys import CachedKeys, KeySteps
@@ -65,7 +66,7 @@ class TrustedTokens(OneProcess):
             each.issuer: (
                 _GivenKeys(given_keys(each.jwks))
                 if each.jwks is not None
-                else CachedKeys(each.issuer, partial(read, each))
+                else CachedKeys(each.issuer, partial(read, each), version=_version_of(each))
             )
             for each in trusted
         }
@@ -149,3 +150,8 @@ class _GivenKeys:
     def after(self, known: KeySet) -> KeySteps:
         yield from ()
         return known
+
+
+def _version_of(trusted: TrustedIssuer) -> Callable[[], object]:
+    """Return a function whose result changes with the file of the keys, if they are in one."""
+    return partial(file_signature, trusted.jwks_file) if trusted.jwks_file else lambda: None

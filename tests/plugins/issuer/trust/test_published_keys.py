@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -327,3 +329,38 @@ def test_a_file_of_keys(tmp_path: Path) -> None:
     assert "No such file" in unreadable(trusted)
     file.write_text(json.dumps({"keys": [KEY]}))
     assert read_keys(trusted).keys
+
+
+def test_changed_keys_are_read_before_the_next_use(reads: Reads, timer: Timer) -> None:
+    version = 1
+    cached = CachedKeys("https://idp.example", reads, timer, version=lambda: version)
+    first = current(cached)
+    timer.now += cached_keys.PAUSE
+    assert current(cached) is first
+    version = 2
+    second = current(cached)
+    assert second is not first
+    assert current(cached) is second
+    assert reads.count == 2
+
+
+def test_a_key_that_was_removed_from_the_file_is_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cached_keys, "PAUSE", 0.0)
+    file = tmp_path / "keys.json"
+    with WorkloadIssuer() as idp:
+        file.write_text(json.dumps(idp.jwks()))
+        trusted = TrustedIssuer(idp.url, ("a",), jwks_file=str(file))
+        tokens, assertion = TrustedTokens([trusted], URL, time.time), idp.token("a", URL)
+        assert isinstance(tokens.of({"assertion": assertion})["assertion"], TrustedToken)
+        idp.rotate()
+        file.write_text(json.dumps(idp.jwks()) + " ")
+    assert isinstance(tokens.of({"assertion": assertion})["assertion"], RejectedToken)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_is_no_file_of_keys(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "keys.json")
+    trusted = TrustedIssuer("x", ("a",), jwks_file=str(tmp_path / "keys.json"))
+    assert "is a named pipe" in unreadable(trusted)

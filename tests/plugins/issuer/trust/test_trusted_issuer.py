@@ -103,6 +103,14 @@ def test_the_issuer_settings_check_the_list(trusted: Any) -> None:
         ("*", "", True),
         ("**", "a\nb", True),
         ("user", "user\n", False),
+        ("*a*b:**:c*d", "xaxbxb:1:2:cxd", True),
+        ("*a*b:**:c*d", "xaxb:b:2:cxdx", False),
+        ("**a*b**", "a:ab", True),
+        ("**", "a" * 2048, True),
+        ("**", "a" * 2049, False),
+        # A pattern that tries every combination would take hours.
+        ("*a*a*a*a*a*b", "a" * 2048, False),
+        ("**a**a**a**:*a*b", "a" * 2048, False),
     ],
 )
 def test_patterns(pattern: str, value: str, *, matching: bool) -> None:
