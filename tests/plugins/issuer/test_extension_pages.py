@@ -83,6 +83,7 @@ def odd(request: IssuerRequest, transaction: Transaction) -> View | Redirect:
         "start": lambda: Redirect("/gift", {"gift": "g"}),
         "home": lambda: Redirect("/"),
         "status": lambda: View("x", "", status=700),
+        "no page": lambda: View("x", "", status=204),
         "elsewhere": lambda: Redirect("https://evil.example/"),
         "slashes": lambda: Redirect("//evil.example/"),
         "backslash": lambda: Redirect("/\\evil.example/"),
@@ -289,6 +290,7 @@ def test_redirects_only_to_addresses_of_the_client(
         "template",
         "undefined",
         "status",
+        "no page",
         "",
     ],
 )
@@ -301,6 +303,16 @@ def test_a_failing_page_shows_an_error_and_nothing_else(
     assert SECRET not in page.text + caplog.text
     assert "the page /odd of the issuer extension gifts (gifts of" in caplog.text
     assert browser.get(f"{url}/gift").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/gift/", "/device/"])
+def test_a_final_slash_does_not_redirect_to_the_host_of_the_request(
+    url: str, browser: requests.Session, path: str
+) -> None:
+    headers = {"Host": "evil.example", "Accept": "text/html"}
+    response = browser.get(url + path, headers=headers, allow_redirects=False)
+    assert response.status_code == 404
+    assert "evil" not in response.text
 
 
 def test_a_page_that_cannot_be_rendered_changes_nothing(

@@ -26,6 +26,7 @@ from grantway_plugins.issuer import (
     Transaction,
     View,
 )
+from grantway_plugins.server._http.denial import DenialError
 from tests.faults import free_port
 from tests.plugins.issuer.conftest import BASIC, Caller
 from tests.postgres import PostgresServer
@@ -79,6 +80,11 @@ def fail(request: IssuerRequest, transaction: Transaction) -> Reply:
     outcomes: dict[str, Callable[[], Any]] = {
         "json": lambda: Reply({"x": object()}),
         "status": lambda: Reply({}, status=99),
+        "no integer": lambda: Reply({}, status=200.5),  # type: ignore[arg-type]
+        "no content": lambda: Reply({}, status=204),
+        "not modified": lambda: Reply("x", status=304),
+        "raised denial": lambda: (_ for _ in ()).throw(DenialError(SECRET, None)),  # type: ignore[arg-type]
+        "denial reason": lambda: Denial("x", "y", reason=7),  # type: ignore[arg-type]
         "header": lambda: Reply({}, headers={"X-Shop": f"{SECRET}\r\nSet-Cookie: a=b"}),
         "cookie": lambda: Reply({}, headers={"Set-Cookie": SECRET}),
         "wrong": lambda: SECRET,
@@ -284,7 +290,10 @@ def test_limits_the_requests_of_a_peer(shop: Caller) -> None:
 FAILURES = ["json", "status", "header", "cookie", "event", "wrong", "exit", "raise", "denial"]
 
 
-@pytest.mark.parametrize("kind", [*FAILURES, "denial event"])
+OTHERS = ["denial event", "no integer", "no content", "not modified", "raised denial"]
+
+
+@pytest.mark.parametrize("kind", [*FAILURES, *OTHERS, "denial reason"])
 def test_a_failing_handler_fails_its_request_alone(
     shop: Caller, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -131,6 +131,7 @@ def test_accepts_a_body_of_the_maximum_size_in_chunks(caller: Caller) -> None:
         (b"", JSON),
         (b"[" * 60_000, JSON),
         (b'{"grantType": NaN}', JSON),
+        (b'{"grantType": "refresh_token", "refreshToken": "x", "other": 1e999}', JSON),
         (b'{"grantType": ' + b"9" * 5000 + b"}", JSON),
         (b'{"grantType": "refresh_token"}', JSON),
         (b'{"grantType": 7}', JSON),

@@ -168,6 +168,7 @@ def memory(clock: Clock) -> Iterator[Issuers]:
         ("k", [SECRET], 1, "must be a mapping"),
         ("k", {}, float("inf"), "until must be"),
         ("k", {}, None, "until must be"),
+        ("k", {}, 10**400, "until must be"),
     ],
 )
 def test_rejects_invalid_records(

@@ -63,12 +63,14 @@ def credentials_of(request: WireRequest, issuer: Issuer | None = None) -> Creden
         DenialError: the request has no client id, or uses two authentication methods.
     """
     client_id, secret = request.text("client_id"), request.text("client_secret")
-    if request.text("client_assertion") is not None and (
-        isinstance(request.trusted.get("client_assertion"), TrustedToken)
-        or issuer is None
-        or not issuer.client_auth  # otherwise it may be for the method of a plugin
-    ):
-        return _asserted(request, client_id, secret)
+    if request.text("client_assertion") is not None:
+        _check_alone(request, secret)
+        if (
+            isinstance(request.trusted.get("client_assertion"), TrustedToken)
+            or issuer is None
+            or not issuer.client_auth  # otherwise it may be for the method of a plugin
+        ):
+            return _asserted(request, client_id)
     if request.basic is not None:
         if secret is not None or (client_id is not None and client_id != request.basic[0]):
             raise DenialError(
@@ -93,13 +95,17 @@ def credentials_of(request: WireRequest, issuer: Issuer | None = None) -> Creden
     return Credentials(client_id, "client_secret_post", secret)
 
 
-def _asserted(request: WireRequest, client_id: str | None, secret: str | None) -> Credentials:
-    """Return the credentials of a request with a client assertion (RFC 7523 section 2.2)."""
+def _check_alone(request: WireRequest, secret: str | None) -> None:
+    """Reject a secret in addition to a client assertion."""
     if request.basic is not None or secret is not None:
         raise DenialError(
             "invalid_request",
             "The client authenticates with a secret and with an assertion; use one of them",
         )
+
+
+def _asserted(request: WireRequest, client_id: str | None) -> Credentials:
+    """Return the credentials of a request with a client assertion (RFC 7523 section 2.2)."""
     if request.text("client_assertion_type") != ASSERTION_TYPE:
         raise DenialError("invalid_request", f"client_assertion_type must be {ASSERTION_TYPE}")
     token = request.trusted.get("client_assertion")

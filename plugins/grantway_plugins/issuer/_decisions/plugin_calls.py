@@ -52,8 +52,10 @@ def call_plugin(
     began = time.monotonic()
     try:
         result = function(*arguments)
-    except DenialError:
-        raise
+    except DenialError as error:
+        if not _is_invalid(error.denial):
+            raise
+        problem = f"raised a denial with a field of the wrong type{_line_of(error)}"
     except BaseException as error:
         if isinstance(error, Exception) and transaction is not None and transaction.failed:
             raise
@@ -81,6 +83,7 @@ def _is_invalid(result: object) -> bool:
     return isinstance(result, Denial) and not (
         isinstance(result.error, str)
         and isinstance(result.description, str)
+        and isinstance(result.reason, (str, NoneType))
         and isinstance(result.event, (AuditEvent, NoneType))
     )
 

@@ -13,6 +13,7 @@ from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._http.wire import WireResponse
 
 from .errors import InvalidArgumentError
+from .status import WITHOUT_CONTENT, check_status
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -40,7 +41,8 @@ class Reply:
     """The response of an endpoint. By default, it must not be cached.
 
     Attributes:
-        content: A JSON object, or text or bytes of another media type.
+        content: A JSON object, or text or bytes of another media type. It must be ``""`` for the
+            statuses 204, 205 and 304.
         status: HTTP status from 200 to 599.
         media_type: Media type of the content.
         headers: Additional headers. ``Cache-Control`` replaces the default, ``no-store``. Headers
@@ -61,8 +63,9 @@ class Reply:
         """Validate the fields."""
         if not isinstance(self.event, (AuditEvent, NoneType)):
             raise InvalidArgumentError("event must be an AuditEvent or None")
-        if not 200 <= self.status <= 599:  # noqa: PLR2004 - documented
-            raise InvalidArgumentError("status must be from 200 to 599")
+        check_status(self.status)
+        if self.status in WITHOUT_CONTENT and self.content not in ("", b""):
+            raise InvalidArgumentError(f'content must be "" for the status {self.status}')
         if self.media_type == _JSON and not self.headers:
             return
         if not self.media_type or not _VALUE.fullmatch(self.media_type):

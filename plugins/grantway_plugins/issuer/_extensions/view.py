@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from grantway_plugins.issuer._storage.records import RegisteredClient
 
 from .errors import InvalidArgumentError
+from .status import WITHOUT_CONTENT, check_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class View:
             ``choices``, ``allow``, ``deny``, ``problem``, ``warning`` and ``code`` have the
             issuer's styles.
         values: Variables of the template.
-        status: HTTP status from 200 to 599.
+        status: HTTP status from 200 to 599, but not 204, 205 or 304.
         leads_to_client: Whether submitting the form leads to a client by ``Redirect``; otherwise
             browsers block the redirect.
     """
@@ -47,8 +48,9 @@ class View:
 
     def __post_init__(self) -> None:
         """Validate the status."""
-        if not 200 <= self.status <= 599:  # noqa: PLR2004 - documented
-            raise InvalidArgumentError("status must be from 200 to 599")
+        check_status(self.status)
+        if self.status in WITHOUT_CONTENT:
+            raise InvalidArgumentError(f"status {self.status} is for responses without a page")
 
 
 @dataclass(frozen=True, slots=True)

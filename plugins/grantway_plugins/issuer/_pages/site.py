@@ -105,6 +105,8 @@ class Pages(OneProcess):
             ],
             exception_handlers={404: self._not_found, DatabaseError: self._unavailable},
         )
+        # Starlette would redirect to the host that the Host header names.
+        self.asgi.router.redirect_slashes = False
 
     @property
     def misdirected(self) -> Response:

@@ -137,17 +137,23 @@ class Records(OneProcess):
             raise InvalidArgumentError(
                 f"the value of a record must be at most {MAX_VALUE} bytes of JSON"
             )
-        if not isinstance(until, (int, float)) or not math.isfinite(until):
-            raise InvalidArgumentError(
-                "until must be the record's expiry in seconds since the epoch"
-            )
-        return {"key": self._digest(key), "value": encoded, "until": float(until)}
+        return {"key": self._digest(key), "value": encoded, "until": _time(until)}
 
     def _digest(self, key: str) -> bytes:
         return digest(json.dumps([self._namespace, key]))
 
     def __repr__(self) -> str:
         return f"Records({self._namespace!r})"
+
+
+def _time(until: object) -> float:
+    try:
+        seconds = float(until) if isinstance(until, (int, float)) else math.nan
+    except OverflowError:  # an integer that no float can represent
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise InvalidArgumentError("until must be the record's expiry in seconds since the epoch")
+    return seconds
 
 
 def _is_key(key: object) -> bool:

@@ -9,6 +9,7 @@ import base64
 import binascii
 import enum
 import json
+import math
 import re
 import uuid
 from collections.abc import Iterable, Mapping
@@ -292,6 +293,15 @@ def _no_constant(_name: str) -> Any:
     raise ValueError
 
 
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):  # such as 1e999
+        raise ValueError
+    return number
+
+
 # Shared, because creating a decoder or encoder takes longer than using it.
-_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite
+)
 _ENCODER = json.JSONEncoder(separators=(",", ":"))

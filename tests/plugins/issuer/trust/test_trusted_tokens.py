@@ -352,3 +352,5 @@ def test_a_plugin_may_verify_other_client_assertions(
         assert authenticate(server, own, client_id=client_id).status_code == 200
         refused(authenticate(server, "own.assertion.wrong", client_id=client_id))
         assert "not a trusted issuer" in detail()
+        both = authenticate(server, own, client_id=client_id, client_secret="x")
+        assert (both.status_code, both.json()["error"]) == (400, "invalid_request")
