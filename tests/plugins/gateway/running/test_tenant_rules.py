@@ -140,7 +140,7 @@ MISTAKES = {
     '{ rule = "header" }': "cannot be created: it needs the option name",
     f'{{ rule = "broken", key = "{SECRET}" }}': f"cannot be created: {PLUGIN} raised RuntimeError",
     '"nothing"': f"cannot be created: {PLUGIN} returned None, not a plain function of a request",
-    '"asynchronous"': f"cannot be created: {PLUGIN} returned a function, not a plain function",
+    '"asynchronous"': f"cannot be created: {PLUGIN} returned an asynchronous function, not a",
     '"invalid"': "cannot be created: ",
     '"absent"': "cannot be created: The plugin acme of application could not be loaded: Module",
 }
