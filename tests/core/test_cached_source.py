@@ -302,7 +302,7 @@ class Late:
         (Late(), "has an asynchronous method read, and grantway calls it in a thread"),
     ],
 )
-def test_what_is_no_source_is_rejected(made: object, problem: str) -> None:
+def test_rejects_an_object_that_is_no_source(made: object, problem: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         registry(lambda: made).secret_source("vault")
     assert str(caught.value) == (

@@ -140,7 +140,7 @@ class LoopFlight(Flight):
             del self._waiting_tasks[waiter]
 
     def _set_timer(self, end: float) -> None:
-        """Wake the tasks that stop waiting at this time."""
+        """Set a timer that wakes the tasks whose timeout is at this time."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_at(end, self._time_out)

@@ -62,11 +62,11 @@ def hook_manager() -> pluggy.PluginManager:
 
 @dataclass(slots=True, eq=False)
 class PluginExports:
-    """What the hooks of a plugin returned, checked.
+    """The checked results of a plugin's hooks.
 
     Attributes:
         status: The status of the plugin.
-        named: Kind -> name -> value, or a reference to it.
+        values: Kind -> name -> value, or a reference to it.
         middleware: Its middleware, outermost first.
         observe: Its observer, or None.
         hooks: The hooks that it implements.
@@ -74,7 +74,7 @@ class PluginExports:
     """
 
     status: PluginStatus
-    named: Mapping[Kind, Mapping[str, Any]] = field(default_factory=dict)
+    values: Mapping[Kind, Mapping[str, Any]] = field(default_factory=dict)
     middleware: Sequence[Middleware] = ()
     observe: Callable[[Event], None] | None = None
     hooks: tuple[str, ...] = ()
@@ -169,14 +169,14 @@ class PluginExports:
         if _SETTINGS in hooks:
             schema = read(_SETTINGS, check_schema)
             arguments["settings"] = settings.load(status, schema)
-        named = {
+        values = {
             kind: read(kind.hook, partial(named_values, kind))
             for kind in KINDS
             if kind.hook in hooks
         }
         return cls(
             status,
-            named,
+            values,
             read(MIDDLEWARE, middleware_values) if MIDDLEWARE in hooks else (),
             _observer(hooks.get("grantway_observe"), arguments),
             hooks=tuple(hooks),
@@ -199,14 +199,14 @@ class PluginExports:
         Raises:
             RegistryError: an export is invalid.
         """
-        named = {GRANT: named_values(GRANT, list(grants))}
+        values = {GRANT: named_values(GRANT, list(grants))}
         if issuer_grants:
-            named[ISSUER_GRANT] = named_values(ISSUER_GRANT, issuer_grants)
-        return cls(status, named)
+            values[ISSUER_GRANT] = named_values(ISSUER_GRANT, issuer_grants)
+        return cls(status, values)
 
     def names(self) -> Iterator[tuple[Kind, str, Any]]:
         """Yield the kind, name and value of everything whose name must be unique."""
-        for kind, values in self.named.items():
+        for kind, values in self.values.items():
             yield from ((kind, name, value) for name, value in values.items())
 
     def replaces(self, kind: Kind, name: str) -> str:
@@ -216,7 +216,7 @@ class PluginExports:
         """
         if kind not in {GRANT, ISSUER_GRANT}:
             return ""
-        return getattr(self.named.get(GRANT, _NONE).get(name), "replaces", "")
+        return getattr(self.values.get(GRANT, _NONE).get(name), "replaces", "")
 
 
 def _blamed(error: RegistryError, function: object) -> RegistryError:

@@ -128,7 +128,9 @@ def _check_dialect(name: str, dialect: object) -> None:
 def _check_error(code: str, kind: object) -> None:
     check_error_class(code, kind)
     if any(code == standard.wire for standard in TOKEN_ERRORS):
-        raise RegistryError(f"the error code {code!r} has a class already")
+        raise RegistryError(
+            f"the error code {code!r} is a standard one, whose class cannot be replaced"
+        )
 
 
 def _callable(label: str) -> Callable[[str, Any], None]:

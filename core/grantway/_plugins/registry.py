@@ -200,7 +200,7 @@ class Registry(OneProcess):
         return store
 
     def secret_source(self, name: str, /, **options: Any) -> SecretSource:
-        """Create a secret source. What it reads is cached, once for all threads and tasks.
+        """Create a secret source. Its result is cached, once for all threads and tasks.
 
         Args:
             name: The registered name, such as ``env``, ``file`` or ``keyring``.
@@ -330,7 +330,7 @@ class Registry(OneProcess):
             GrantInvalidError: a grant is invalid.
         """
         more = PluginExports.of_grants(PluginStatus("grants", source="grants="), grants)
-        return self.with_exports([more] if more.named[GRANT] else [])
+        return self.with_exports([more] if more.values[GRANT] else [])
 
     def with_exports(self, more: Sequence[PluginExports]) -> Registry:
         """Return a copy of the registry with additional exports."""

@@ -19,9 +19,10 @@ from grantway._secrets.hidden_arguments import hides_arguments
 from grantway._types.callables import is_unfinished, kind_of
 from grantway._types.secret_source import Secret, SecretSource, problem_of
 
-#: Seconds before ``expires_at`` from which a source is read again, for the way to the provider.
+#: Seconds before ``expires_at`` at which a source is read again, so that a secret does not expire
+#: on its way to the provider.
 _MARGIN = 10.0
-#: Seconds for which a result is used even if it expires sooner, so that one need reads once.
+#: Seconds for which a result is used even if it expires sooner, so that one request reads it once.
 _LEAST = 1.0
 #: The version of a source whose version() fails.
 _FAILED = object()

@@ -13,7 +13,7 @@ from grantway._types.callables import computed_names, is_async, is_unfinished
 if TYPE_CHECKING:
     from .cached_source import CachedSource
 
-#: Secret sources with the settings that they are the values of.
+#: Settings and the secret sources that supply their values.
 Sources = tuple[tuple[str, "CachedSource"], ...]
 
 _RAISED_BY = "Raised by the function that computes the parameter {}."

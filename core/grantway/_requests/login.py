@@ -20,7 +20,7 @@ class LoginScreen(Protocol):
 
     @property
     def interactive(self) -> bool:
-        """Whether a user can answer. Otherwise, answers come from standard input, if at all."""
+        """Whether a user can answer. Otherwise answers are read from standard input."""
         ...
 
     def say(self, text: str) -> None:

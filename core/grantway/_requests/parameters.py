@@ -74,7 +74,7 @@ def load_untyped(params: Mapping[str, Any]) -> tuple[Params, ComputedParams | No
 
 
 def _any_callable(params: Mapping[str, Any]) -> bool:
-    # Whether it is a dict is known sooner.
+    # Checking for a dict first is faster.
     return isinstance(params, (dict, Mapping)) and any(map(callable, params.values()))
 
 

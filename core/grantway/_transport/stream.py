@@ -59,8 +59,8 @@ class SocketStream:
         self.sock = sock
 
     def is_idle(self) -> bool:
-        # It is readable if the server closed it, or sent bytes that nothing requested. To read and
-        # fail takes longer than to ask.
+        # It is readable if the server closed it, or sent bytes that nothing requested. A poll
+        # is faster than a read that fails.
         poll = getattr(select, "poll", None)
         try:
             if poll is None:  # on Windows

@@ -60,7 +60,7 @@ class TlsStream:
         """Return received bytes; none if the server ended the connection.
 
         Raises:
-            ssl.SSLEOFError: the connection ended, and perhaps not by the server.
+            ssl.SSLEOFError: the connection ended without the closing message of TLS.
             OSError: the connection failed, or a limit passed.
         """
         while True:

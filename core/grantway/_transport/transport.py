@@ -237,6 +237,6 @@ class HttpTransport(OneProcess):
 
 
 def _is_cut(error: OSError) -> bool:
-    """Return whether a TLS connection ended, and perhaps not by the server."""
+    """Return whether a TLS connection ended without the closing message of TLS."""
     ssl = sys.modules.get("ssl")  # only a TLS connection imports it
     return ssl is not None and isinstance(error, ssl.SSLEOFError)

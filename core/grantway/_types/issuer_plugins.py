@@ -1,4 +1,4 @@
-"""What plugins add to the embedded issuer, besides the issuer's part of a grant."""
+"""Additions of plugins to the embedded issuer, besides the issuer's part of a grant."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 from marshmallow import RAISE, Schema, ValidationError, missing
 from marshmallow.fields import Field
 
-#: The methods that load, of which a subclass may have its own.
+#: Members of ``Schema`` that a subclass may override to load in another way.
 _LOADING = (
     "load", "_do_load", "_deserialize", "_call_and_store", "_invoke_field_validators", "dict_class",
 )  # fmt: skip

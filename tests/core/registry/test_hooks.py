@@ -128,7 +128,7 @@ def test_a_new_argument_does_not_break_a_plugin() -> None:
             manager=manager(grantway_register_grants),
             arguments={"host": "login.example.com"},
         )
-        assert [each.summary for each in exports.named[GRANT].values()] == [summary]
+        assert [each.summary for each in exports.values[GRANT].values()] == [summary]
 
 
 def test_an_optional_argument_keeps_its_default_in_older_versions() -> None:
@@ -188,7 +188,7 @@ def test_a_deprecated_hook_warns_and_is_used() -> None:
             SimpleNamespace(hook=old),
             manager=manager(grantway_register_grants),
         )
-    assert [each.summary for each in exports.named[GRANT].values()] == ["old"]
+    assert [each.summary for each in exports.values[GRANT].values()] == ["old"]
 
 
 class Transport:

@@ -106,7 +106,7 @@ def test_ctrl_c_during_the_import_ends_the_program(site: Site) -> None:
 
 @pytest.mark.parametrize("kind", ["grants", "dialects"])
 @pytest.mark.parametrize("entry", [None, 7, "", "later_of_acme", "later of acme:GOOD"])
-def test_rejects_what_is_no_reference_at_start_up(site: Site, kind: str, entry: object) -> None:
+def test_rejects_an_invalid_reference_at_start_up(site: Site, kind: str, entry: object) -> None:
     install(site, entry, kind=kind)
     with pytest.raises(grantway.PluginLoadError, match="is not a reference like"):
         grantway.build_registry(strict=True)

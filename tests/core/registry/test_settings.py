@@ -179,7 +179,7 @@ def test_settings_of_a_plugin_that_is_not_loaded_are_no_error(
     assert state(registry, "acme-audit").state in {"blocked", "failed"}
 
 
-def test_the_programs_plugins_get_settings_too() -> None:
+def test_plugins_of_the_program_get_settings_too() -> None:
     plugin = Plugin()
     grantway.register_plugin("limits", plugin, settings={"most": 5, "key": SECRET})
     assert plugin.received == [{"most": 5, "key": SECRET}]
@@ -219,7 +219,7 @@ def test_settings_may_be_any_object() -> None:
 
 
 @pytest.mark.parametrize("schema", [Limits, {}, "x"])
-def test_rejects_what_is_no_schema(schema: object) -> None:
+def test_rejects_an_object_that_is_no_schema(schema: object) -> None:
     registry = grantway.build_registry({"x": Plugin(schema)}, entry_points=False)
     assert "not an instance of a marshmallow schema" in registry.plugins[0].reason
 

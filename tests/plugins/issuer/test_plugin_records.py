@@ -98,7 +98,7 @@ def test_a_record_expires_and_is_deleted(issuers: Issuers) -> None:
     assert issuers.stores[0].run(lambda transaction: transaction.prune(issuers.clock.now)) == 1
 
 
-def test_one_of_several_racers_takes_a_record(issuers: Issuers) -> None:
+def test_one_of_several_concurrent_callers_takes_a_record(issuers: Issuers) -> None:
     for number in range(5):
         key, until = f"k{number}", issuers.clock.now + 60
         issuers.run(lambda records: records.put(key, {"n": number}, until=until))  # noqa: B023
@@ -106,7 +106,7 @@ def test_one_of_several_racers_takes_a_record(issuers: Issuers) -> None:
         assert [each for each in taken if each is not None] == [{"n": number}]
 
 
-def test_one_of_several_racers_adds_a_record(issuers: Issuers) -> None:
+def test_one_of_several_concurrent_callers_adds_a_record(issuers: Issuers) -> None:
     for number in range(5):
         key, until = f"k{number}", issuers.clock.now + 60
         assert sum(issuers.race(lambda records: records.add(key, {}, until=until))) == 1  # noqa: B023

@@ -27,7 +27,7 @@ from .shown import ShownErrors
 #: A secret in every request. No error may show it.
 SECRET = "rt-very-secret-0123456789"
 
-#: A certificate for 127.0.0.1 that nobody trusts, and its key.
+#: A certificate for 127.0.0.1 that no client trusts, and its key.
 UNTRUSTED = """\
 -----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgOveL9S2H1NI0RVxH

@@ -1,4 +1,4 @@
-"""What an extension adds to the issuer: endpoints, pages and metadata entries."""
+"""The additions of an extension to the issuer: endpoints, pages and metadata entries."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Additions:
-    """What an extension adds to the issuer.
+    """The additions of an extension to the issuer.
 
     Attributes:
         endpoints: Endpoints for programs, each with its own path.

@@ -35,7 +35,7 @@ class OfferedExtension:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What the extensions add to one issuer.
+    """The additions of all extensions to one issuer.
 
     Attributes:
         endpoints: Endpoints with their extensions, by path.

@@ -1,4 +1,4 @@
-"""What a page of an extension shows, and where it continues."""
+"""The results of an extension's page: a view, or a redirect."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Execution:
         issuer: The issuer.
         store: The database.
         audit: The audit log, which gets the client and grant of denials if it is enabled.
-        health: Is told of failures.
+        health: Records failures of the database.
     """
 
     def __init__(self, issuer: Issuer, store: IssuerStore, audit: AuditLog, health: Health) -> None:

@@ -101,7 +101,7 @@ def _claim_problem(claims: Mapping[str, Any], trusted: TrustedIssuer) -> str | N
     for name, pattern in trusted.claims.items():
         value = claims.get(name)
         if not isinstance(value, str):
-            return f"has no text as {name}"
+            return f"has no text in the claim {name}"
         if not matches(pattern, value):
             return f"has the {name} {_shown(value)}, which claims does not allow"
     return None
