@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from grantway._exceptions import SecretUnavailableError
+from grantway._secrets.hidden_arguments import hides_arguments
 from grantway._types.secret_source import Secret
 from grantway_plugins._file_signature import file_signature
 from grantway_plugins._paths import expand
@@ -35,6 +36,7 @@ class FileSecret:
         """Return time, size and inode of the file; None if it does not exist."""
         return file_signature(self._expanded())
 
+    @hides_arguments
     def read(self) -> Secret:
         """Return the content of the file.
 
@@ -43,7 +45,7 @@ class FileSecret:
         """
         path = self._expanded()
         try:
-            with open(path, "rb") as file:  # noqa: PTH123 - pathlib is slow to load
+            with open(path, "rb", opener=_open) as file:
                 content = file.read(_MOST + 1)
         except OSError as error:
             raise SecretUnavailableError(
@@ -66,3 +68,11 @@ class FileSecret:
 
     def _expanded(self) -> str:
         return expand(self.path, "an absolute path")
+
+
+def _open(path: str, flags: int) -> int:
+    """Open a file without waiting for a program that writes into a named pipe."""
+    file = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if hasattr(os, "O_NONBLOCK"):
+        os.set_blocking(file, True)
+    return file

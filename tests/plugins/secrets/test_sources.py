@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -206,3 +207,34 @@ def test_a_rotated_file_is_used_for_the_next_request(tmp_path: Path) -> None:
     assert source.read().value == "one"  # while the file is being replaced
     path.write_text("two")
     assert source.read().value == "two"
+
+
+def test_the_content_of_a_file_is_not_in_a_traceback(tmp_path: Path) -> None:
+    content = b"s3cr3t-and-\xff"
+    file = tmp_path / "secret"
+    file.write_bytes(content)
+    with pytest.raises(SecretUnavailableError) as caught:
+        FileSecret(file).read()
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    inner = [each.locals or {} for each in shown.stack[1:]]
+    assert inner
+    assert "s3cr3t" not in str(inner)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_that_no_program_writes_is_empty(tmp_path: Path) -> None:
+    """Waiting for one would keep the process from ending."""
+    os.mkfifo(tmp_path / "secret")
+    with pytest.raises(SecretUnavailableError, match="is empty"):
+        FileSecret(tmp_path / "secret").read()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_reads_what_a_program_writes_into_a_pipe() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"s3cr3t\n")
+    os.close(writer)
+    try:
+        assert FileSecret(f"/dev/fd/{reader}").read().value == "s3cr3t"
+    finally:
+        os.close(reader)

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from grantway._exceptions import SecretUnavailableError
+from grantway._secrets.hidden_arguments import hides_arguments
 from grantway._types.secret_source import Secret
 
 from .jwt import jwt_secret
@@ -33,6 +34,7 @@ class GoogleCloudToken:
     service_account: str = "default"
     timeout: float = 5.0
 
+    @hides_arguments
     def read(self) -> Secret:
         """Return a token, which expires at its ``exp``.
 
