@@ -11,12 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from grantway._credentials.fingerprint import fingerprint
 from grantway._exceptions import (
     ConfigurationError,
-    GrantwayError,
-    InvalidClientException,
-    LoginNeededError,
-    RequestInvalidError,
-    UnauthorizedClientException,
-    UnknownGrantTypeError,
 )
 from grantway._plugins.default_registry import default_registry
 from grantway._processes.copies import OneProcess
@@ -30,8 +24,9 @@ from grantway_plugins._config.tables import LOGIN_GRANTS
 from grantway_plugins.registration import Registrations, metadata_of
 
 from ._file import ProfileFile
-from ._parameter_rule import parameter_rule
-from ._programs import Programs, is_text
+from ._grant_check import check_grant
+from ._programs import Programs
+from ._renewal import Renewal
 
 if TYPE_CHECKING:
     from typing import Self
@@ -92,39 +87,7 @@ class Profile(OneProcess):
         self._parts = Components(file.toml)
         self.programs = Programs(self._parts, self.table, self._at)
         self._open: list[HttpTransport] = []
-        self._check_grant()
-
-    def _check_grant(self) -> None:
-        """Reject an unknown grant and invalid parameters."""
-        name = self.grant or self.login_grant
-        if name is None:
-            return
-        mistakes = list[tuple[tuple[str, ...], str]]()
-        # Outside the try block: its errors have lines already.
-        self._parts.params(self.table.get("params", {}), (*self._at, "params"))
-        try:
-            grant = self.programs.grant(name)
-            given, extra = self.parameters(grant)
-            mistakes += [
-                ((*self._at, "params", name), "must be text, or a list of texts")
-                for name in self.table.get("params", {}).keys() & extra.keys()
-                if not callable(extra[name]) and not is_text(extra[name])
-            ]
-            # Single-use parameters, such as a refresh token, may be added later.
-            single_use = grant.names.all_of(grant.single_use) | (
-                {name} if name == "refresh_token" else set()
-            )
-            constant = Params({n: value for n, value in given.items() if not callable(value)})
-            partial = self.login_grant is not None or bool(single_use - given.keys())
-            grant.load(constant, partial=partial or len(constant) < len(given))
-        except UnknownGrantTypeError as error:
-            mistakes = [((*self._at, "grant"), str(error).removeprefix("grant_type: ").rstrip("."))]
-        except RequestInvalidError as error:
-            for field, rules in error.errors.items():
-                at = (field,) if field in self.table else ("params", field)
-                mistakes += [((*self._at, *at), parameter_rule(rule)) for rule in rules]
-        if mistakes:
-            raise self.file.toml.wrong(mistakes)
+        check_grant(self, self._parts)
 
     # --- Settings ---------------------------------------------------------------------------------
 
@@ -393,33 +356,7 @@ class Profile(OneProcess):
             LoginNeededError: Only a login can provide a token.
             GrantwayError: No token is available for another reason; see ``Credential.token``.
         """
-        stored = self.store.load(self.key)
-        fresh, usable = (0.0, 0.0) if stored is None else self.freshness.time_left(stored)
-        if stored is not None and fresh > 0:
-            return stored
-        if self.refresh_method(stored) is None:
-            if stored is not None and usable > 0:
-                return stored
-            raise self._login_needed(None)
-        try:
-            if stored is not None and stored.refresh_token:
-                # A refresh token may work only once, so its successor must be storable.
-                self.check_store_writable()
-            token = (credential := self.credential()).token()
-            # The first call loads the stored token. The second starts the refresh.
-            return token if self.freshness.time_left(token)[0] > 0 else credential.token()
-        except LoginNeededError as error:
-            refusal = error
-        except (InvalidClientException, UnauthorizedClientException) as error:
-            if self.registrations is None:
-                raise
-            refusal = LoginNeededError(str(error), evidence=error.evidence)
-            refusal.__cause__ = error
-        except GrantwayError:
-            if stored is not None and usable > 0:
-                return stored
-            raise
-        raise self._login_needed(refusal) from refusal
+        return Renewal(self).token()
 
     def refresh_method(self, stored: Token | None) -> Literal["refresh", "grant"] | None:
         """Return how to get the next token without a login.
@@ -431,24 +368,7 @@ class Profile(OneProcess):
             ``refresh`` with its refresh token, ``grant`` with the profile's grant, or None if a
             login is needed (see ``remedy``).
         """
-        if stored is not None and stored.refresh_token:
-            unregistered = self.registrations is not None and self.registrations.load() is None
-            return None if unregistered else "refresh"
-        if self.grant is None:
-            return None
-        given = self._single_use & self.table.get("params", {}).keys()
-        if not self._single_use or (given and stored is None):
-            return "grant"
-        return None
-
-    @property
-    def _single_use(self) -> frozenset[str]:
-        """Parameters of the grant that can be used only once."""
-        if self.grant is None:
-            return frozenset()
-        grant = self.programs.registered(self.grant)
-        names = frozenset[str]() if grant is None else grant.single_use
-        return names or frozenset({self.grant} if self.grant == "refresh_token" else ())
+        return Renewal(self).method(stored)
 
     def command(self, verb: str) -> str:
         """Return the command line of a grantway command for this profile.
@@ -461,26 +381,7 @@ class Profile(OneProcess):
 
     def remedy(self) -> str:
         """Return instructions for getting a token when ``refresh_method`` returns None."""
-        login = f"run: {self.command('login')}"
-        if self.grant is None:
-            return login
-        given = self._single_use & self.table.get("params", {}).keys()
-        names = " and ".join(f"params.{name}" for name in sorted(given or self._single_use))
-        where = self.file.toml.place((*self._at, "params"))
-        if given:
-            return f"{names} can be used only once, so put a new value into {where}, then {login}"
-        return f"{names} is missing, so add it in {where}, then {login}"
-
-    def _login_needed(self, error: LoginNeededError | None) -> LoginNeededError:
-        cause = None if error is None else error.__cause__
-        if self.programs.provider is not None and error is not None:
-            # The program says how to log in.
-            return LoginNeededError(f"Profile {self.name}: {error}", evidence=error.evidence)
-        reason = f" ({cause})" if cause is not None else ""
-        return LoginNeededError(
-            f"Profile {self.name} needs a login{reason}; {self.remedy()}",
-            evidence=None if error is None else error.evidence,
-        )
+        return Renewal(self).remedy()
 
     def close(self) -> None:
         """Close idle connections."""
