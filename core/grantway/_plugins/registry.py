@@ -14,7 +14,6 @@ from grantway._exceptions import (
     PluginLoadError,
     RegistryError,
     TokenError,
-    UnknownGrantTypeError,
 )
 from grantway._processes.copies import OneProcess
 from grantway._requests.middleware.contract import name_of
@@ -45,6 +44,7 @@ from .kinds import (
 )
 from .references import References
 from .selection import names_of
+from .unknown_grant import unknown_grant
 
 if TYPE_CHECKING:
     from grantway._requests.client_auth import ClientAuthFactory
@@ -168,21 +168,10 @@ class Registry(OneProcess):
             return self.grants[grant_type]
         except (KeyError, TypeError):
             pass
-        known = sorted(self.grants)
         known_type = grant_type if isinstance(grant_type, str) else ""
         if conflict := self.origins.owned.conflicts.get((GRANT, known_type)):
             raise GrantConflictError(f"Nothing was sent. {conflict}")
-        nearest = _nearest(known_type, known)
-        shown = f"{grant_type!r:.200}" if isinstance(grant_type, str) else type(grant_type).__name__
-        hint = f" Did you mean {nearest!r}?" if nearest else ""
-        missing = [f"{each.path} ({each.state})" for each in self.plugins if each.state != "loaded"]
-        unloaded = f" Plugins that are not loaded: {', '.join(missing)}." if missing else ""
-        raise UnknownGrantTypeError(
-            f"grant_type: {shown} is not registered; nothing was sent.{hint} "
-            f"Registered: {', '.join(known) or 'none'}.{unloaded}",
-            registered=known,
-            nearest=nearest,
-        )
+        raise unknown_grant(grant_type, self.grants, self.plugins)
 
     def store(self, name: str, /, **options: Any) -> Store:
         """Create a store.
@@ -341,16 +330,6 @@ class Registry(OneProcess):
             [*self.origins.plugins, *(each.status for each in more)],
             self.origins.prefer,
         )
-
-
-def _nearest(asked: str, known: Sequence[str]) -> str | None:
-    """Return the closest registered name; a URN also matches by its last part."""
-    from difflib import get_close_matches  # noqa: PLC0415 - only for an error
-
-    short = {name.rsplit(":", 1)[-1]: name for name in known}
-    short.update({name: name for name in known})
-    close = get_close_matches(asked.rsplit(":", 1)[-1].lower(), short, n=1, cutoff=0.5)
-    return short[close[0]] if close else None
 
 
 def _contributions(

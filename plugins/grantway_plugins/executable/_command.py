@@ -78,6 +78,11 @@ class Command(Value):
         """The name of the program without its folder."""
         return os.path.basename(self.command[0])  # noqa: PTH119
 
+    @property
+    def where(self) -> str:
+        """The setting and the program, for errors."""
+        return f"{self.setting}: {self.command[0]}"
+
     @hides_arguments
     def run(
         self,

@@ -36,7 +36,7 @@ def error_of(
 ) -> ExecutableError:
     """Return an error about a program, with its setting and a remedy."""
     return ExecutableError(
-        f"{command.setting}: {command.command[0]} {message}. Run the program by hand to see why, "
+        f"{command.where} {message}. Run the program by hand to see why, "
         "or correct the setting; the reference of executables says what a program must print.",
         program=command.command[0],
         setting=command.setting,
@@ -81,12 +81,17 @@ def retry_after(error: Mapping[str, Any]) -> float | None:
     return seconds if seconds is not None and seconds >= 0 else None
 
 
+def asks_for_retry(command: Command, wait: float | None) -> str:
+    """Return the message for a program that asks to be run again."""
+    return f"{command.where} asks to try again {'later' if wait is None else f'in {wait:g} s'}"
+
+
 def login_needed(
     command: Command, error: Mapping[str, Any], secrets: Iterable[str]
 ) -> GrantwayError:
     """Return the error for a program that needs the user to log in."""
     return LoginNeededError(
-        f"{command.setting}: {command.command[0]} needs a login"
+        f"{command.where} needs a login"
         f"{_description(error, secrets) or '; log in with the program itself'}"
     )
 
@@ -102,14 +107,14 @@ def raise_error(command: Command, error: Mapping[str, Any], secrets: Iterable[st
     code, said = str(error["error"]), _description(error, secrets)
     if code == LOGIN_NEEDED:
         raise login_needed(command, error, secrets)
-    where = f"{command.setting}: {command.command[0]}"
     if code == RETRY_LATER:
         wait = retry_after(error)
-        when = "later" if wait is None else f"in {wait:g} s"
-        raise ProviderUnavailableError(f"{where} asks to try again {when}{said}", retry_after=wait)
+        raise ProviderUnavailableError(asks_for_retry(command, wait) + said, retry_after=wait)
     shown = printable(scrub(code, secrets))
     raise error_class(code, {})(
-        f"{where} failed with {shown}{said}", error=shown, error_description=said[2:] or None
+        f"{command.where} failed with {shown}{said}",
+        error=shown,
+        error_description=said[2:] or None,
     )
 
 

@@ -30,7 +30,7 @@ from grantway._wire.shapes import ErrorShape, RequestShape
 
 from ._command import Command
 from ._errors import ExecutableError, secret_values
-from ._failures import LOGIN_NEEDED, RETRY_LATER, login_needed, retry_after
+from ._failures import LOGIN_NEEDED, RETRY_LATER, asks_for_retry, login_needed, retry_after
 from ._formats import read_format
 from ._outputs import PROTOCOL
 from ._protocol import ask
@@ -132,24 +132,20 @@ def report_failure_of(command: Command) -> Middleware:
         except ExecutableError:
             raise
         except ProviderUnavailableError as error:
-            when = "later" if error.retry_after is None else f"in {error.retry_after:g} s"
             said = printable(str(error.members.get("error_description") or ""))
-            _reword(
-                error,
-                f"{command.setting}: {command.command[0]} asks to try again {when}"
-                f"{said and f': {said}'}.",
-            )
+            message = asks_for_retry(command, error.retry_after)
+            _reword(error, f"{message}{said and f': {said}'}.")
             raise
         except ResponseInvalidError as error:
             _reword(
                 error,
-                f"{command.setting}: {command.command[0]} printed a token that cannot be used. "
+                f"{command.where} printed a token that cannot be used. "
                 'Its "access_token" must be a text that is not empty; correct the program.',
             )
             raise
         if failure := response.headers.get(_FAILURE):
             raise ExecutableError(
-                f"{command.setting}: {command.command[0]} printed a token and then failed: it "
+                f"{command.where} printed a token and then failed: it "
                 f"{failure}. The token is kept: a credential has stored it and returns it to the "
                 "next call, and this error has it as token. Correct the program.",
                 program=command.command[0],

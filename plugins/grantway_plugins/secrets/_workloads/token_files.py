@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import ClassVar
 
 from grantway._exceptions import SecretUnavailableError
 from grantway._types.secret_source import Secret
@@ -20,7 +19,7 @@ _AWS_VARIABLE = "AWS_WEB_IDENTITY_TOKEN_FILE"
 
 
 @dataclass(frozen=True, slots=True)
-class KubernetesToken:
+class KubernetesToken(FileSecret):
     """``kubernetes``: a projected service account token.
 
     The pod needs a volume of type ``projected`` with a ``serviceAccountToken`` for the audience
@@ -30,14 +29,7 @@ class KubernetesToken:
         path: The path of the token; ``~`` is the home directory.
     """
 
-    #: Options that are relative to the folder of a TOML file.
-    path_options: ClassVar[tuple[str, ...]] = ("path",)
-
     path: str | os.PathLike[str] = KUBERNETES_PATH
-
-    def version(self) -> object:
-        """Return time, size and inode of the file; None if it does not exist."""
-        return FileSecret(self.path).version()
 
     def read(self) -> Secret:
         """Return the token, which expires at its ``exp``.
@@ -45,11 +37,11 @@ class KubernetesToken:
         Raises:
             SecretUnavailableError: The file cannot be read, or contains no valid JWT.
         """
-        return _read(self.path, "mount a projected serviceAccountToken there")
+        return _token(self, "mount a projected serviceAccountToken there")
 
 
 @dataclass(frozen=True, slots=True)
-class SpiffeToken:
+class SpiffeToken(FileSecret):
     """``spiffe``: a JWT-SVID in a file, as spiffe-helper writes it.
 
     Attributes:
@@ -57,22 +49,13 @@ class SpiffeToken:
             the home directory.
     """
 
-    #: Options that are relative to the folder of a TOML file.
-    path_options: ClassVar[tuple[str, ...]] = ("path",)
-
-    path: str | os.PathLike[str]
-
-    def version(self) -> object:
-        """Return time, size and inode of the file; None if it does not exist."""
-        return FileSecret(self.path).version()
-
     def read(self) -> Secret:
         """Return the JWT-SVID, which expires at its ``exp``.
 
         Raises:
             SecretUnavailableError: The file cannot be read, or contains no valid JWT.
         """
-        return _read(self.path, "check that spiffe-helper runs and writes its JWT-SVID there")
+        return _token(self, "check that spiffe-helper runs and writes its JWT-SVID there")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +83,8 @@ class AwsWebIdentityToken:
                 f"the environment variable {_AWS_VARIABLE} is not set; give the pod's service "
                 "account an IAM role, or use another secret source"
             )
-        return _read(path, "check that the pod's service account has an IAM role")
+        return _token(FileSecret(path), "check that the pod's service account has an IAM role")
 
 
-def _read(path: str | os.PathLike[str], renewal: str) -> Secret:
-    return jwt_secret(FileSecret(path).read().value, os.fspath(path), renewal)
+def _token(file: FileSecret, renewal: str) -> Secret:
+    return jwt_secret(FileSecret.read(file).value, os.fspath(file.path), renewal)
