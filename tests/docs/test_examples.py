@@ -81,6 +81,7 @@ PAGES_WITH_TESTS = (
 )
 
 
+@pytest.mark.slow
 def test_the_tests_on_the_pages_pass(tmp_path: Path) -> None:
     for name in PAGES_WITH_TESTS:
         page = DOCS / "how-to" / f"{name}.md"

@@ -62,10 +62,14 @@ def reason_of(error: BaseException) -> str:
 def hidden_reason(error: BaseException, *, located: bool = True) -> str:
     """Describe an exception of a plugin without its text, which may contain a secret.
 
+    The text of an ``ImportError`` is kept: it names a module, and how to install it.
+
     Args:
         error: The exception.
         located: Whether to include the file and line.
     """
+    if isinstance(error, ImportError):
+        return f"raised {reason_of(error)}"
     at = place_of(error, "") if located else ""
     return (
         f"raised {type(error).__name__}{f' (at {at})' if at else ''}; its text is not shown, "

@@ -40,7 +40,7 @@ def implemented() -> Iterator[str]:
         if "node_modules" in file.parts:
             continue
         text = file.read_text(encoding="utf-8")
-        if "grantway_" in text:
+        if "hookimpl" in text and any(f"def {hook}(" in text for hook in HOOKS):
             for node in ast.walk(ast.parse(text)):
                 if isinstance(node, ast.FunctionDef) and node.name in HOOKS:
                     yield node.name

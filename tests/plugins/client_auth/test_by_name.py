@@ -144,7 +144,7 @@ grantway.Client(provider, client_id="c", auth="tls_client_auth")
 assert "cryptography" not in sys.modules
 try:
     grantway.Client(provider, client_id="c", client_secret="s" * 32, auth="client_secret_jwt")
-except ImportError as error:
+except grantway.ConfigurationError as error:
     print(error)
 """
 

@@ -282,6 +282,7 @@ def _nothing(transaction: Transaction) -> str:
     return "done"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("durability", ["process", "power"])
 def test_no_issued_token_is_lost_after_sigkill(tmp_path: Path, durability: str) -> None:
     """Kill the issuer under load several times; every issued token must still work."""

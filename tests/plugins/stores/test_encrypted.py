@@ -419,6 +419,7 @@ def _save_with_the_first_key(folder: Path, number: int) -> int:
     return os.getpid()
 
 
+@pytest.mark.slow
 def test_eight_processes_started_together_generate_one_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
