@@ -48,6 +48,7 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "BROWSER": browser, "NO_PROXY": "127.0.0.1,localhost", **more}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_EXAMPLES, ids=name_of)
 def test_runs_the_examples_of_a_page(page: Path, tmp_path: Path, issuer: str) -> None:
     done = forked.run(

@@ -50,6 +50,7 @@ def test_is_bounded(start: Start) -> None:
     assert repr(pool) == "CredentialPool(10 of 10 entries)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entries", [4097, 100_000])
 def test_is_bounded_at_any_size(entries: int, start: Start) -> None:
     client, _ = start(issue())

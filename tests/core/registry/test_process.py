@@ -186,6 +186,7 @@ def test_a_running_call_keeps_its_registry() -> None:
     assert len(tokens) == 1
 
 
+@pytest.mark.slow
 def test_calls_succeed_while_grants_are_added_removed_and_reloaded(site: Site) -> None:
     site.install("acme-coupons", coupon("urn:example:installed"))
     asking = client()

@@ -71,6 +71,7 @@ class Run:
         return not item.cls.fails or item.originalname in item.cls.fails
 
 
+@pytest.mark.slow
 def test_each_mistake_is_found(tmp_path: Path) -> None:
     run = Run()
     disabled = ("terminal", "cacheprovider", "xdist", "hypothesispytest")

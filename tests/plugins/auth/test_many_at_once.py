@@ -12,6 +12,8 @@ from grantway_plugins.auth import TokenAuth
 from tests.plugins.auth.libraries import LIBRARIES, gather
 from tests.plugins.auth.resource import Application, Resource
 
+pytestmark = pytest.mark.slow
+
 THREADS, TASKS = 64, 64
 
 

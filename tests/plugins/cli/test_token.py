@@ -188,6 +188,7 @@ def test_only_the_file_store_has_a_fast_path(
     assert f"{home.config}, line 3: profiles.work.store cannot be created" in without.stderr
 
 
+@pytest.mark.slow
 def test_eight_processes_refresh_an_expired_token_once(
     home: Home, grantway_issuer: LiveIssuer
 ) -> None:

@@ -92,6 +92,7 @@ def test_issuers_can_start_at_the_same_time_on_an_empty_database(database: str) 
         assert len({each.result(60) for each in starts}) == 1
 
 
+@pytest.mark.slow
 def test_a_restart_of_the_database_under_load_loses_no_login(postgres: PostgresServer) -> None:
     postgres.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     with ExitStack() as running:

@@ -318,6 +318,7 @@ def killed_before_line(number: int, store: FileStore, token: Token) -> bool:
     return ended != 0
 
 
+@pytest.mark.slow
 def test_a_writer_killed_at_any_line_leaves_a_complete_token(folder: Path) -> None:
     store = FileStore(folder)
     store.save("key", OLD)

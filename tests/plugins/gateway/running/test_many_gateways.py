@@ -6,6 +6,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
+import pytest
 import requests
 
 from tests.plugins.gateway.running.conftest import Backends
@@ -16,6 +17,7 @@ from tests.valkey import valkey_server
 TENANTS = [f"t{number}" for number in range(10)]
 
 
+@pytest.mark.slow
 def test_three_gateways_fetch_each_token_once(backends: Backends) -> None:
     (backends.folder / "secret.txt").write_text("the secret of all three")
     provider = CountingProvider("the secret of all three")

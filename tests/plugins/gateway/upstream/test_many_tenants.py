@@ -19,6 +19,8 @@ from grantway_plugins.gateway.upstream import (
 from tests.plugins.gateway.upstream.conftest import Gateway
 from tests.plugins.gateway.upstream.servers import Tenants
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., UpstreamAuth]
 #: Four times as many tenants as requests at once, so that tenants come and go.
 TENANTS, EACH, AT_ONCE = 32, 3, 8
