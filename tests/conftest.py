@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import signal
@@ -24,6 +25,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Shells ignore Ctrl-C in programs that run in the background, but the tests send it.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The collection creates a million objects and no garbage; see `pytest_collection_finish`.
+gc.disable()
 
 # A busy machine may stop a test for longer than Hypothesis allows an example to take.
 settings.register_profile("grantway", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -80,6 +84,12 @@ def pytest_collection(session: pytest.Session) -> None:
         # The collection imports the module again, and reports the error.
         with contextlib.suppress(Exception, pytest.skip.Exception):
             importlib.import_module(name)
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage again, but do not search the tests themselves for it."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -29,3 +31,21 @@ def until(
         assert time.monotonic() < deadline, f"after {seconds:g} s it is still {found!r}"
         time.sleep(_PAUSE)
     return found
+
+
+def interrupt(program: subprocess.Popen[str]) -> tuple[str, str]:
+    """Press Ctrl-C until a program ends, as a user does, and return the rest of its output.
+
+    Python loses a Ctrl-C that arrives while it runs the callback of a weak reference.
+
+    Raises:
+        subprocess.TimeoutExpired: The program does not end.
+    """
+    for _ in range(5):
+        program.send_signal(signal.SIGINT)
+        try:
+            return program.communicate(timeout=PATIENCE / 6)
+        except subprocess.TimeoutExpired:
+            continue
+    program.send_signal(signal.SIGINT)
+    return program.communicate(timeout=PATIENCE / 6)

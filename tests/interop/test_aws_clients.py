@@ -488,6 +488,7 @@ def test_rejects_an_invalid_registration(
     assert rejected.description
 
 
+@pytest.mark.slow
 def test_a_busy_database_is_not_an_invalid_grant(
     connect: Connect, driver: BrowserDriver, tmp_path: Path
 ) -> None:

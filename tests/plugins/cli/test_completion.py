@@ -64,6 +64,7 @@ def test_completes_names_for_every_command_that_takes_a_profile(bash: Home, comm
     assert completed(bash, f"grantway {command} ") == ["work", "wide", "home"]
 
 
+@pytest.mark.slow
 def test_completes_commands_and_options(bash: Home) -> None:
     assert completed(bash, "grantway s") == ["serve", "status"]
     assert "--paste" in completed(bash, "grantway login --")

@@ -30,6 +30,7 @@ from grantway_plugins.testing import LiveIssuer
 from tests.faults import free_port
 from tests.plugins.cli.home import GRANTWAY, PATIENCE, Home, Pty
 from tests.raw_http import read_request
+from tests.waiting import interrupt
 
 ENTER = re.compile(r"Open +(\S+)\s+Enter +(\S+)")
 
@@ -105,8 +106,7 @@ def test_a_denied_login_fails(work: Home, grantway_issuer: LiveIssuer) -> None:
 def test_ctrl_c_cancels_and_stores_nothing(work: Home) -> None:
     with running(work, "work", "--device") as login:
         device_prompt(login)
-        login.send_signal(signal.SIGINT)
-        _, errors = login.communicate(timeout=PATIENCE)
+        _, errors = interrupt(login)
     assert (login.returncode, errors) == (130, "\nCancelled. Nothing was stored.\n")
     assert is_empty(work)
 
@@ -166,8 +166,7 @@ def test_explains_what_to_do_if_no_browser_can_be_opened(work: Home) -> None:
         assert login.stdout is not None
         try:
             lines = [login.stdout.readline() for _ in range(3)]
-            login.send_signal(signal.SIGINT)
-            login.communicate(timeout=PATIENCE)
+            interrupt(login)
         finally:
             login.kill()
     assert "open this address on this machine" in lines[0]
@@ -302,8 +301,7 @@ def test_ctrl_c_cancels_pasting(work: Home) -> None:
         assert login.stdout is not None
         try:
             next(line for line in login.stdout if "Copy its complete address" in line)
-            login.send_signal(signal.SIGINT)
-            _, errors = login.communicate(timeout=PATIENCE)
+            _, errors = interrupt(login)
         finally:
             login.kill()
     assert (login.returncode, errors) == (130, "\nCancelled. Nothing was stored.\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import signal
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +18,8 @@ from grantway_plugins.grants import ciba as ciba_grant
 from tests import faults
 from tests.core.registry.distributions import Site
 from tests.faults import FaultServer, free_port
-from tests.plugins.cli.home import PATIENCE, Home
+from tests.plugins.cli.home import Home
+from tests.waiting import interrupt
 
 PLUGIN = """
 import click
@@ -186,8 +186,7 @@ def test_ctrl_c_cancels_and_stores_nothing(typed: Home) -> None:
         with typed.start("login", "bank", stdin=subprocess.PIPE) as login:
             assert login.stdout is not None
             assert login.stdout.readline() == "A code was sent to +44.\n"
-            login.send_signal(signal.SIGINT)
-            _, errors = login.communicate(timeout=PATIENCE)
+            _, errors = interrupt(login)
     assert (login.returncode, errors) == (130, "\nCancelled. Nothing was stored.\n")
     assert not list(typed.tokens.glob("*.json"))
     assert not server.requests

@@ -545,6 +545,7 @@ def test_listeners_get_every_notice_and_their_errors_do_not_fail_calls(
     assert "login: breaker open: 1 failures in a row" in caplog.text
 
 
+@pytest.mark.slow
 def test_keeps_no_objects_of_completed_calls(clock: Clock) -> None:
     guard = protection(clock, failures=10_000, share=1.0, least_calls=10_000)
     gc.collect()

@@ -110,6 +110,7 @@ def test_setting_the_clock_back_does_not_revoke_a_login(rfc: Caller, clock: Cloc
     assert rfc.refresh(token).status_code == 200
 
 
+@pytest.mark.slow
 def test_tools_that_share_a_login_can_refresh_at_random_times(rfc: Caller, clock: Clock) -> None:
     """Each tool uses the token that it read last, like AWS tools that share a cache file."""
     cached = rfc.login()["refresh_token"]

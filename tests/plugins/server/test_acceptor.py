@@ -29,6 +29,7 @@ serve(database=":memory:")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no limit of open files")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "message"),
     [

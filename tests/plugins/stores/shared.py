@@ -89,6 +89,7 @@ class SharedStoreContract(LeaseContract):
             assert late.receive() == "saved"
         assert store.load("key") == Token("late")
 
+    @pytest.mark.slow
     def test_eight_processes_never_hold_the_lock_together(
         self, store: Store, reopen_for_turns: Opener, tmp_path: Path
     ) -> None:

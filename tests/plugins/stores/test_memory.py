@@ -64,6 +64,7 @@ def test_a_large_store_is_bounded_and_keeps_the_newest_tokens() -> None:
     assert kept[-5000:] == list(range(20_000, 25_000))
 
 
+@pytest.mark.slow
 def test_removes_expired_tokens_in_small_steps() -> None:
     store = MemoryStore(entries=100_000)
     for number in range(20_000):
@@ -121,6 +122,7 @@ def test_deleting_in_any_order_keeps_the_other_tokens() -> None:
     assert len(store) == 0
 
 
+@pytest.mark.slow
 def test_an_entry_adds_at_most_400_bytes_to_key_and_token() -> None:
     keys = [f"key {number}" for number in range(20_000)]
     tokens = [Token("at") for _ in keys]

@@ -44,6 +44,7 @@ def config(
     return path
 
 
+@pytest.mark.slow
 def test_an_unreachable_store_is_degraded_while_tokens_in_memory_work(backends: Backends) -> None:
     with valkey_server(requirepass=PASSWORD) as valkey:
         url = valkey.url.replace("redis://", f"redis://:{PASSWORD}@")
