@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
-from grantway._exceptions import PluginIncompatibleError, PluginLoadError
+from grantway._exceptions import GrantwayError, PluginIncompatibleError, PluginLoadError
 from grantway._log import logger
+from grantway._types.callables import is_of_caller
 from grantway._types.plugin_status import PluginStatus
+
+T = TypeVar("T")
 
 _NOT_PLUGINS = {"grantway", "grantway_grants", "grantway_plugins", "importlib", "pluggy"}
 _lock = threading.Lock()
@@ -76,6 +80,32 @@ def hidden_reason(error: BaseException, *, located: bool = True) -> str:
         "because it may contain a secret. A plugin should raise a grantway.ConfigurationError that "
         "says what is wrong"
     )
+
+
+def call_factory(
+    factory: Callable[..., T], options: Mapping[str, Any], refuse: Callable[[str], GrantwayError]
+) -> T:
+    """Call a factory of a plugin, whose exceptions may contain its options.
+
+    Args:
+        factory: The factory.
+        options: Its keyword arguments, as ``Params``.
+        refuse: Returns the error for a problem of the factory, which is described without its text.
+
+    Raises:
+        GrantwayError: the factory raised it, or ``refuse`` returned it.
+        TypeError: the factory does not accept the options.
+    """
+    try:
+        return factory(**options)
+    except GrantwayError:
+        raise
+    except Exception as error:
+        if is_of_caller(error):
+            raise
+        problem = hidden_reason(error)
+    # Not in the except block, because the exception may hold the options.
+    raise refuse(problem)
 
 
 def report_failures(statuses: Iterable[PluginStatus], causes: Mapping[str, BaseException]) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from grantway._exceptions import (
     ConfigurationError,
     GrantConflictError,
-    GrantwayError,
     PluginLoadError,
     RegistryError,
     TokenError,
@@ -18,7 +17,6 @@ from grantway._exceptions import (
 from grantway._processes.copies import OneProcess
 from grantway._requests.middleware.contract import name_of
 from grantway._secrets.params import Params
-from grantway._types.callables import is_of_caller
 from grantway._types.grant import Grant, IssuerGrant
 from grantway._types.plugin_status import PluginStatus
 from grantway._types.store import problem_of
@@ -26,7 +24,7 @@ from grantway._wire.dialect import RFC6749, Dialect
 
 from .conflicts import OWN, ConflictResolution, resolve_conflicts
 from .exports import PluginExports
-from .failures import hidden_reason, not_loaded
+from .failures import call_factory, not_loaded
 from .kinds import (
     CLIENT_AUTH,
     DIALECT,
@@ -221,27 +219,22 @@ class Registry(OneProcess):
                 f"{f' {conflict}' if conflict else ''}",
                 errors={kind.label: [f"must be the name of a registered {kind.label}"]},
             )
-        owner, problem = self.owner_of(kind, name), ""
-        created: object = None
-        try:
-            created = factory(**options)
-        except GrantwayError:
-            raise
-        except Exception as error:
-            if owner.distribution == OWN or is_of_caller(error):
-                raise
-            problem = hidden_reason(error)
-        if problem:  # not in the except block, because the exception may hold options
-            raise ConfigurationError(
+        owner = self.owner_of(kind, name)
+        rules = {kind.label: [f"must be a {kind.label}"]}
+
+        def refused(problem: str) -> ConfigurationError:
+            return ConfigurationError(
                 f"{kind.label}: the plugin {owner.named}, which creates {name!r}, {problem}.",
-                errors={kind.label: [f"must be a {kind.label}"]},
+                errors=rules,
             )
+
+        own = owner.distribution == OWN
+        created: object = factory(**options) if own else call_factory(factory, options, refused)
         if problem := problem_of(created):
-            plugin = owner.named
             raise ConfigurationError(
-                f"{kind.label}: the object that the plugin {plugin} creates for {name!r} "
+                f"{kind.label}: the object that the plugin {owner.named} creates for {name!r} "
                 f"{problem}.",
-                errors={kind.label: [f"must be a {kind.label}"]},
+                errors=rules,
             )
         return created
 
@@ -262,7 +255,7 @@ class Registry(OneProcess):
         return self.origins.owned.owners[kind, name].status
 
     def client_auth_owner(self, method: str) -> str:
-        """Return the plugin of a client authentication method; empty for a standard method."""
+        """Return the plugin of a client authentication method; empty if none registered it."""
         owner = self.origins.owned.owners.get((CLIENT_AUTH, method))
         return "" if owner is None else owner.status.named
 

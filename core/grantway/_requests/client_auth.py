@@ -9,8 +9,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 from urllib.parse import quote_plus
 
-from grantway._exceptions import ConfigurationError, GrantwayError
+from grantway._exceptions import ConfigurationError
 from grantway._secrets.hidden_arguments import hides_construction
+from grantway._secrets.params import Params
 from grantway._transport.http import can_travel
 from grantway._types.callables import is_async, kind_of
 
@@ -243,7 +244,7 @@ def named_auth(
         secret: The client secret, a source of it, or None.
         shape: The dialect's requests.
         more: Methods that plugins registered.
-        owner: Returns the plugin of a method, for errors; empty for a standard method.
+        owner: Returns the plugin of a method, for errors.
 
     Raises:
         ConfigurationError: The method is not registered, or an argument is invalid.
@@ -251,20 +252,17 @@ def named_auth(
     name = method or shape.client_auth
 
     def make(value: str | None) -> ClientAuth:
-        try:
-            made = client_auth(name, client_id, value, credentials=shape.basic, more=more)
-        except GrantwayError:
-            raise
-        except Exception as error:
-            if not owner(name):
-                raise
-            from grantway._plugins.failures import hidden_reason  # noqa: PLC0415 - for an error
+        if name in STANDARD_METHODS:
+            return client_auth(name, client_id, value, credentials=shape.basic, more=more)
+        from grantway._plugins.failures import call_factory  # noqa: PLC0415 - for plugins only
 
-            problem = hidden_reason(error)
-        else:
-            return check_client_auth(made, owner(name))
-        # Not in the except block, because the exception may hold the secret.
-        raise ConfigurationError(f"auth: {name}, of the plugin {owner(name)}, {problem}.")
+        plugin = owner(name)
+        made = call_factory(
+            client_auth,
+            Params(method=name, client_id=client_id, client_secret=value, more=more),
+            lambda problem: ConfigurationError(f"auth: {name}, of the plugin {plugin}, {problem}."),
+        )
+        return check_client_auth(made, plugin)
 
     if secret is None or isinstance(secret, str) or name == "none":
         return make(secret)

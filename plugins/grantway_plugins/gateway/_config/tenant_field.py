@@ -7,12 +7,12 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from grantway._exceptions import ConfigurationError, RegistryError
+from grantway._exceptions import ConfigurationError, GrantwayError
 from grantway._plugins.default_registry import default_registry
-from grantway._plugins.failures import hidden_reason
+from grantway._plugins.failures import call_factory
 from grantway._plugins.kinds import TENANT_RULE
 from grantway._secrets.params import Params
-from grantway._types.callables import is_async, is_of_caller, kind_of
+from grantway._types.callables import is_async, kind_of
 from grantway_plugins._config.components import argument_rule
 from grantway_plugins._config.toml_file import nearest
 from grantway_plugins.gateway.upstream._registered_rule import RegisteredRule
@@ -85,7 +85,7 @@ def _created(name: str, options: Params) -> TenantRule:
         if name in _OWN:
             return _OWN[name](**options)
         return _registered(name, options)
-    except (ConfigurationError, RegistryError) as error:  # or the reference cannot be imported
+    except GrantwayError as error:  # a ConfigurationError, or a reference cannot be imported
         problem = str(error)
     except TypeError as error:  # an unknown option, or a required one is missing
         problem = argument_rule(error)
@@ -95,17 +95,13 @@ def _created(name: str, options: Params) -> TenantRule:
 
 def _registered(name: str, options: Params) -> TenantRule:
     plugin = default_registry().owner_of(TENANT_RULE, name).named
-    try:
-        made = default_registry().tenant_rules[name](**options)
-    except (ConfigurationError, RegistryError):
-        raise
-    except Exception as error:
-        if is_of_caller(error):
-            raise
-        problem = f"the plugin {plugin} {hidden_reason(error)}"
-    else:
-        if callable(made) and not is_async(made):
-            return RegisteredRule(name, plugin, options, made)
-        found = "an asynchronous function" if is_async(made) else kind_of(made)
-        problem = f"the plugin {plugin} returned {found}, not a plain function of a request"
-    raise ConfigurationError(problem)
+    factory = default_registry().tenant_rules[name]
+    made = call_factory(
+        factory, options, lambda problem: ConfigurationError(f"the plugin {plugin} {problem}")
+    )
+    if callable(made) and not is_async(made):
+        return RegisteredRule(name, plugin, options, made)
+    found = "an asynchronous function" if is_async(made) else kind_of(made)
+    raise ConfigurationError(
+        f"the plugin {plugin} returned {found}, not a plain function of a request"
+    )
