@@ -119,6 +119,17 @@ def check_share(where: str, value: Any, *, zero: bool = True) -> None:
     reject(where, f"must be a number {_range(0 if zero else None, 1, None)}", value)
 
 
+def finite(value: Any) -> float | None:
+    """Return a number of another party as a finite float; None for anything else."""
+    if not _is_number(value):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # an integer that no float can represent
+        return None
+    return number if math.isfinite(number) else None
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 

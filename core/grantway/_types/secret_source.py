@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -12,6 +11,7 @@ from grantway._processes.copies import OneProcess
 from grantway._secrets.hidden_arguments import hides_construction
 
 from .callables import is_async, kind_of
+from .quantity import finite
 
 
 @hides_construction
@@ -35,10 +35,7 @@ class Secret(OneProcess):
     def __post_init__(self) -> None:
         if not isinstance(self.value, str) or not self.value:
             raise _invalid("value", "must be a non-empty string")
-        at = self.expires_at
-        if at is not None and (
-            isinstance(at, bool) or not isinstance(at, (int, float)) or not math.isfinite(at)
-        ):
+        if self.expires_at is not None and finite(self.expires_at) is None:
             raise _invalid("expires_at", "must be a Unix time in seconds, or None")
 
     def __str__(self) -> str:

@@ -17,7 +17,7 @@ import time
 from grantway_plugins._file_signature import file_signature
 from grantway_plugins._paths import config_path, token_folder
 
-from .token_file import read_token_file
+from .token_file import PLAIN, read_token_file
 
 # Type checkers treat this name as True; importing ``typing`` for it would be too slow.
 TYPE_CHECKING = False
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _VERSION = "1"
 _LINES = 8
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-~+/=:")
 _OPTIONS = ("--config", "--format", "--username", "--host")
 
 
@@ -194,7 +193,7 @@ def _output(operation: "list[str]", given: "dict[str, list[str]]") -> "Output | 
 
 
 def _is_name(name: str) -> bool:
-    return name[:1].isalnum() and _PLAIN.issuperset(name) and not set(name) & set("/=:+~")
+    return name[:1].isalnum() and PLAIN.issuperset(name) and not set(name) & set("/=:+~")
 
 
 def _find(name: str, config: str) -> "tuple[str, tuple[int, ...]] | None":

@@ -7,6 +7,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+#: Characters that need no escaping in JSON, nor anywhere else.
+PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-~+/=:")
+
 
 def read_token_file(path: str) -> "dict[str, Any] | None":
     """Return the fields of a file of the file store, or None if only the store can read it.

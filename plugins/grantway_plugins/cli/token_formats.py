@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from .token_file import parsed
+from .token_file import PLAIN, parsed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ FORMATS = ("plain", "json", "header", "kubectl", "git", "docker", "aws")
 HELPERS = ("git", "docker")
 #: Username for servers that expect the token as a password.
 USERNAME = "oauth2"
-#: Characters that need no escaping in JSON, nor anywhere else.
-PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-~+/=:")
 
 _KUBERNETES = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 _EXEC_INFO = "KUBERNETES_EXEC_INFO"

@@ -9,6 +9,7 @@ from dataclasses import InitVar, dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
+from grantway._requests.client_auth import JWT_BEARER
 from grantway._secrets.hidden_arguments import hides_construction
 from grantway._types.quantity import check_count
 
@@ -17,7 +18,6 @@ from ._keys import KeySource, SigningKey, signing_key
 if TYPE_CHECKING:
     from grantway._requests.outgoing_request import OutgoingRequest
 
-ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 #: Distinguishes the assertion from other JWTs signed with the key (request-ietf-oauth-rfc7523bis).
 TYP = "client-authentication+jwt"
 
@@ -115,6 +115,6 @@ def _assert(
     }
     assertion = key.sign(header, claims)
     request.fields["client_id"] = who.client_id
-    request.fields["client_assertion_type"] = ASSERTION_TYPE
+    request.fields["client_assertion_type"] = JWT_BEARER
     request.fields["client_assertion"] = assertion
     request.secrets = (*request.secrets, assertion)

@@ -10,11 +10,11 @@ from grantway._exceptions import GrantwayError, LoginNeededError, ProviderUnavai
 from grantway._log import logger
 from grantway._requests.error_codes import error_class
 from grantway._secrets.redaction import printable, scrub
+from grantway._types.quantity import finite
 
 from ._command import Command
 from ._errors import ExecutableError, shown_stderr
 from ._process import Finished
-from ._times import number
 
 #: Error codes besides those of OAuth.
 LOGIN_NEEDED, RETRY_LATER = "login_needed", "retry_later"
@@ -77,7 +77,7 @@ def report_stderr(command: Command, finished: Finished, secrets: Iterable[str]) 
 
 def retry_after(error: Mapping[str, Any]) -> float | None:
     """Return the seconds after which the program may be run again, or None."""
-    seconds = number(error.get("retry_after"))
+    seconds = finite(error.get("retry_after"))
     return seconds if seconds is not None and seconds >= 0 else None
 
 

@@ -11,6 +11,7 @@ from grantway._exceptions import GrantwayError, SecretUnavailableError
 from grantway._secrets.hidden_arguments import hides_arguments
 from grantway._secrets.params import Params
 from grantway._transport.http import can_travel
+from grantway._types.quantity import finite
 from grantway._types.secret_source import Secret
 
 from ._command import Command
@@ -18,7 +19,7 @@ from ._failures import error_of, raise_error
 from ._formats import read_format
 from ._outputs import PROTOCOL
 from ._protocol import ask
-from ._times import number, unix_time
+from ._times import unix_time
 
 
 class CommandSource:
@@ -90,7 +91,7 @@ class CommandSource:
                 problem = problem or 'replied with a "secret" whose "value" is not a text'
             if problem:
                 raise error_of(command, problem)
-            if (seconds := number(found.get("expires_in"))) is not None:
+            if (seconds := finite(found.get("expires_in"))) is not None:
                 found.setdefault("expires_at", began + seconds)
         if "expires_at" not in found and command.lifetime is not None:
             found["expires_at"] = began + command.lifetime

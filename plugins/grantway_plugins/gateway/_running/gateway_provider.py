@@ -24,6 +24,7 @@ from grantway_plugins._config.network import NetworkSettings
 from grantway_plugins._config.tables import ProviderTable
 from grantway_plugins._config.toml_file import KeyPath
 from grantway_plugins.executable._token import (
+    DIALECT,
     MARGIN,
     ExecutableTransport,
     provider_of,
@@ -201,7 +202,7 @@ class GatewayProvider:
     @property
     def _dialect(self) -> Any:
         if self._program is not None:
-            return provider_of(self._program).dialect
+            return DIALECT
         return self._components.dialect(self.table, self._at)
 
     def _auth(self, table: Table, at: KeyPath) -> ClientAuth:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from grantway._exceptions import PluginError
+from grantway._requests.client_auth import JWT_BEARER
 from grantway._secrets.params import Params
 from grantway_plugins.issuer._extensions.request import IssuerRequest
 from grantway_plugins.issuer._storage.records import AccessTokenRecord, RegisteredClient
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     # The gateway imports this module without the database library.
     from grantway_plugins.issuer._storage.transaction import Transaction
 
-ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _FAILED = "The client is unknown, or its authentication failed"
 
 _log = logging.getLogger("grantway.issuer")
@@ -106,8 +106,8 @@ def _check_alone(request: WireRequest, secret: str | None) -> None:
 
 def _asserted(request: WireRequest, client_id: str | None) -> Credentials:
     """Return the credentials of a request with a client assertion (RFC 7523 section 2.2)."""
-    if request.text("client_assertion_type") != ASSERTION_TYPE:
-        raise DenialError("invalid_request", f"client_assertion_type must be {ASSERTION_TYPE}")
+    if request.text("client_assertion_type") != JWT_BEARER:
+        raise DenialError("invalid_request", f"client_assertion_type must be {JWT_BEARER}")
     token = request.trusted.get("client_assertion")
     if isinstance(token, TrustedToken):
         if client_id is None and len(token.clients) == 1:

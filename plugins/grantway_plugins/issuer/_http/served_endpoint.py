@@ -67,9 +67,9 @@ class ServedEndpoint(OneProcess):
         self._body_seconds = body_seconds
         self._accepts = frozenset(_FORMATS[each] for each in endpoint.accepts)
         self._limit = None if endpoint.per_minute is None else PeerRateLimit(endpoint.per_minute)
-        methods = [*endpoint.methods, *(["HEAD"] if "GET" in endpoint.methods else [])]
+        self._methods = (*endpoint.methods, *(["HEAD"] if "GET" in endpoint.methods else []))
         #: The allowed methods, for ``Allow`` and CORS.
-        self.methods = ", ".join(methods)
+        self.methods = ", ".join(self._methods)
         #: Whether web pages of other origins may use the endpoint, if CORS is enabled.
         self.cors = endpoint.cors
 
@@ -85,7 +85,7 @@ class ServedEndpoint(OneProcess):
             peer: Address that sent the request.
             receive: The ASGI receive function.
         """
-        if method not in self.methods.split(", "):
+        if method not in self._methods:
             return method_not_allowed(self.methods, WireFormat.RFC)
         wait = 0.0 if self._limit is None else self._limit.take(peer)
         if wait > 0:
@@ -164,7 +164,7 @@ class ServedEndpoint(OneProcess):
             token is None
             or token.family.revoked
             or now >= token.expires_at
-            or not (not token.audience or {url, url + self._endpoint.path} & set(token.audience))
+            or (token.audience and {url, url + self._endpoint.path}.isdisjoint(token.audience))
         ):
             raise DenialError(
                 "invalid_token", "The access token is unknown, expired or for another audience"

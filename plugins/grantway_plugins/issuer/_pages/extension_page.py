@@ -22,12 +22,13 @@ from grantway_plugins.issuer._extensions.view import Redirect, View
 from grantway_plugins.issuer._storage.errors import DatabaseError
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.transaction import Transaction
+from grantway_plugins.server._http.asgi import peer_of
 from grantway_plugins.server._http.headers import Headers, joined
 from grantway_plugins.server._http.redirect_uri import is_registered, with_query
 
 from .forms import read_form
 from .rendering import Link, Renderer
-from .session import Session, Sessions, peer_of
+from .session import Session, Sessions
 
 _Show = Callable[[IssuerRequest, Transaction], View | Redirect]
 
@@ -105,7 +106,7 @@ class ExtensionPage:
                 "GET" if request.method == "HEAD" else request.method,
                 Params(params),
                 headers,
-                peer_of(request),
+                peer_of(request.scope),
                 self._issuer.clock(),
                 self._issuer.settings,
                 subject=self._issuer.settings.subject,

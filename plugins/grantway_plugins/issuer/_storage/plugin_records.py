@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from sqlalchemy import bindparam
 from sqlalchemy.dialects import postgresql
 
 from grantway._processes.copies import OneProcess
+from grantway._types.quantity import finite
 from grantway_plugins.issuer._decisions.randomness import digest
 from grantway_plugins.issuer._extensions.errors import InvalidArgumentError
 
@@ -147,11 +147,8 @@ class Records(OneProcess):
 
 
 def _time(until: object) -> float:
-    try:
-        seconds = float(until) if isinstance(until, (int, float)) else math.nan
-    except OverflowError:  # an integer that no float can represent
-        seconds = math.nan
-    if not math.isfinite(seconds):
+    seconds = finite(until)
+    if seconds is None:
         raise InvalidArgumentError("until must be the record's expiry in seconds since the epoch")
     return seconds
 

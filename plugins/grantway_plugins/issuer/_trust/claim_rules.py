@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from grantway._secrets.redaction import printable
+from grantway._types.quantity import finite
 
 from .patterns import matches
 from .trusted_issuer import TrustedIssuer
@@ -49,12 +49,12 @@ def judge(
     if not isinstance(sub, str) or not sub.isprintable() or not sub:
         raise TokenRejectedError("has no sub")
     if trusted.is_trust_domain and not sub.startswith(f"{trusted.issuer}/"):
-        raise TokenRejectedError(f"has the subject {_shown(sub)}, which is not in the trust domain")
+        raise TokenRejectedError(f"has the subject {shown(sub)}, which is not in the trust domain")
     audience = claims.get("aud")
     named = audience if isinstance(audience, list) else [audience]
     if not any(each in named for each in audiences):
         raise TokenRejectedError(
-            f"has the audience {_shown(audience)}, not {' or '.join(audiences)}"
+            f"has the audience {shown(audience)}, not {' or '.join(audiences)}"
         )
     if jti is not None and (not isinstance(jti, str) or not jti):
         raise TokenRejectedError("has a jti that is not a string")
@@ -68,7 +68,7 @@ def judge(
     matching = [pattern for pattern in allowed if matches(pattern, sub)]
     if not matching:
         setting = "clients" if authenticates else "subjects"
-        raise TokenRejectedError(f"has the subject {_shown(sub)}, which {setting} does not list")
+        raise TokenRejectedError(f"has the subject {shown(sub)}, which {setting} does not list")
     return TrustedToken(
         issuer=trusted.issuer,
         subject=sub,
@@ -103,18 +103,14 @@ def _claim_problem(claims: Mapping[str, Any], trusted: TrustedIssuer) -> str | N
         if not isinstance(value, str):
             return f"has no text in the claim {name}"
         if not matches(pattern, value):
-            return f"has the {name} {_shown(value)}, which claims does not allow"
+            return f"has the {name} {shown(value)}, which claims does not allow"
     return None
 
 
 def _is_time(value: Any) -> TypeGuard[float]:
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer that no float can represent
-        return False
+    return finite(value) is not None
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Return a claim for a message."""
     return printable(str(value))[:_SHOWN]

@@ -11,12 +11,11 @@ from typing import Any, Protocol, TypeVar
 
 from grantway._processes.copies import OneProcess
 from grantway._processes.driving import drive, drive_async
-from grantway._secrets.redaction import printable
 from grantway_plugins._file_signature import file_signature
 from grantway_plugins._jwt import unverified_part
 
 from .cached_keys import CachedKeys, KeySteps
-from .claim_rules import TYPES, TokenRejectedError, judge
+from .claim_rules import TYPES, TokenRejectedError, judge, shown
 from .key_set import KeySet, given_keys, verified_claims
 from .reading_keys import read_keys
 from .trusted_issuer import SPIFFE, TrustedIssuer
@@ -25,7 +24,6 @@ from .trusted_token import RejectedToken, TrustedToken
 #: Maximum length of a token, in characters.
 MAX_TOKEN = 16_384
 _PARTS = 3
-_SHOWN = 200
 
 T = TypeVar("T")
 
@@ -105,8 +103,9 @@ class TrustedTokens(OneProcess):
         header, claimed = (unverified_part(part) for part in token.split(".")[: _PARTS - 1])
         trusted = self._issuer_of(claimed)
         if trusted is None:
-            shown = printable(str(claimed.get("iss")))[:_SHOWN]
-            raise TokenRejectedError(f"is of {shown}, which is not a trusted issuer")
+            raise TokenRejectedError(
+                f"is of {shown(claimed.get('iss'))}, which is not a trusted issuer"
+            )
         typ = header.get("typ", "")
         if not isinstance(typ, str) or typ.lower() not in TYPES[parameter]:
             raise TokenRejectedError(f"has a typ that does not fit {parameter}")

@@ -47,11 +47,7 @@ class GitHubActionsToken:
         try:
             require_secure(url, _URL)
         except ConfigurationError as error:
-            problem = error.message
-        else:
-            problem = ""
-        if problem:
-            raise SecretUnavailableError(problem)
+            raise SecretUnavailableError(error.message) from None
         response = fetch(
             url,
             {"audience": self.audience},
