@@ -102,6 +102,11 @@ class _LazyGroup(click.Group):
         except GrantwayError as error:
             needed = isinstance(error, LoginNeededError)
             raise (_LoginNeeded if needed else click.ClickException)(harmless(str(error))) from None
+        except RuntimeError as error:
+            # Python 3.11 raises one for Ctrl-C while a class of an imported module is created.
+            if isinstance(error.__cause__, KeyboardInterrupt):
+                raise click.Abort from None
+            raise
 
 
 def _plugin_command(name: str, *, completing: bool) -> click.Command | None:

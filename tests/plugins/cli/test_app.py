@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 import grantway
+from grantway_plugins.cli import grants
 from grantway_plugins.cli.app import COMMANDS, app
 from grantway_plugins.cli.overview import overview
 from tests.plugins.cli.home import Home
@@ -151,3 +152,19 @@ def test_rejects_a_profile_together_with_a_session(home: Home) -> None:
     done = home.run("token", "work", "--sso-session", "corp")
     assert done.returncode == 2
     assert "Give only one of NAME, --sso-session and --sso-profile." in done.stderr
+
+
+def test_ctrl_c_while_a_class_is_created_prints_no_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Interrupted:
+        def __set_name__(self, owner: type, name: str) -> None:
+            raise KeyboardInterrupt
+
+    def create(**_options: object) -> None:
+        type("Late", (), {"member": Interrupted()})
+
+    monkeypatch.setattr(grants.command, "callback", create)
+    done = CliRunner().invoke(app, ["grants"])
+    assert done.exit_code == 1
+    assert done.output.strip() == "Aborted!"
