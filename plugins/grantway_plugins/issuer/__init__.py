@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from ._storage.plugin_records import Records as Records
     from ._storage.records import (
         AccessTokenRecord as AccessTokenRecord,
+        LoginDetails as LoginDetails,
         RegisteredClient as RegisteredClient,
         TokenFamily as TokenFamily,
     )
@@ -88,7 +89,7 @@ if not TYPE_CHECKING:  # type checkers would accept misspelt names
                 DatabaseUnreachableError
             """,
             "._storage.plugin_records": "Records",
-            "._storage.records": "AccessTokenRecord RegisteredClient TokenFamily",
+            "._storage.records": "AccessTokenRecord LoginDetails RegisteredClient TokenFamily",
             "._storage.transaction": "Transaction",
             "._trust.trust_file": "read_trusted_issuers",
             "._trust.trusted_issuer": "TrustedIssuer",

@@ -10,6 +10,7 @@ from typing import Literal, Self
 from grantway_grants.authorization_code import GRANT_TYPE
 from grantway_plugins.issuer._storage.records import (
     AuthorizationCodeRecord,
+    LoginDetails,
     Redirect,
     RegisteredClient,
 )
@@ -23,6 +24,7 @@ from grantway_plugins.server._http.redirect_uri import (
 
 from .issuer import Issuer
 from .randomness import digest, new_secret
+from .user import User
 
 #: Response modes (OAuth 2.0 Multiple Response Types, Form Post).
 ResponseMode = Literal["query", "form_post"]
@@ -165,7 +167,7 @@ def validate(
 
 
 def approve(
-    issuer: Issuer, consent: ConsentRequest, transaction: Transaction
+    issuer: Issuer, consent: ConsentRequest, user: User, transaction: Transaction
 ) -> AuthorizationResponse:
     """Store a new authorization code and return the response that contains it."""
     code = new_secret("gwc")
@@ -175,9 +177,10 @@ def approve(
             client_id=consent.client.client_id,
             redirect=consent.redirect,
             scope=consent.scope,
-            subject=issuer.settings.subject,
+            subject=user.subject,
             challenge=consent.challenge,
             expires_at=issuer.clock() + issuer.settings.lifetimes.authorization_code,
+            details=LoginDetails(auth_time=user.auth_time, session_id=user.session_id),
         )
     )
     return _respond(issuer, consent, {"code": code})

@@ -35,6 +35,8 @@ class GrantRequest:
             forwards. Empty if unknown.
         trusted: Tokens of trusted issuers in the parameters ``assertion`` and ``subject_token``, by
             parameter. A parameter that is not a JWT is missing.
+        confirmation: Key to which the access token will be bound, as the members of the ``cnf``
+            claim (RFC 7800 section 3.1), such as ``jkt`` (RFC 9449). Empty for a bearer token.
     """
 
     params: Params
@@ -45,6 +47,7 @@ class GrantRequest:
     headers: Headers = field(default_factory=Headers)
     peer: str = ""
     trusted: Mapping[str, TrustedToken | RejectedToken] = field(default_factory=dict, repr=False)
+    confirmation: Mapping[str, str] = field(default_factory=dict)
 
     def issue(
         self,

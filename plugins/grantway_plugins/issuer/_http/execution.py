@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from grantway_plugins.issuer._audit_log import AuditLog
 from grantway_plugins.issuer._decisions.issuer import Issuer
@@ -14,7 +13,8 @@ from grantway_plugins.server._http.denial import Denial, DenialError
 from grantway_plugins.server._http.wire import WireRequest, WireResponse
 
 from .health import Health
-from .trusted_tokens import keys_unavailable, trusted_tokens
+from .preparations import preparations
+from .trusted_tokens import keys_unavailable
 
 #: Validates a request and returns the work to run in a transaction, or the response.
 Prepare = Callable[[Issuer, WireRequest], UnitOfWork | WireResponse]
@@ -35,14 +35,14 @@ class Execution:
         self._store = store
         self._audit = audit
         self._health = health
-        self._trusted = trusted_tokens(issuer)
+        self._preparations = preparations(issuer, store)
 
     async def run(self, prepare: Prepare, request: WireRequest) -> WireResponse | Denial:
         """Return the response to a request after its work is committed."""
         try:
-            if self._trusted is not None:
-                trusted = await self._trusted.of_async(request.params)
-                request = replace(request, trusted=trusted)
+            for preparation in self._preparations:
+                if preparation.applies(request):
+                    request = await preparation.prepare(request)
             work = prepare(self._issuer, request)
             if isinstance(work, WireResponse):
                 return work

@@ -19,6 +19,7 @@ from grantway_plugins.issuer._decisions.authorization import (
     validate,
 )
 from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._decisions.user import local_user
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.server._http.audit_event import AuditEvent
@@ -68,7 +69,9 @@ class AuthorizationPage:
         def work(transaction: Transaction) -> ErrorPage | AuthorizationResponse | ConsentRequest:
             outcome = validate(self._issuer, authorization_request, transaction)
             if isinstance(outcome, ConsentRequest) and self._issuer.settings.approve == "auto":
-                return approve(self._issuer, outcome, transaction)
+                return approve(
+                    self._issuer, outcome, local_user(self._issuer.settings), transaction
+                )
             return outcome
 
         outcome = await self._store.arun(work)
@@ -114,7 +117,8 @@ class AuthorizationPage:
                 return outcome, _denial_event(outcome)
             client_id = outcome.client.client_id
             if decision == "approve":
-                sent_back = approve(self._issuer, outcome, transaction)
+                user = local_user(self._issuer.settings)
+                sent_back = approve(self._issuer, outcome, user, transaction)
                 return sent_back, approval_event(self._issuer, client_id)
             return deny(self._issuer, outcome), denial_event(self._issuer, client_id)
 

@@ -16,6 +16,7 @@ from grantway_plugins.issuer._decisions.randomness import (
     plain_user_code,
     shown_user_code,
 )
+from grantway_plugins.issuer._decisions.user import local_user
 from grantway_plugins.issuer._storage.records import (
     DeviceCodeRecord,
     DeviceStatus,
@@ -154,13 +155,13 @@ class DevicePage:
     async def _decide(self, request: Request, typed: str, *, approved: bool) -> Response:
         """Store the decision. The CSRF token proves that this browser was shown this code."""
         status = DeviceStatus.APPROVED if approved else DeviceStatus.DENIED
-        subject = self._issuer.settings.subject if approved else None
+        subject = local_user(self._issuer.settings).subject if approved else None
 
         def work(transaction: Transaction) -> tuple[_Found | None, bool]:
             found = self._look_up(typed, transaction)
             if found is None or found.decided or found.expired or found.client is None:
                 return found, False
-            return found, transaction.device_codes.decide(found.code.digest, status, subject)
+            return found, transaction.device_codes.decide(found.code, status, subject)
 
         found, decided = await self._store.arun(work)
         another = Link(f"{self._renderer.base}/device", "Connect another device")

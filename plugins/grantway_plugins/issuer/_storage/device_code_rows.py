@@ -6,7 +6,7 @@ from typing import Any
 
 from . import statements as sql
 from .prepared import Cursor, Prepared
-from .records import DeviceCodeRecord, DeviceStatus, Polling
+from .records import DeviceCodeRecord, DeviceStatus, LoginDetails, Polling
 
 
 class DeviceCodeRows:
@@ -33,6 +33,7 @@ class DeviceCodeRows:
                 "expires_at": code.expires_at,
                 "interval": code.polling.interval,
                 "polls": 0,
+                "details": code.details.to_json(),
             },
         )
 
@@ -48,10 +49,20 @@ class DeviceCodeRows:
         """Record a poll, and add ``slower`` seconds to the device's polling interval."""
         self._cursor.change(sql.POLLED, {"key": digest, "now": now, "slower": slower})
 
-    def decide(self, digest: bytes, status: DeviceStatus, subject: str | None) -> bool:
-        """Store the user's decision; return False if the user has decided already."""
+    def decide(self, code: DeviceCodeRecord, status: DeviceStatus, subject: str | None) -> bool:
+        """Store the user's decision and the details of ``code``.
+
+        Returns:
+            False if the user has decided already.
+        """
         return self._changed(
-            sql.DECIDE_DEVICE_CODE, {"key": digest, "after": status.value, "approver": subject}
+            sql.DECIDE_DEVICE_CODE,
+            {
+                "key": code.digest,
+                "after": status.value,
+                "approver": subject,
+                "approved": code.details.to_json(),
+            },
         )
 
     def redeem(self, digest: bytes) -> bool:
@@ -69,7 +80,19 @@ class DeviceCodeRows:
         row = self._cursor.row(statement, {"key": digest})
         if row is None:
             return None
-        key, _, client_id, scope, subject, status, expires_at, interval, polls, polled_at = row
+        (
+            key,
+            _,
+            client_id,
+            scope,
+            subject,
+            status,
+            expires_at,
+            interval,
+            polls,
+            polled_at,
+            details,
+        ) = row
         return DeviceCodeRecord(
             digest=bytes(key),
             client_id=client_id,
@@ -78,6 +101,7 @@ class DeviceCodeRows:
             status=DeviceStatus(status),
             expires_at=expires_at,
             polling=Polling(interval, polls, polled_at),
+            details=LoginDetails.from_json(details),
         )
 
     def _changed(self, statement: Prepared, values: dict[str, Any]) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 import hmac
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from grantway._processes.copies import Value
@@ -29,7 +30,9 @@ class RegisteredClient(Value):
         expires_at: Expiry in seconds since the epoch; infinite for clients of the operator.
         anonymous: Whether the client was registered without authorization.
         introspects: Whether the client may introspect the tokens of other clients.
-        metadata: The client's metadata for the authentication method of a plugin.
+        metadata: Other members of the client's metadata (RFC 7591 section 2), such as ``jwks``,
+            and those for the authentication method of a plugin.
+        registration_token_digest: Digest of the registration access token (RFC 7592), or None.
     """
 
     client_id: str
@@ -44,6 +47,7 @@ class RegisteredClient(Value):
     anonymous: bool = False
     introspects: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    registration_token_digest: bytes | None = field(default=None, repr=False)
 
     @property
     def confidential(self) -> bool:
@@ -86,6 +90,45 @@ class Authentication:
 
 
 @dataclass(frozen=True, slots=True)
+class LoginDetails(Value):
+    """Optional properties of a login, which pass from its code to the token family.
+
+    Attributes:
+        resources: Approved resources (RFC 8707); empty if the client requested none.
+        confirmation: Key to which the refresh tokens are bound, as the members of the ``cnf`` claim
+            (RFC 7800 section 3.1): ``jkt`` (RFC 9449) or ``x5t#S256`` (RFC 8705). Empty for bearer
+            tokens.
+        auth_time: Time of the user's authentication, in seconds since the epoch, or None.
+        session_id: The user's session, as in the ``sid`` claim, or None.
+        nonce: The ``nonce`` of an OpenID Connect authentication request, or None.
+    """
+
+    resources: tuple[str, ...] = ()
+    confirmation: Mapping[str, str] = field(default_factory=dict, hash=False)
+    auth_time: float | None = None
+    session_id: str | None = None
+    nonce: str | None = None
+
+    def to_json(self) -> str | None:
+        """Return the properties that are set as a JSON object, or None if there are none."""
+        members = {name: value for name in _DETAILS if (value := getattr(self, name))}
+        return json.dumps(members, separators=(",", ":")) if members else None
+
+    @classmethod
+    def from_json(cls, text: str | None) -> LoginDetails:
+        """Return the properties that ``to_json`` wrote."""
+        if text is None:
+            return NO_DETAILS
+        members = json.loads(text)
+        return cls(**{**members, "resources": tuple(members.get("resources", ()))})
+
+
+_DETAILS = tuple(each.name for each in fields(LoginDetails))
+#: A login without optional properties.
+NO_DETAILS = LoginDetails()
+
+
+@dataclass(frozen=True, slots=True)
 class TokenFamily:
     """A token family: all tokens that were issued for one approval.
 
@@ -97,6 +140,7 @@ class TokenFamily:
         expires_at: Expiry of the refresh tokens, in seconds since the epoch.
         revoked: Whether the tokens have been revoked.
         origin: For a family created by token exchange, the ``family_id`` of the original login.
+        details: Optional properties of the login.
     """
 
     family_id: str
@@ -106,6 +150,7 @@ class TokenFamily:
     expires_at: float
     revoked: bool = False
     origin: str | None = None
+    details: LoginDetails = NO_DETAILS
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +164,17 @@ class RefreshTokenRecord:
 
 @dataclass(frozen=True, slots=True)
 class AccessTokenRecord:
-    """An access token and its family; an empty ``audience`` means any audience."""
+    """An access token and its family.
+
+    An empty ``audience`` means any audience, and an empty ``confirmation`` a bearer token.
+    """
 
     scope: tuple[str, ...]
     issued_at: float
     expires_at: float
     family: TokenFamily
     audience: tuple[str, ...] = ()
+    confirmation: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +197,7 @@ class AuthorizationCodeRecord:
     challenge: str | None = field(repr=False)
     expires_at: float
     family_id: str | None = None
+    details: LoginDetails = NO_DETAILS
 
 
 class DeviceStatus(enum.Enum):
@@ -179,3 +229,4 @@ class DeviceCodeRecord:
     status: DeviceStatus
     expires_at: float
     polling: Polling
+    details: LoginDetails = NO_DETAILS

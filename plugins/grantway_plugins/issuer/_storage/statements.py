@@ -35,6 +35,7 @@ _FAMILY_COLUMNS = (
     families.c.expires_at,
     families.c.revoked_at,
     families.c.origin,
+    families.c.details,
 )
 REFRESH_TOKEN = Prepared(
     sa.select(refresh_tokens.c.used_at, *_FAMILY_COLUMNS)
@@ -70,6 +71,7 @@ ACCESS_TOKEN = Prepared(
         access_tokens.c.issued_at,
         access_tokens.c.expires_at.label("token_expires_at"),
         access_tokens.c.audience,
+        access_tokens.c.confirmation,
         *_FAMILY_COLUMNS,
     )
     .join_from(access_tokens, families, access_tokens.c.family_id == families.c.family_id)
@@ -110,7 +112,11 @@ DECIDE_DEVICE_CODE = Prepared(
     sa.update(device_codes)
     .where(device_codes.c.digest == bindparam("key"))
     .where(device_codes.c.status == DeviceStatus.PENDING.value)
-    .values(status=bindparam("after"), subject=bindparam("approver"))
+    .values(
+        status=bindparam("after"),
+        subject=bindparam("approver"),
+        details=bindparam("approved", type_=sa.Text()),
+    )
 )
 ADD_FAMILY = _insert(families, "revoked_at")
 ADD_REFRESH_TOKEN = _insert(refresh_tokens, "used_at")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Column, Double, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 #: Schema version, incremented with every change of a table.
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 metadata = MetaData()
 
@@ -21,8 +21,10 @@ clients = Table(
     Column("name", Text, nullable=False),
     Column("kind", String(16), nullable=False),
     Column("auth_method", String(64), nullable=False),
-    # JSON members of a plugin's authentication method, such as public keys; NULL for other clients.
-    Column("auth_metadata", Text),
+    # JSON members that have no column of their own, such as public keys; NULL if there are none.
+    Column("metadata", Text),
+    # Digest of the token with which the client manages its registration (RFC 7592), or NULL.
+    Column("registration_token_digest", LargeBinary),
     Column("secret_digest", LargeBinary),
     Column("grant_types", Text, nullable=False),
     Column("scope", Text, nullable=False),
@@ -51,6 +53,8 @@ families = Table(
     Column("revoked_at", Double, index=True),
     # The login whose token was exchanged for this one. Revoking that login searches for it.
     Column("origin", String(32), index=True),
+    # JSON of ``LoginDetails``; NULL for a login without any.
+    Column("details", Text),
 )
 
 # The digests of both kinds of token begin with the family id, and SQLite stores the rows in this
@@ -74,6 +78,8 @@ access_tokens = Table(
     Column("issued_at", Double, nullable=False),
     Column("expires_at", Double, nullable=False, index=True),
     Column("audience", Text),
+    # JSON of the ``cnf`` claim (RFC 7800); NULL for a bearer token.
+    Column("confirmation", Text),
     sqlite_with_rowid=False,
 )
 
@@ -99,6 +105,7 @@ authorization_codes = Table(
     Column("challenge", String(128)),
     Column("expires_at", Double, nullable=False, index=True),
     Column("family_id", String(32)),
+    Column("details", Text),
 )
 
 device_codes = Table(
@@ -114,4 +121,54 @@ device_codes = Table(
     Column("interval", Double, nullable=False),
     Column("polls", Integer, nullable=False),
     Column("polled_at", Double),
+    Column("details", Text),
+)
+
+#: Private keys that sign JWTs. ``key`` may be encrypted; see ``_keys``.
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    Column("kid", String(64), primary_key=True),
+    Column("algorithm", String(16), nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("created_at", Double, nullable=False),
+    # When the key begins to sign, after every reader of the published keys knows it.
+    Column("signs_from", Double, nullable=False),
+    # When the key is no longer published; NULL while it signs.
+    Column("expires_at", Double, index=True),
+)
+
+#: Sessions of logged-in users, by digest of the cookie.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    # The ``sid`` claim of ID tokens; not secret.
+    Column("session_id", String(32), nullable=False, unique=True),
+    Column("subject", Text, nullable=False, index=True),
+    Column("auth_time", Double, nullable=False),
+    Column("used_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False, index=True),
+    # JSON about the login at the upstream provider; without its tokens.
+    Column("details", Text),
+)
+
+#: Users of an upstream provider or of a login plugin: their claims at the last login.
+users = Table(
+    "users",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("claims", Text, nullable=False),
+    Column("updated_at", Double, nullable=False),
+)
+
+#: Remembered consent of a user to a client's request.
+consents = Table(
+    "consents",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("client_id", String(64), primary_key=True, index=True),
+    Column("scope", Text, nullable=False),
+    Column("resources", Text),
+    Column("expires_at", Double, nullable=False, index=True),
 )

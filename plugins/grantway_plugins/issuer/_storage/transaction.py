@@ -26,6 +26,7 @@ from .pruning import PRUNE_LIMIT, RETENTION, prune_rows
 from .records import (
     AccessTokenRecord,
     AuthorizationCodeRecord,
+    LoginDetails,
     Redirect,
     RefreshTokenRecord,
     RegisteredClient,
@@ -78,6 +79,7 @@ class Transaction(OneProcess):
                 "scope": " ".join(family.scope),
                 "expires_at": family.expires_at,
                 "origin": family.origin,
+                "details": family.details.to_json(),
             },
         )
 
@@ -98,23 +100,19 @@ class Transaction(OneProcess):
         """Add a refresh token to the tokens to store."""
         self._new_refresh_tokens.append({"digest": digest, "family_id": family.family_id})
 
-    def add_access_token(
-        self,
-        digest: bytes,
-        family: TokenFamily,
-        scope: tuple[str, ...],
-        lifetime: tuple[float, float],
-        audience: tuple[str, ...] = (),
-    ) -> None:
-        """Add an access token to the tokens to store; ``lifetime`` is its issue time and expiry."""
+    def add_access_token(self, digest: bytes, token: AccessTokenRecord) -> None:
+        """Add an access token to the tokens to store."""
         self._new_access_tokens.append(
             {
                 "digest": digest,
-                "family_id": family.family_id,
-                "scope": " ".join(scope),
-                "issued_at": lifetime[0],
-                "expires_at": lifetime[1],
-                "audience": json.dumps(audience) if audience else None,
+                "family_id": token.family.family_id,
+                "scope": " ".join(token.scope),
+                "issued_at": token.issued_at,
+                "expires_at": token.expires_at,
+                "audience": json.dumps(token.audience) if token.audience else None,
+                "confirmation": json.dumps(dict(token.confirmation))
+                if token.confirmation
+                else None,
             }
         )
 
@@ -147,10 +145,14 @@ class Transaction(OneProcess):
         row = self._cursor.row(sql.ACCESS_TOKEN, {"key": digest})
         if row is None:
             return None
-        scope, issued_at, expires_at, audience, *family = row
-        audiences = tuple(json.loads(audience)) if audience else ()
+        scope, issued_at, expires_at, audience, confirmation, *family = row
         return AccessTokenRecord(
-            tuple(scope.split()), issued_at, expires_at, _family(family), audiences
+            scope=tuple(scope.split()),
+            issued_at=issued_at,
+            expires_at=expires_at,
+            family=_family(family),
+            audience=tuple(json.loads(audience)) if audience else (),
+            confirmation=json.loads(confirmation) if confirmation else {},
         )
 
     def delete_access_token(self, digest: bytes) -> None:
@@ -204,6 +206,7 @@ class Transaction(OneProcess):
                 "subject": code.subject,
                 "challenge": code.challenge,
                 "expires_at": code.expires_at,
+                "details": code.details.to_json(),
             },
         )
 
@@ -212,7 +215,18 @@ class Transaction(OneProcess):
         row = self._cursor.row(sql.AUTHORIZATION_CODE, {"key": digest})
         if row is None:
             return None
-        _, client_id, redirect_uri, given, scope, subject, challenge, expires_at, family_id = row
+        (
+            _,
+            client_id,
+            redirect_uri,
+            given,
+            scope,
+            subject,
+            challenge,
+            expires_at,
+            family_id,
+            details,
+        ) = row
         return AuthorizationCodeRecord(
             digest=digest,
             client_id=client_id,
@@ -222,6 +236,7 @@ class Transaction(OneProcess):
             challenge=challenge,
             expires_at=expires_at,
             family_id=family_id,
+            details=LoginDetails.from_json(details),
         )
 
     def spend_authorization_code(self, digest: bytes, family_id: str) -> bool:
@@ -249,7 +264,7 @@ class Transaction(OneProcess):
 
 
 def _family(row: Any) -> TokenFamily:
-    family_id, client_id, subject, scope, expires_at, revoked_at, origin = row
+    family_id, client_id, subject, scope, expires_at, revoked_at, origin, details = row
     return TokenFamily(
         family_id=family_id,
         client_id=client_id,
@@ -258,4 +273,5 @@ def _family(row: Any) -> TokenFamily:
         expires_at=expires_at,
         revoked=revoked_at is not None,
         origin=origin,
+        details=LoginDetails.from_json(details),
     )

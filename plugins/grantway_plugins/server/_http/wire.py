@@ -72,6 +72,8 @@ class WireRequest:
         headers: Headers of the request.
         peer: Address that sent the request; empty if unknown.
         trusted: Verified or rejected tokens of other issuers, by the parameter that contains them.
+        confirmation: Key whose possession the client proved, as the members of the ``cnf`` claim
+            (RFC 7800 section 3.1): ``jkt`` (RFC 9449) or ``x5t#S256`` (RFC 8705). Empty if none.
     """
 
     dialect: WireFormat
@@ -81,6 +83,7 @@ class WireRequest:
     headers: Headers = field(default_factory=Headers)
     peer: str = ""
     trusted: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    confirmation: Mapping[str, str] = field(default_factory=dict)
 
     def text(self, name: str) -> str | None:
         """Return the string value of a parameter, or None if it is missing.

@@ -39,6 +39,7 @@ class AuthorizationCodeIssuer:
             subject=code.subject,
             scope=code.scope,
             expires_at=request.now + request.settings.lifetimes.refresh_family,
+            details=code.details,
         )
         if transaction.spend_authorization_code(key, family.family_id):
             return Issue(family, code.scope, new=True)

@@ -75,6 +75,7 @@ def _redeemed(
         subject=code.subject or request.settings.subject,
         scope=code.scope,
         expires_at=request.now + request.settings.lifetimes.refresh_family,
+        details=code.details,
     )
     if not transaction.device_codes.redeem(code.digest):
         return Denial("invalid_grant", "The device code has already been redeemed; start again")

@@ -1,0 +1,1 @@
+"""Issue access tokens, refresh tokens and ID tokens."""

@@ -1,0 +1,56 @@
+"""Steps that need the network or much processor time, before a request's transaction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._storage.store import IssuerStore
+from grantway_plugins.server._http.wire import WireRequest
+
+from .trusted_tokens import trusted_tokens
+
+if TYPE_CHECKING:
+    from grantway_plugins.issuer._trust.verification import TrustedTokens
+
+
+class Preparation(Protocol):
+    """A step that adds its result to requests."""
+
+    def applies(self, request: WireRequest) -> bool:
+        """Return whether the step is needed for a request. It must be quick."""
+        ...
+
+    async def prepare(self, request: WireRequest) -> WireRequest:
+        """Return the request with the step's result.
+
+        Raises:
+            DenialError: the request is invalid.
+            KeysUnavailableError: the keys of another issuer cannot be read.
+        """
+        ...
+
+
+class VerifyTrustedTokens:
+    """Verifies tokens of trusted issuers; see ``WireRequest.trusted``."""
+
+    def __init__(self, tokens: TrustedTokens) -> None:
+        self._tokens = tokens
+
+    def applies(self, request: WireRequest) -> bool:
+        """See ``Preparation``."""
+        return True
+
+    async def prepare(self, request: WireRequest) -> WireRequest:
+        """See ``Preparation``."""
+        return replace(request, trusted=await self._tokens.of_async(request.params))
+
+
+def preparations(issuer: Issuer, _store: IssuerStore) -> tuple[Preparation, ...]:
+    """Return the steps of an issuer, in order."""
+    steps: list[Preparation] = []
+    trusted = trusted_tokens(issuer)
+    if trusted is not None:
+        steps.append(VerifyTrustedTokens(trusted))
+    return tuple(steps)
