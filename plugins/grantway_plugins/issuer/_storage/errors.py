@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from grantway._exceptions import GrantwayError
+from grantway_plugins._sql.failures import Kind, explain
 
 
 class DatabaseError(GrantwayError):
@@ -63,3 +64,19 @@ class DatabaseBusyError(DatabaseError):
 
     code = "store_busy"
     public = "The database is busy"
+
+
+_ERRORS: dict[Kind, type[DatabaseError]] = {
+    "busy": DatabaseBusyError,
+    "corrupt": DatabaseCorruptError,
+    "read_only": DatabaseReadOnlyError,
+    "full": DatabaseFullError,
+    "unreachable": DatabaseUnreachableError,
+    "other": DatabaseError,
+}
+
+
+def database_error(error: Exception, name: str = "the database") -> DatabaseError:
+    """Return the error for a driver's error, with advice for the operator."""
+    failure = explain(error)
+    return _ERRORS[failure.kind](f"{name}: {failure.text}")

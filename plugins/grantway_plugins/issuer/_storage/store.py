@@ -27,12 +27,13 @@ from grantway._secrets.hidden_arguments import hides_construction
 
 from . import tables
 from .checkpoint import Checkpointer
-from .database import Durability, database_error, open_database
+from .database import Durability, open_database
 from .errors import (
     DatabaseBusyError,
     DatabaseError,
     DatabaseOutcomeUnknownError,
     DatabaseUnreachableError,
+    database_error,
 )
 from .pruning import PRUNE_LIMIT
 from .records import RegisteredClient

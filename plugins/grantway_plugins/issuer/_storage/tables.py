@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Double, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
-#: Schema version, incremented with every change of a table.
+#: Schema version, incremented with every change of a table, together with a new migration.
 SCHEMA_VERSION = 6
 
 metadata = MetaData()
@@ -22,7 +22,8 @@ clients = Table(
     Column("kind", String(16), nullable=False),
     Column("auth_method", String(64), nullable=False),
     # JSON members that have no column of their own, such as public keys; NULL if there are none.
-    Column("metadata", Text),
+    # Issuers of version 5 know the column by this name, and may still run during an upgrade.
+    Column("auth_metadata", Text),
     # Digest of the token with which the client manages its registration (RFC 7592), or NULL.
     Column("registration_token_digest", LargeBinary),
     Column("secret_digest", LargeBinary),

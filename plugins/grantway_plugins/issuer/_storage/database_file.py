@@ -1,0 +1,118 @@
+"""The SQLite file: check it, keep it private, and copy it before an upgrade.
+
+A damaged file, or one of another program, is rejected before anything is written to it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+
+from grantway_plugins._sql.engine import create_private_file
+
+from . import tables
+from .errors import (
+    DatabaseCorruptError,
+    DatabaseForeignError,
+    DatabaseReadOnlyError,
+    database_error,
+)
+from .schema import check_version
+
+#: Milliseconds that a writer waits for another process's transaction.
+BUSY_TIMEOUT = 2000
+#: Maximum size of a database that is checked completely on opening, in bytes.
+CHECKED_SIZE = 16 * 2**20
+
+_HEADER = b"SQLite format 3\x00"
+
+
+def inspect_or_make_file(path: Path) -> int | None:
+    """Check the file without changing it, or create it with access for this user only.
+
+    Returns:
+        Its schema version; None for a new file.
+
+    Raises:
+        DatabaseError: It is damaged, inaccessible, or of another program or version.
+    """
+    try:
+        create_private_file(path)
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            header = file.read(len(_HEADER))
+    except FileExistsError:
+        raise DatabaseReadOnlyError(f"{path.parent} is not a folder; use another file") from None
+    except OSError as failed:
+        raise DatabaseReadOnlyError(
+            f"{path} cannot be opened for writing ({failed.strerror}); give this user write "
+            "access to the file and its folder, or use another file"
+        ) from None
+    if not size:
+        _make_private(path)
+        return None
+    if header != _HEADER:
+        raise DatabaseCorruptError(
+            f"{path} is not an SQLite database; nothing was changed. Use another file"
+        )
+    try:
+        with closing(
+            sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT / 1000)
+        ) as connection:
+            version = _inspect(connection, path, whole=size <= CHECKED_SIZE)
+    except sqlite3.Error as failed:
+        raise database_error(failed, str(path)) from None
+    _make_private(path)
+    return version
+
+
+def keep_copy(path: Path, version: int) -> None:
+    """Copy the database to a private file beside it, named after its schema version.
+
+    The caller holds the lock of the database, so it does not change.
+
+    Raises:
+        DatabaseError: The disk is full, for example. There is no copy then.
+    """
+    copy = path.with_name(f"{path.name}.version-{version}")
+    part = path.with_name(f"{copy.name}.part")
+    try:
+        part.unlink(missing_ok=True)
+        create_private_file(part)
+        with (
+            closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(part)) as target,
+        ):
+            source.backup(target)
+        part.replace(copy)
+    except (OSError, sqlite3.Error) as failed:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise database_error(failed, f"The copy {copy} cannot be made before the upgrade") from None
+
+
+def _make_private(path: Path) -> None:
+    """Restrict access to the database's files to this user."""
+    for each in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+        with suppress(FileNotFoundError, PermissionError):  # the file belongs to another user
+            each.chmod(0o600)
+
+
+def _inspect(connection: sqlite3.Connection, path: Path, *, whole: bool) -> int | None:
+    found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if found and tables.schema.name not in found:
+        raise DatabaseForeignError(
+            f"{path} is a database of another program; nothing was changed. Use another file"
+        )
+    version = None
+    if found:
+        version = check_version(
+            [row for (row,) in connection.execute(f"SELECT version FROM {tables.schema.name}")],  # noqa: S608 - the name is ours
+            str(path),
+        )
+    if whole and connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+        raise DatabaseCorruptError(
+            f"{path} is damaged; nothing was changed. Restore it from a backup, or use another file"
+        )
+    return version
