@@ -18,7 +18,8 @@ from grantway._secrets.params import Params
 
 from .partial_table import PartialTable
 
-#: Path of a table or key: the names from the outermost table to it.
+#: Path of a table or key: the names from the outermost table to it. A table of an array
+#: ``[[name]]`` has its position after its name: "1" is the first.
 KeyPath = tuple[str, ...]
 #: Path of a mistake, and the rule that it breaks.
 Mistake = tuple[KeyPath, str]
@@ -254,13 +255,27 @@ def _places(text: str) -> Iterator[tuple[KeyPath, int]]:
     line number in a message.
     """
     table: KeyPath = ()
+    positions: dict[KeyPath, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if line.lstrip().startswith("["):
             if header := _path(line):
-                table = header
+                is_item = line.lstrip().startswith("[[")
+                table = _with_positions(header, positions, is_item=is_item)
                 yield table, number
         elif "=" in line and (key := _path(f"{line.split('=', 1)[0]}= 0")):
             yield table + key, number
+
+
+def _with_positions(header: KeyPath, positions: dict[KeyPath, int], *, is_item: bool) -> KeyPath:
+    """Return the path of a header with the positions in arrays of tables, and count a new item."""
+    path: KeyPath = ()
+    for depth, name in enumerate(header, 1):
+        path += (name,)
+        if is_item and depth == len(header):
+            positions[path] = positions.get(path, 0) + 1
+        if path in positions:
+            path += (str(positions[path]),)
+    return path
 
 
 def _path(line: str) -> KeyPath:

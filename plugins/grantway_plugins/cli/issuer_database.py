@@ -33,6 +33,12 @@ class IssuerDatabase:
     variable: str | None = None
     file: str | None = None
 
+    @property
+    def is_given(self) -> bool:
+        """Whether an option or the environment variable names a database."""
+        given = (self.argument, self.variable, self.file, os.environ.get(VARIABLE) or None)
+        return any(each is not None for each in given)
+
     def url(self) -> str | Path:
         """Return the database given by an option or the environment, or the default file.
 

@@ -6,14 +6,19 @@ import logging
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
+from click.core import ParameterSource
 
 from grantway._exceptions import ConfigurationError
-from grantway_plugins.issuer import IssuerSettings, Lifetimes, _audit_log as audit_log, serve
+from grantway._secrets.params import Params
+from grantway_plugins.issuer import IssuerSettings, _audit_log as audit_log, serve
 from grantway_plugins.issuer._aws_portal.accounts_file import read_accounts
+from grantway_plugins.issuer._config import IssuerFile, Options
+from grantway_plugins.issuer._config.table import Part
 from grantway_plugins.issuer._settings import INTERACTIVE
+from grantway_plugins.issuer._storage.database import default_path
 from grantway_plugins.issuer._trust.trust_file import read_trusted_issuers
 from grantway_plugins.server import Limits
 from grantway_plugins.server._log_format import LOG_FORMATS, LogFormat, log_to_stderr
@@ -21,7 +26,6 @@ from grantway_plugins.server._log_format import LOG_FORMATS, LogFormat, log_to_s
 from .issuer_database import IssuerDatabase, database_options, read_secret
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-T = TypeVar("T")
 
 _SETTINGS = IssuerSettings()
 _LIFETIMES = _SETTINGS.lifetimes
@@ -35,7 +39,17 @@ _OPTIONS = {
     "registration_token": "--registration-token-env or --registration-token-file",
     "registration_grant_types": "--registration-grant-type",
     "registration_scopes": "--registration-scope",
+    "trusted_issuers": "--trust",
+    "aws_accounts": "--aws-portal",
+    "trusted_proxies": "--trusted-proxy",
 }
+#: Options with the path of a file, and the setting that its content is.
+_READERS: dict[str, tuple[str, Callable[[Path], tuple[Any, ...]]]] = {
+    "aws_portal": ("aws_accounts", read_accounts),
+    "trust": ("trusted_issuers", read_trusted_issuers),
+}
+#: Options that are arguments of ``serve``.
+_SERVER = frozenset({"host", "port", "durability", "trusted_proxies", "insecure_http"})
 
 
 def _seconds(name: str, meaning: str) -> Callable[[Command], Command]:
@@ -76,6 +90,15 @@ def _descriptions(
 
 
 @click.command(name="serve")
+@click.option(
+    "--config",
+    type=click.Path(),
+    default=None,
+    help="TOML file with settings. Options of the command line override it.",
+)
+@click.option(
+    "--check", "only_check", is_flag=True, help="Report the mistakes in the settings, and exit."
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8400, show_default=True, help="Port; 0 picks a free one.")
 @database_options
@@ -216,96 +239,68 @@ def _descriptions(
 @_limit("idle_seconds", "Time for which a connection stays open between requests.")
 @_limit("send_seconds", "Time limit for a client to read a response.")
 @_limit("grace_seconds", "Time limit for requests in progress when the issuer stops.")
-def command(  # noqa: PLR0917 - click passes options by name
-    host: str,
-    port: int,
+def command(
+    config: str | None,
+    only_check: bool,
     database: IssuerDatabase,
-    durability: Literal["process", "power"],
-    approve: Literal["page", "auto"],
-    issuer: str | None,
-    trusted_proxies: tuple[str, ...],
-    insecure_http: bool,
-    cors_origins: tuple[str, ...],
-    name: str,
-    scope_descriptions: dict[str, str],
-    aws_portal: Path | None,
-    trust: Path | None,
-    signing_keys: tuple[str, ...],
-    registration: Literal["open", "token", "off", "unrestricted"] | None,
-    registration_token_env: str | None,
-    registration_token_file: str | None,
-    registration_grant_types: tuple[str, ...],
-    registration_scopes: tuple[str, ...],
-    registration_rate: int,
-    registration_limit: int,
     log_format: LogFormat,
-    **numbers: Any,
+    **values: Any,
 ) -> None:
     """Run the embedded issuer until Ctrl-C or SIGTERM.
 
     The issuer serves RFC 6749 clients and AWS SSO-OIDC clients on one port. It prints its address
     when it is ready.
     """
+    ctx = click.get_current_context()
+    file = None if config is None else IssuerFile(config)
+    if file is not None and not _is_given(ctx, "log_format"):
+        log_format = file.log_format or log_format
     log_to_stderr(log_format)
     audit_log.logger.setLevel(logging.INFO)
-    limits = {name: numbers.pop(name) for name in _LIMIT_NAMES}
-    where = database.url()
-    token = None
-    if registration_token_env is not None or registration_token_file is not None:
-        token = read_secret("registration-token", registration_token_env, registration_token_file)
+    flags = _flags({name: value for name, value in values.items() if _is_given(ctx, name)})
+    if database.is_given:
+        flags["server"]["database"] = database.url()
+    options = Options(flags, _flag_of, file)
+    settings, server = options.build()
+    server.pop("log_format", None)
+    server.setdefault("database", default_path())
+    if only_check:
+        click.echo("The settings are valid" if file is None else f"{file.toml.path} is valid")
+        return
     try:
-        lifetimes = Lifetimes(
-            **{name.removesuffix("_seconds"): value for name, value in numbers.items()}
-        )
+        serve(settings, **server)
     except ConfigurationError as error:
-        raise click.ClickException("; ".join(_rules(error, "-seconds"))) from None
-    try:
-        serve(
-            IssuerSettings(
-                issuer=issuer,
-                approve=approve,
-                lifetimes=lifetimes,
-                cors_origins=cors_origins,
-                name=name,
-                scope_descriptions=scope_descriptions,
-                aws_accounts=_read(read_accounts, aws_portal),
-                trusted_issuers=_read(read_trusted_issuers, trust),
-                signing_keys=signing_keys,
-                registration=registration,
-                registration_token=token,
-                registration_grant_types=registration_grant_types,
-                registration_scopes=registration_scopes or None,
-                registration_rate=registration_rate,
-                registration_limit=registration_limit,
-            ),
-            host=host,
-            port=port,
-            database=where,
-            durability=durability,
-            trusted_proxies=trusted_proxies,
-            insecure_http=insecure_http,
-            limits=Limits(**limits),
-        )
-    except ConfigurationError as error:
-        message = error.message.replace("insecure_http", "--insecure-http")
-        rules = "; ".join(_rules(error))
-        if error.errors.keys() <= _LIMIT_NAMES | {"name", "scope_descriptions"}:
-            raise click.ClickException(rules) from None
-        raise click.ClickException(f"{message} ({rules})" if rules else message) from None
+        raise options.explained(error) from None
 
 
-def _read(read: Callable[[Path], tuple[T, ...]], path: Path | None) -> tuple[T, ...]:
-    """Read a file of an option, if it is given."""
-    try:
-        return () if path is None else read(path)
-    except ConfigurationError as error:
-        raise click.ClickException(error.message) from None
+def _is_given(ctx: click.Context, name: str) -> bool:
+    """Return whether an option is set on the command line, so that it overrides the file."""
+    return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
-def _rules(error: ConfigurationError, suffix: str = "") -> list[str]:
-    """Return the broken rules, with the names of options instead of fields."""
-    return [
-        f"{_OPTIONS.get(name) or '--' + name.replace('_', '-') + suffix} {rule}"
-        for name, rules in error.errors.items()
-        for rule in rules
-    ]
+def _flags(given: dict[str, Any]) -> dict[Part, dict[str, Any]]:
+    """Return the given options of the command line by part and name."""
+    flags: dict[Part, dict[str, Any]] = {each: Params() for each in get_args(Part)}
+    token = [given.pop(f"registration_token_{each}", None) for each in ("env", "file")]
+    if any(each is not None for each in token):
+        flags["settings"]["registration_token"] = read_secret("registration-token", *token)
+    for name, value in given.items():
+        if name in _READERS:
+            option, read = _READERS[name]
+            flags["settings"][option] = read(value)
+        elif name in _LIMIT_NAMES:
+            flags["limits"][name] = value
+        elif name in _SERVER:
+            flags["server"][name] = value
+        elif name.endswith("_seconds"):
+            flags["lifetimes"][name.removesuffix("_seconds")] = value
+        else:
+            flags["settings"][name] = value
+    return flags
+
+
+def _flag_of(part: Part, name: str) -> str:
+    """Return the option of the command line for an option of the issuer."""
+    if part == "lifetimes":
+        return f"--{name.replace('_', '-')}-seconds"
+    return _OPTIONS.get(name) or f"--{name.replace('_', '-')}"

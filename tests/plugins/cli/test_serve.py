@@ -131,6 +131,49 @@ def test_shows_the_given_name_and_scope_descriptions() -> None:
     assert "<bdi>See a=b</bdi> <code>sso:account:access</code>" in page
 
 
+def test_reads_a_file_that_options_override(tmp_path: Path) -> None:
+    config = tmp_path / "issuer.toml"
+    config.write_text(
+        '[issuer]\nname = "Our login"\n[server]\nlisten = "127.0.0.1:1"\nlog_format = "json"\n'
+        '[database]\nurl = "issuer.sqlite3"\n[lifetimes]\naccess_token = 77\ndevice_code = 78\n'
+    )
+    options = ["--config", str(config), "--device-code-seconds", "79"]
+    done = forked.run(
+        [*GRANTWAY, "serve", *options, "--check"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    assert done.stdout == f"{config} is valid\n"
+    assert [each.name for each in tmp_path.iterdir()] == ["issuer.toml"]
+    with serving(*options) as (url, process):
+        with aws.client("us-east-1", url) as client:
+            registered = client.register_client(clientName="test", clientType="public")
+            who = {name: registered[name] for name in ("clientId", "clientSecret")}
+            started = client.start_device_authorization(**who, startUrl="https://example.com/start")
+            assert started["expiresIn"] == 79
+            _, token = login(client)
+        assert token["expiresIn"] == 77
+        assert "Our login" in requests.get(url, timeout=PATIENCE).text
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=PATIENCE)
+    assert json.loads(log.splitlines()[0])["event"] == "registration"
+    assert (tmp_path / "issuer.sqlite3").exists()
+
+
+def test_reports_mistakes_in_the_file_and_the_options(tmp_path: Path) -> None:
+    config = tmp_path / "issuer.toml"
+    config.write_text("[lifetimes]\ndevice_code = 0\n")
+    errors = error_of("--config", str(config), "--name", " ", "--check")
+    assert f"{config}, line 2: lifetimes.device_code must be" in errors
+    assert "--name must be" in errors
+    config.write_text("[lifetimes\n")
+    assert f"{config}, line 1:" in error_of("--config", str(config))
+    missing = str(tmp_path / "missing.toml")
+    assert f"{missing}: no such configuration file" in error_of("--config", missing)
+
+
 def test_warns_about_automatic_approval() -> None:
     with serving("--database", ":memory:", "--approve", "auto") as (url, process):
         with aws.client("us-east-1", url) as client:

@@ -12,6 +12,7 @@ from grantway._exceptions import ConfigurationError
 from grantway._transport.http import is_loopback
 from grantway._types.fields import Scope, Text
 from grantway_plugins._config.commands import CommandTable
+from grantway_plugins._config.fields import Choice, Listen, StrictBoolean, WholeNumber
 from grantway_plugins._config.network import NetworkTable, TlsTable
 from grantway_plugins._config.secret_field import GrantParams, SecretField
 from grantway_plugins._config.tables import (
@@ -32,17 +33,7 @@ from grantway_plugins.gateway.upstream._route import reserved
 from grantway_plugins.gateway.upstream._tenant import single
 from grantway_plugins.grants.token_exchange import GRANT_TYPE as EXCHANGE
 
-from .fields import (
-    ByClient,
-    Choice,
-    HostName,
-    Listen,
-    Network,
-    SecretHashes,
-    StrictBoolean,
-    WebOrigin,
-    WholeNumber,
-)
+from .fields import ByClient, HostName, Network, SecretHashes, WebOrigin
 from .limits import GatewayLimits
 from .placeholder import PLACEHOLDER
 from .tenant_field import Tenant

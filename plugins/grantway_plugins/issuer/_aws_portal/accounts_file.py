@@ -12,7 +12,7 @@ from marshmallow import fields, validate
 from grantway._exceptions import ConfigurationError
 from grantway._types.fields import Text
 from grantway_plugins._config.tables import Seconds
-from grantway_plugins._config.toml_file import Mistake, TableSchema, TomlFile
+from grantway_plugins._config.toml_file import KeyPath, Mistake, TableSchema, TomlFile
 
 from .accounts import AwsAccount, RoleCredentials
 
@@ -59,18 +59,31 @@ def read_accounts(path: Path) -> tuple[AwsAccount, ...]:
     mistakes: list[Mistake] = [
         ((name,), "is an unknown key; use accounts") for name in toml.data if name != "accounts"
     ]
-    tables = toml.data.get("accounts")
-    if not isinstance(tables, Mapping) or not tables:
-        mistakes.append((("accounts",), "must be a table with at least one account"))
-        tables = {}
-    accounts = [_account(toml, name, table, mistakes) for name, table in tables.items()]
+    accounts = accounts_in(toml, toml.data.get("accounts"), ("accounts",), mistakes)
     if mistakes:
         raise toml.wrong(mistakes)
-    return tuple(accounts)
+    return accounts
 
 
-def _account(toml: TomlFile, account_id: str, table: Any, mistakes: list[Mistake]) -> AwsAccount:
-    at = ("accounts", account_id)
+def accounts_in(
+    toml: TomlFile, tables: Any, at: KeyPath, mistakes: list[Mistake]
+) -> tuple[AwsAccount, ...]:
+    """Return the accounts of a file's table, and add its mistakes to a list.
+
+    Args:
+        toml: The file.
+        tables: The table of accounts by ID.
+        at: Path of the table in the file.
+        mistakes: Receives the mistakes.
+    """
+    if not isinstance(tables, Mapping) or not tables:
+        mistakes.append((at, "must be a table with at least one account"))
+        return ()
+    return tuple(_account(toml, (*at, name), table, mistakes) for name, table in tables.items())
+
+
+def _account(toml: TomlFile, at: KeyPath, table: Any, mistakes: list[Mistake]) -> AwsAccount:
+    account_id = at[-1]
     if not _ACCOUNT_ID.fullmatch(account_id):
         mistakes.append((at, "must be an account id of twelve digits, like 123456789012"))
     read, problems = toml.validate(_AccountTable(), table, at)

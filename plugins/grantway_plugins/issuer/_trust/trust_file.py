@@ -33,7 +33,9 @@ def _table() -> fields.Dict:
     return fields.Dict(error_messages={"invalid": "must be a table of strings"})
 
 
-class _TrustedTable(TableSchema):
+class TrustedTable(TableSchema):
+    """An issuer and the rules for its tokens (see ``TrustedIssuer``)."""
+
     issuer = _text(required=True)
     subjects = _texts()
     clients = _table()
@@ -72,10 +74,10 @@ def read_trusted_issuers(path: Path) -> tuple[TrustedIssuer, ...]:
     found: list[TrustedIssuer] = []
     for name, table in tables.items():
         at = ("trusted", name)
-        read, problems = toml.validate(_TrustedTable(), table, at)
+        read, problems = toml.validate(TrustedTable(), table, at)
         if not problems:
             try:
-                trusted = _trusted(read, path.parent)
+                trusted = trusted_issuer(read, path.parent)
             except ConfigurationError as error:
                 problems = [
                     ((*at, key), rule) for key, rules in error.errors.items() for rule in rules
@@ -90,7 +92,16 @@ def read_trusted_issuers(path: Path) -> tuple[TrustedIssuer, ...]:
     return tuple(found)
 
 
-def _trusted(read: dict[str, Any], folder: Path) -> TrustedIssuer:
+def trusted_issuer(read: Mapping[str, Any], folder: Path) -> TrustedIssuer:
+    """Return the issuer that a table describes.
+
+    Args:
+        read: The values of a ``TrustedTable``.
+        folder: Folder at which relative paths start.
+
+    Raises:
+        ConfigurationError: a value is invalid; ``errors`` names its key.
+    """
     options: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in read.items()
     }

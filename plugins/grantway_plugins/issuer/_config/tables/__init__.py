@@ -1,0 +1,23 @@
+"""The tables of the configuration file, one per module."""
+
+from grantway_plugins.issuer._config.table import IssuerTable
+
+from .aws_portal import AwsPortalTable
+from .database import DatabaseTable
+from .identity import IdentityTable
+from .lifetimes import LifetimesTable
+from .limits import LimitsTable
+from .registration import RegistrationTable
+from .server import ServerTable
+from .trusted_issuer import TrustedIssuerTable
+
+TABLES: tuple[type[IssuerTable], ...] = (
+    IdentityTable,
+    ServerTable,
+    DatabaseTable,
+    RegistrationTable,
+    LifetimesTable,
+    LimitsTable,
+    TrustedIssuerTable,
+    AwsPortalTable,
+)

@@ -1,0 +1,260 @@
+"""The configuration file of the issuer: every option, and mistakes with their lines."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from grantway._exceptions import ConfigurationError
+from grantway_plugins.issuer import AwsAccount, IssuerSettings, Lifetimes, RoleCredentials
+from grantway_plugins.issuer._config import IssuerFile, Options
+from grantway_plugins.issuer._config.tables import TABLES
+from grantway_plugins.server import Limits
+from tests.docs.pages import DOCS
+
+TOKEN = "t" * 22
+#: Settings that have no key of the same name; they are checked with their tables.
+BUILT = {"lifetimes", "trusted_issuers", "aws_accounts"}
+
+
+def options_of(folder: Path, text: str, flags: dict[Any, Any] | None = None) -> Options:
+    file = folder / "issuer.toml"
+    file.write_text(dedent(text))
+    return Options(flags or {}, lambda _, name: f"--{name}", IssuerFile(file))
+
+
+def mistakes_in(folder: Path, text: str, flags: dict[Any, Any] | None = None) -> list[str]:
+    with pytest.raises(ConfigurationError) as raised:
+        options_of(folder, text, flags).build()
+    return raised.value.message.replace(f"{folder / 'issuer.toml'}, ", "").splitlines()
+
+
+def test_reads_every_table(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    settings, server = options_of(
+        tmp_path,
+        """
+        [issuer]
+        url = "https://login.example.com"
+        name = "Example Login"
+        subject = "operator"
+        default_scopes = ["read"]
+        scope_descriptions = { read = "Read your files" }
+        cors_origins = ["https://app.example.com"]
+
+        [server]
+        listen = "127.0.0.1:8443"
+        trusted_proxies = ["127.0.0.1"]
+        log_format = "json"
+
+        [database]
+        url = "issuer.sqlite3"
+        durability = "power"
+
+        [registration]
+        mode = "token"
+        token = { source = "file", path = "token" }
+        scopes = ["read"]
+        rate = 5
+
+        [lifetimes]
+        access_token = 77
+
+        [limits]
+        connections = 9
+        """,
+    ).build()
+    assert settings == IssuerSettings(
+        issuer="https://login.example.com",
+        name="Example Login",
+        subject="operator",
+        default_scopes=("read",),
+        scope_descriptions={"read": "Read your files"},
+        cors_origins=("https://app.example.com",),
+        registration="token",
+        registration_token=TOKEN,
+        registration_scopes=("read",),
+        registration_rate=5,
+        lifetimes=Lifetimes(access_token=77),
+    )
+    assert server == {
+        "host": "127.0.0.1",
+        "port": 8443,
+        "trusted_proxies": ("127.0.0.1",),
+        "log_format": "json",
+        "database": str(tmp_path / "issuer.sqlite3"),
+        "durability": "power",
+        "limits": Limits(connections=9),
+    }
+
+
+@pytest.mark.parametrize("url", [":memory:", "postgresql+psycopg://db/issuer"])
+def test_a_database_that_is_not_a_file_is_no_path(tmp_path: Path, url: str) -> None:
+    _, server = options_of(tmp_path, f'[database]\nurl = "{url}"\n').build()
+    assert server["database"] == url
+
+
+def test_reads_trusted_issuers_and_accounts_from_tables_and_files(tmp_path: Path) -> None:
+    (tmp_path / "trust.toml").write_text(
+        '[trusted.b]\nissuer = "https://b.example"\nsubjects = ["b"]\njwks_file = "b.json"\n'
+    )
+    role = '{ access_key_id = "A", secret_access_key = "B", session_token = "C" }'
+    text = f"""
+        [[trusted_issuer]]
+        issuer = "https://a.example"
+        subjects = ["a"]
+
+        [[trusted_issuer]]
+        file = "trust.toml"
+
+        [aws_portal.accounts.123456789012.roles]
+        Admin = {role}
+        """
+    settings, _ = options_of(tmp_path, text).build()
+    assert [each.issuer for each in settings.trusted_issuers] == [
+        "https://a.example",
+        "https://b.example",
+    ]
+    assert settings.trusted_issuers[1].jwks_file == str(tmp_path / "b.json")
+    account = AwsAccount(
+        "123456789012",
+        "123456789012",
+        "123456789012@example.com",
+        {"Admin": RoleCredentials("A", "B", "C", 3600.0)},
+    )
+    assert settings.aws_accounts == (account,)
+    (tmp_path / "accounts.toml").write_text(f"[accounts.123456789012.roles]\nAdmin = {role}\n")
+    settings, _ = options_of(tmp_path, '[aws_portal]\nfile = "accounts.toml"\n').build()
+    assert settings.aws_accounts == (account,)
+
+
+def test_the_command_line_overrides_single_keys(tmp_path: Path) -> None:
+    settings, server = options_of(
+        tmp_path,
+        """
+        [issuer]
+        name = "File"
+        [server]
+        listen = "127.0.0.1:1"
+        [lifetimes]
+        access_token = 77
+        device_code = 78
+        """,
+        {"settings": {"name": "Flag"}, "server": {"port": 2}, "lifetimes": {"access_token": 79.0}},
+    ).build()
+    assert settings.name == "Flag"
+    assert (server["host"], server["port"]) == ("127.0.0.1", 2)
+    assert settings.lifetimes == Lifetimes(access_token=79.0, device_code=78.0)
+
+
+def test_lists_all_mistakes_with_their_lines(tmp_path: Path) -> None:
+    (tmp_path / "trust.toml").write_text("[trusted.a]\nissuer = 1\n")
+    found = mistakes_in(
+        tmp_path,
+        """\
+        [issuer]
+        nmae = "x"
+        url = "login.example.com"
+        approve = "pag"
+        cors_origins = "https://app.example.com"
+        [server]
+        listen = "127.0.0.1"
+        [registration]
+        mode = "token"
+        token = { source = "env", name = "GRANTWAY_TEST_NOT_SET" }
+        [lifetimes]
+        access_token = "5"
+        device_code = 0
+        [limits]
+        connections = "many"
+        [[trusted_issuer]]
+        file = "trust.toml"
+        [[trusted_issuer]]
+        issuer = "https://a.example"
+        subjects = ["a"]
+        max_lifetime = 0
+        [[trusted_issuer]]
+        subjects = ["a"]
+        [aws_portal.accounts.1]
+        name = "x"
+        [srever]
+        """,
+        {"limits": {"header_bytes": 5}},
+    )
+    expected = [
+        "line 2: issuer.nmae is an unknown key; did you mean name?",
+        "line 3: issuer.url must be an http or https URL",
+        'line 4: issuer.approve must be "page" or "auto"',
+        'line 5: issuer.cors_origins must be a list, like ["https://app.example.com"]',
+        "line 7: server.listen must be host and port",
+        "line 10: registration.token is not available",
+        "line 12: lifetimes.access_token must be a number",
+        "line 13: lifetimes.device_code must be a number of seconds from 1 ",
+        "line 15: limits.connections must be a whole number",
+        "line 17: trusted_issuer.1.file cannot be used:",
+        f"{tmp_path / 'trust.toml'}, line 2: trusted.a.issuer must be a string",
+        "line 21: trusted_issuer.2.max_lifetime must be a number of seconds",
+        "line 22: trusted_issuer.3.issuer is missing; give it, or file",
+        "line 24: aws_portal.accounts.1 must be an account id",
+        "line 24: aws_portal.accounts.1.roles is missing",
+        "line 26: srever is an unknown key; did you mean server?",
+        "--header_bytes must be a whole number from 1024",
+    ]
+    assert len(found) == len(expected), found
+    for line, start in zip(found, expected, strict=True):
+        assert line.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("issuer = 3", "line 1: issuer must be a table"),
+        ("[trusted_issuer]", "line 1: trusted_issuer must be an array of tables"),
+        ("[plugins]\nacme = 1", "line 2: plugins.acme"),
+        ("[aws_portal]", "line 1: aws_portal.accounts or file is required"),
+        ('[registration]\nmode = "token"', "line 1: registration.token is required"),
+        ('[database]\nurl = { source = "fil" }', "database.url.source is not a known"),
+    ],
+)
+def test_reports_single_mistakes(tmp_path: Path, text: str, says: str) -> None:
+    found = mistakes_in(tmp_path, text)
+    assert any(says in line for line in found), found
+
+
+def test_settings_that_depend_on_the_address_are_reported_with_their_line(tmp_path: Path) -> None:
+    text = '[issuer]\nurl = "https://login.example.com"\n'
+    (found,) = mistakes_in(tmp_path, text)
+    assert "registration.mode must be off, token or open" in found
+    (found,) = mistakes_in(tmp_path, '[issuer]\nsigning_keys = ["missing.pem"]\n')
+    assert f"line 2: issuer.signing_keys {tmp_path / 'missing.pem'}: cannot be read" in found
+
+
+def test_errors_show_no_secret(tmp_path: Path) -> None:
+    text = f'[registration]\nmode = "off"\ntoken = "{TOKEN}"\n'
+    found = mistakes_in(tmp_path, text)
+    assert found == ['line 3: registration.token requires registration="token"']
+
+
+def test_the_file_sets_every_setting() -> None:
+    keys: dict[str, set[str]] = {}
+    for kind in TABLES:
+        names = [name for key in kind().fields for name in kind.names.get(key, (key,))]
+        keys.setdefault(kind.part, set()).update(names)
+    assert {each.name for each in fields(IssuerSettings)} - BUILT <= keys["settings"]
+    assert {each.name for each in fields(Lifetimes)} == keys["lifetimes"]
+    assert {each.name for each in fields(Limits)} == keys["limits"]
+
+
+def test_the_reference_lists_every_key() -> None:
+    page = (DOCS / "reference" / "issuer-config.md").read_text(encoding="utf-8")
+    listed: dict[str, set[str]] = {}
+    for part in page.split("\n## ")[1:]:
+        if heading := re.match(r"`\[+(\w+)\]+`\n", part):
+            rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", part, re.MULTILINE)
+            listed[heading[1]] = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
+    assert listed == {kind.table: set(kind().fields) for kind in TABLES}
