@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from grantway_plugins.issuer import DatabaseError, IssuerServer, IssuerSettings
-from grantway_plugins.issuer._storage import database, store
+from grantway_plugins.issuer._storage import database, jobs, store
 from tests.plugins.cli.test_serve import serving
 from tests.postgres import postgres_server
 from tests.waiting import PATIENCE, until
@@ -101,7 +101,7 @@ def test_an_unresponsive_database_does_not_block_requests(
             return requests.post(f"{server.url}/register", json=metadata, timeout=PATIENCE)
 
         assert register("first").status_code == 201
-        monkeypatch.setattr(store, "DATABASE_TIMEOUT", 1.0)
+        monkeypatch.setattr(jobs, "DATABASE_TIMEOUT", 1.0)
         with psycopg.connect(host=str(running.folder), user="postgres", dbname="postgres") as other:
             other.execute("LOCK TABLE clients IN ACCESS EXCLUSIVE MODE")
             begun, queued = register("begun"), register("queued")

@@ -36,6 +36,7 @@ from grantway_plugins.issuer._storage.records import TokenFamily
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.transaction import Transaction
 from tests.plugins.issuer.conftest import Caller, Clock
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -276,6 +277,30 @@ def test_a_failure_in_a_shared_transaction_affects_only_its_request(clock: Clock
     store.close()
     with pytest.raises(DatabaseError, match="closed"):
         store.run(_nothing)
+
+
+def test_does_not_run_the_work_of_a_cancelled_request(clock: Clock) -> None:
+    store = IssuerStore(":memory:", clock=clock)
+    holding, released, ran = threading.Event(), threading.Event(), []
+
+    def hold(_transaction: Transaction) -> None:
+        holding.set()
+        released.wait(PATIENCE)
+
+    async def cancel() -> None:
+        held = asyncio.create_task(store.arun(hold))
+        await asyncio.to_thread(holding.wait, PATIENCE)
+        given_up = asyncio.create_task(store.arun(ran.append))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await given_up
+        released.set()
+        await held
+
+    asyncio.run(cancel())
+    store.close()
+    assert ran == []
 
 
 def _nothing(transaction: Transaction) -> str:

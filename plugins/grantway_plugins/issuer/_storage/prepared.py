@@ -38,15 +38,16 @@ class Prepared:
 
 
 class Cursor:
-    """A driver's cursor that runs prepared statements.
+    """A driver's cursor that runs prepared statements in one transaction.
 
     Args:
-        connection: A connection with an open transaction.
+        cursor: A cursor of a connection with an open transaction.
+        dialect: The dialect of the connection.
     """
 
-    def __init__(self, connection: sa.Connection) -> None:
-        self._cursor: Any = connection.connection.cursor()
-        self._dialect = connection.dialect
+    def __init__(self, cursor: Any, dialect: sa.Dialect) -> None:
+        self._cursor = cursor
+        self._dialect = dialect
         #: Whether a statement failed.
         self.failed = False
 

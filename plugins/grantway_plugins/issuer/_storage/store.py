@@ -13,7 +13,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,12 +32,13 @@ from .errors import (
     DatabaseBusyError,
     DatabaseError,
     DatabaseOutcomeUnknownError,
-    DatabaseUnreachableError,
     database_error,
 )
+from .jobs import DATABASE_TIMEOUT, Done, Job, LoopJobs, Outcome
 from .pruning import PRUNE_LIMIT
 from .records import RegisteredClient
 from .transaction import Transaction
+from .writer import Writer
 
 T = TypeVar("T")
 UnitOfWork = Callable[[Transaction], T]
@@ -46,8 +47,6 @@ UnitOfWork = Callable[[Transaction], T]
 BATCH_SIZE = 64
 #: Seconds between two prunings.
 PRUNE_INTERVAL = 60.0
-#: Seconds that a request waits for the database, and that ``close`` waits for pending requests.
-DATABASE_TIMEOUT = 10.0
 CLIENT_CACHE_SIZE = 4096
 #: Seconds until a client is read again, because another process may have rotated its secret.
 CLIENT_CACHE_SECONDS = 5.0
@@ -90,7 +89,9 @@ class IssuerStore(OneProcess):
         self._known_clients: TTLCache[str, RegisteredClient] = TTLCache(
             CLIENT_CACHE_SIZE, ttl=CLIENT_CACHE_SECONDS, timer=time.monotonic
         )
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._writer = Writer(self._engine)
+        self._loop_jobs: LoopJobs | None = None
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._closed = False
         self._closing = threading.Lock()
         self._thread = threading.Thread(target=self._serve, name="grantway-store", daemon=True)
@@ -107,7 +108,7 @@ class IssuerStore(OneProcess):
             DatabaseError: the database failed and the work was rolled back.
         """
         future: Future[T] = Future()
-        self._submit(_Job(work, future))
+        self._submit([Job(work, _resolving(future))])
         return future.result()
 
     async def arun(self, work: UnitOfWork[T]) -> T:
@@ -121,17 +122,21 @@ class IssuerStore(OneProcess):
             DatabaseError: the database failed or did not respond within ``DATABASE_TIMEOUT``
                 seconds. The work was rolled back, except for ``DatabaseOutcomeUnknownError``.
         """
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        job = _Job(work, future)
-        self._submit(job)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        loop_jobs = self.of_loop(loop)
+        job = loop_jobs.add(work, _resolving(future))
         try:
-            async with asyncio.timeout(DATABASE_TIMEOUT):
-                return await future
-        except TimeoutError:
-            kind = DatabaseOutcomeUnknownError if job.begun else DatabaseUnreachableError
-            raise kind(
-                f"The database did not respond within {DATABASE_TIMEOUT:g} seconds"
-            ) from None
+            return await future
+        except asyncio.CancelledError:
+            loop_jobs.give_up(job)
+            raise
+
+    def of_loop(self, loop: asyncio.AbstractEventLoop) -> LoopJobs:
+        """Return the jobs of an event loop."""
+        if self._loop_jobs is None or self._loop_jobs.loop is not loop:
+            self._loop_jobs = LoopJobs(loop, self._submit)
+        return self._loop_jobs
 
     def close(self) -> None:
         """Finish the pending work, then close the database. May be called again."""
@@ -151,17 +156,18 @@ class IssuerStore(OneProcess):
         with self._engine.connect() as connection:
             return bytes(connection.scalars(sa.select(tables.form_key.c.key)).one())
 
-    def _submit(self, job: _Job) -> None:
+    def _submit(self, jobs: Iterable[Job]) -> None:
         with self._closing:
             if self._closed:
                 raise DatabaseError("The store is closed")
-            self._jobs.put(job)
+            for job in jobs:
+                self._jobs.put(job)
 
     def _serve(self) -> None:
         prune_at = time.monotonic()
         open_for_work = True
         while open_for_work:
-            batch: list[_Job] = []
+            batch: list[Job] = []
             try:
                 job = self._jobs.get(timeout=max(0.0, prune_at - time.monotonic()))
                 while job is not None:
@@ -184,9 +190,9 @@ class IssuerStore(OneProcess):
                 prune_at = time.monotonic() + (0 if left else PRUNE_INTERVAL)
         if self._checkpointer is not None:
             self._checkpointer.stop()
-        self._engine.dispose()
+        self._writer.close()
 
-    def _commit(self, batch: list[_Job], *, reconnect: bool = True) -> list[_Outcome]:
+    def _commit(self, batch: list[Job], *, reconnect: bool = True) -> list[Outcome]:
         """Run a batch in one transaction and return the outcomes after the commit.
 
         Args:
@@ -194,16 +200,15 @@ class IssuerStore(OneProcess):
             reconnect: Whether to retry on a new connection if the old one was lost before the
                 commit, for example because the database was restarted.
         """
-        committing, used = False, None
+        committing = False
         try:
-            with self._engine.begin() as connection:
-                used = connection.connection.dbapi_connection
-                transaction = Transaction(connection, self._known_clients, self._clock)
-                outcomes: list[_Outcome] = [(job, job.work(transaction), None) for job in batch]
-                transaction.flush()
-                committing = True
+            transaction = Transaction(self._writer.begin(), self._known_clients, self._clock)
+            outcomes: list[Outcome] = [(job, job.work(transaction), None) for job in batch]
+            transaction.flush()
+            committing = True
+            self._writer.commit()
         except Exception as failed:  # noqa: BLE001 - one request must not fail the others
-            lost = self._lost_connection(failed, used)
+            lost = self._roll_back(failed)
             if lost and not committing and reconnect:
                 return self._commit(batch, reconnect=False)
             error = self._as_database_error(failed)
@@ -219,20 +224,24 @@ class IssuerStore(OneProcess):
 
     def _prune(self) -> int:
         try:
-            with self._engine.begin() as connection:
-                transaction = Transaction(connection, self._known_clients, self._clock)
-                return transaction.prune(self._clock(), self._unused_registration)
+            transaction = Transaction(self._writer.begin(), self._known_clients, self._clock)
+            count = transaction.prune(self._clock(), self._unused_registration)
+            self._writer.commit()
         except (SQLAlchemyError, self._driver_error) as failed:
+            self._roll_back(failed)
             _log.warning("Pruning failed and will be retried: %s", self._as_database_error(failed))
             return 0
+        return count
 
-    def _lost_connection(self, failed: Exception, connection: Any) -> bool:
-        """Return whether the database closed this connection (None: it could not be opened)."""
+    def _roll_back(self, failed: Exception) -> bool:
+        """Roll a failed transaction back; return whether the connection was lost."""
         cause = failed.orig if isinstance(failed, DBAPIError) else failed
-        if not isinstance(cause, self._driver_error):
-            return False
-        dialect: Any = self._engine.dialect
-        return connection is None or bool(dialect.is_disconnect(cause, connection, None))
+        lost = isinstance(cause, self._driver_error) and self._writer.is_lost(cause)
+        if lost:
+            self._writer.disconnect()
+        else:
+            self._writer.roll_back()
+        return lost
 
     def _as_database_error(self, failed: Exception) -> Exception:
         """Return the `DatabaseError` for a driver's error; return other errors unchanged."""
@@ -240,47 +249,26 @@ class IssuerStore(OneProcess):
         return database_error(cause) if isinstance(cause, self._driver_error) else failed
 
 
-class _Job:
-    """A unit of work and the future for its result."""
-
-    __slots__ = ("begun", "future", "work")
-
-    def __init__(self, work: UnitOfWork[Any], future: Future[Any] | asyncio.Future[Any]) -> None:
-        self.work = work
-        self.future = future
-        self.begun = False
-
-    def begin(self) -> bool:
-        """Mark the work as begun; return False if its caller has given up."""
-        # Set before the check: a caller that gives up now either sees the mark or is noticed here.
-        self.begun = True
-        return not self.future.cancelled()
-
-
-_Outcome = tuple[_Job, Any, Exception | None]
-
-
-def _deliver(outcomes: list[_Outcome]) -> None:
-    """Set the results, waking each event loop once."""
-    loops: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
-    for outcome in outcomes:
-        future = outcome[0].future
-        if isinstance(future, Future):
-            _resolve([outcome])
-        else:
-            loops.setdefault(future.get_loop(), []).append(outcome)
-    for loop, pending in loops.items():
-        try:
-            loop.call_soon_threadsafe(_resolve, pending)
-        except RuntimeError:
-            _log.warning("A server stopped before it could send %d responses", len(pending))
-
-
-def _resolve(outcomes: list[_Outcome]) -> None:
-    for job, result, error in outcomes:
-        if job.future.done():
-            continue
+def _resolving(future: Future[Any] | asyncio.Future[Any]) -> Done:
+    def done(result: Any, error: Exception | None) -> None:
+        if future.done():  # cancelled, and the caller is not running yet
+            return
         if error is None:
-            job.future.set_result(result)
+            future.set_result(result)
         else:
-            job.future.set_exception(error)
+            future.set_exception(error)
+
+    return done
+
+
+def _deliver(outcomes: list[Outcome]) -> None:
+    """Pass the results on, waking each event loop once."""
+    loops: dict[LoopJobs, list[Outcome]] = {}
+    for outcome in outcomes:
+        job, result, error = outcome
+        if job.loop_jobs is None:
+            job.done(result, error)
+        else:
+            loops.setdefault(job.loop_jobs, []).append(outcome)
+    for loop_jobs, pending in loops.items():
+        loop_jobs.send_back(pending)

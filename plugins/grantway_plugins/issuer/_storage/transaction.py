@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
-import sqlalchemy as sa
-
 from grantway._processes.copies import OneProcess
 from grantway_plugins.issuer._decisions.randomness import digests_of_family
 
@@ -41,7 +39,7 @@ class Transaction(OneProcess):
     transaction is committed, so no query needs to find it earlier.
 
     Args:
-        connection: The connection of the transaction.
+        cursor: Runs the statements of the transaction.
         known_clients: Cache of recently read registrations. Callers must still compare their
             expiry with the clock.
         clock: Seconds since the epoch, for the expiry of records.
@@ -51,11 +49,11 @@ class Transaction(OneProcess):
 
     def __init__(
         self,
-        connection: sa.Connection,
+        cursor: Cursor,
         known_clients: MutableMapping[str, RegisteredClient],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._cursor = Cursor(connection)
+        self._cursor = cursor
         self._clock = clock
         #: Client registrations.
         self.clients = ClientRows(self._cursor, known_clients)

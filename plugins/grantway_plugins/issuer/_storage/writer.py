@@ -1,0 +1,72 @@
+"""The connection of the store's thread, which stays open between transactions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from grantway._processes.copies import OneProcess
+
+from .prepared import Cursor
+
+
+class Writer(OneProcess):
+    """Runs transactions on the driver's own connection.
+
+    SQLAlchemy opens the connection and detects lost ones. Its transactions are bypassed, because
+    checking a connection out and in takes longer than the transaction of a refresh in SQLite.
+
+    Args:
+        engine: The database.
+    """
+
+    stays = "it holds a connection of the database"
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._locks_at_begin = engine.dialect.name == "sqlite"
+        self._connection: Any = None
+        self._cursor: Any = None
+
+    def begin(self) -> Cursor:
+        """Begin a transaction; open the connection if there is none."""
+        if self._connection is None:
+            self._connection = self._engine.raw_connection()
+            self._cursor = self._connection.cursor()
+        if self._locks_at_begin:  # other drivers begin with the first statement
+            self._cursor.execute("BEGIN IMMEDIATE")
+        return Cursor(self._cursor, self._engine.dialect)
+
+    def commit(self) -> None:
+        """Commit the transaction."""
+        self._connection.commit()
+
+    def roll_back(self) -> None:
+        """Roll the transaction back; close a connection that cannot do this."""
+        if self._connection is None:
+            return
+        try:
+            self._connection.rollback()
+        except Exception:  # noqa: BLE001 - drivers raise various errors for a lost connection
+            self.disconnect()
+
+    def is_lost(self, failed: Exception) -> bool:
+        """Return whether a driver's error means that there is no connection any more."""
+        if self._connection is None:
+            return True
+        dialect: Any = self._engine.dialect
+        return bool(dialect.is_disconnect(failed, self._connection.dbapi_connection, None))
+
+    def disconnect(self) -> None:
+        """Close a lost connection; the next transaction opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._engine.dispose()
