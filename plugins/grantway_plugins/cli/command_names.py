@@ -13,6 +13,10 @@ import sys
 from .overview import COMMANDS
 
 _SECTION = b"[grantway.commands]"
+#: Ends of the names of folders with metadata.
+_METADATA = (".dist-info", ".egg-info")
+#: Bytes to read at once.
+_PART = 8192
 
 
 def command_names() -> "dict[str, str]":
@@ -59,10 +63,9 @@ def _files() -> "dict[str, str] | None":
             continue
         if folder.lower().endswith(".egg"):
             return None
-        for child in sorted(children):
-            stem, _, kind = child.rpartition(".")
-            name = _normal(stem.partition("-")[0])
-            if kind.lower() in {"dist-info", "egg-info"} and name not in seen:
+        for child in sorted(each for each in children if each.lower().endswith(_METADATA)):
+            name = _normal(child.rpartition(".")[0].partition("-")[0])
+            if name not in seen:
                 seen.add(name)
                 data = _read(f"{folder or '.'}/{child}/entry_points.txt")
                 if _SECTION in data:
@@ -72,7 +75,10 @@ def _files() -> "dict[str, str] | None":
 
 def _normal(name: str) -> str:
     """Return the normalised name of a distribution (PEP 503), without ``re``."""
-    return "-".join(filter(None, name.lower().replace("_", "-").replace(".", "-").split("-")))
+    name = name.lower().replace("_", "-").replace(".", "-")
+    while "--" in name:
+        name = name.replace("--", "-")
+    return name
 
 
 def _is_python(finder: object) -> bool:
@@ -85,8 +91,11 @@ def _read(path: str) -> bytes:
     except OSError:
         return b""
     try:
-        # Buffers and pathlib take longer than reading the file.
-        return os.read(handle, os.fstat(handle).st_size)
+        # Buffers, pathlib and asking for the size take longer than reading the file.
+        data = part = os.read(handle, _PART)
+        while len(part) == _PART:
+            data += (part := os.read(handle, _PART))
+        return data
     finally:
         os.close(handle)
 

@@ -204,6 +204,12 @@ def add_comment(site: Site) -> None:
     )
 
 
+def lengthen(site: Site) -> None:
+    file = site.folder / "acme_weather-1.0.dist-info" / "entry_points.txt"
+    others = "".join(f"script-{number} = acme_weather:weather\n" for number in range(1_000))
+    file.write_text(f"[console_scripts]\n{others}\n{file.read_text()}")
+
+
 def unreadable(site: Site) -> None:
     (site.folder / "acme_weather-1.0.dist-info" / "entry_points.txt").write_bytes(b"\xff\xfe")
 
@@ -227,7 +233,16 @@ def with_spaces(site: Site) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [lambda _site: None, break_file, add_comment, unreadable, shadow, with_spaces, in_an_egg],
+    [
+        lambda _site: None,
+        break_file,
+        add_comment,
+        lengthen,
+        unreadable,
+        shadow,
+        with_spaces,
+        in_an_egg,
+    ],
 )
 def test_the_quick_list_is_the_full_list(site: Site, change: Callable[[Site], None]) -> None:
     install(site)
