@@ -5,8 +5,9 @@ Run: ``python tests/benchmarks/registry.py [--calls N] [--rounds N]``
 1. Choosing a grant and validating its parameters, with 3 and with 200 registered grants: the
    median of rounds, in microseconds. It must be at most 25, and the same for both.
 2. Start-up with 0, 50 and 200 additional plugins, each in a separate distribution: the time to
-   build the registry in a new process, in milliseconds, and its increase for each plugin. The same
-   with all of them blocked, which avoids importing them: the difference is the cost of the imports.
+   build the registry in a new process, in milliseconds, and its increase for each plugin. A client
+   builds it, so its modules are imported before. The same with all of them blocked, which avoids
+   importing them; and the time in which Python imports their modules without a registry.
 3. ``grantway --help`` with 0, 10 and 200 additional plugins, with and without a command each, as a
    multiple of ``python -c pass``.
 """
@@ -33,7 +34,7 @@ LIMIT = 25.0
 PARAMS = {"refresh_token": "r" * 43, "scope": ["read", "write"]}
 START = """
 import json, sys, time
-import grantway._plugins.default_registry, grantway._requests.client_auth, grantway._types.grant
+import grantway._plugins.default_registry, grantway._requests.client, grantway._types.fields
 before = set(sys.modules)
 began = time.perf_counter()
 registry = grantway.default_registry()
@@ -44,6 +45,10 @@ print(json.dumps({
     "imported": len([name for name in set(sys.modules) - before if name.startswith("bench_")]),
 }))
 """
+IMPORT = START.replace(
+    "registry = grantway.default_registry()",
+    "for number in range(200): __import__(f'bench_{number}')",
+).replace("len(registry.grants)", "0")
 
 
 def chosen_and_validated(registry: Registry, calls: int) -> float:
@@ -65,8 +70,8 @@ def with_grants(count: int) -> Registry:
     return registry.with_grants(more)
 
 
-def start_up(plugins: int, rounds: int, choice: str = "") -> dict[str, float]:
-    """Return the times to build the registry in new processes, in milliseconds."""
+def start_up(plugins: int, rounds: int, choice: str = "", program: str = START) -> dict[str, float]:
+    """Return the median time to build the registry in new processes, in milliseconds."""
     with tempfile.TemporaryDirectory() as folder:
         site = Site(Path(folder))
         for number in range(plugins):
@@ -76,7 +81,7 @@ def start_up(plugins: int, rounds: int, choice: str = "") -> dict[str, float]:
         runs = [
             json.loads(
                 subprocess.run(
-                    [sys.executable, "-c", START],
+                    [sys.executable, "-c", program],
                     env=environment,
                     check=True,
                     capture_output=True,
@@ -140,6 +145,8 @@ def main() -> None:
             f"{(figures['milliseconds'] - alone) / plugins:.2f} ms each, "
             f"{figures['grants']} grants, {figures['imported']} plugin modules imported"
         )
+    modules = start_up(200, options.rounds, program=IMPORT)["milliseconds"]
+    print(f"importing 200 modules of plugins alone: {modules:.1f} ms, {modules / 200:.2f} ms each")
     for plugins, commands in ((0, False), (10, True), (200, False), (200, True)):
         ratio = help_ratio(plugins, 3 * options.rounds, commands=commands)
         suffix = " with a command each" if commands else ""

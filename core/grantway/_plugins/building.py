@@ -12,8 +12,9 @@ from typing import Any
 from grantway._types.plugin_status import PluginStatus, source_of
 
 from .discovery import commands, installed
-from .exports import PluginExports, hook_manager
+from .exports import PluginExports
 from .failures import not_loaded, place_of, reason_of, report_failures
+from .hook_manager import hook_manager
 from .plugin_settings import PluginSettings
 from .registry import Registry, assemble
 from .selection import Selection

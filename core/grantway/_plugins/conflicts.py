@@ -124,6 +124,8 @@ def _settled(
 ) -> tuple[PluginExports | None, dict[PluginExports, str]]:
     """Return the owner of a name, or None, and for each plugin that loses it the reason."""
     losers: dict[PluginExports, str] = {}
+    if len(claimants) == 1:
+        return claimants[0], losers
     while True:
         remaining = _remaining(claimants, key, prefer)
         if len(remaining) < 2:  # noqa: PLR2004 - two plugins conflict

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple, Protocol
 from grantway._types.plugin_status import normal
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # on Windows
+#: Ends of the names of folders with metadata.
+_METADATA = (".dist-info", ".egg-info")
 _VALUE = re.compile(r"([\w.]+)\s*(?::\s*([\w.]+)\s*)?(?:\[.*\]\s*)?")
 
 
@@ -110,10 +112,9 @@ def _all() -> Iterator[tuple[str, Distribution]]:
         if folder.lower().endswith(".egg"):
             yield from _by_import_hooks([folder])
             continue
-        for child in sorted(children):
-            stem, _, kind = child.rpartition(".")
-            if kind.lower() in {"dist-info", "egg-info"}:
-                yield normal(stem.partition("-")[0]), _Folder(f"{folder or '.'}/{child}")
+        for child in sorted(each for each in children if each.lower().endswith(_METADATA)):
+            name = child.rpartition(".")[0].partition("-")[0]
+            yield normal(name), _Folder(f"{folder or '.'}/{child}")
 
 
 def _by_import_hooks(path: list[str]) -> Iterator[tuple[str, Distribution]]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from types import FunctionType, MappingProxyType, MethodType, ModuleType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pluggy
@@ -21,6 +21,7 @@ from grantway._types.plugin_status import PluginStatus
 
 from .export_rules import reject_async
 from .failures import hidden_reason, place_of
+from .hook_manager import MARK, hook_manager
 from .kinds import GRANT, ISSUER_GRANT, KINDS, Kind
 from .plugin_settings import PluginSettings, check_schema
 from .returned_values import MIDDLEWARE, middleware_values, named_values
@@ -32,32 +33,6 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _SETTINGS = "grantway_register_settings"
-#: Types that pluggy accepts as hooks.
-_ROUTINES = (MethodType, classmethod, staticmethod)
-#: The attribute with which ``grantway.hookimpl`` marks a function.
-_MARK = f"{hookspecs.PROJECT}_impl"
-
-
-class _PluginManager(pluggy.PluginManager):
-    """A plugin manager that examines only names that can be hooks, because examining takes long."""
-
-    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
-        if name.startswith("__"):
-            return None
-        if isinstance(plugin, ModuleType):
-            value = vars(plugin).get(name)
-            if isinstance(value, FunctionType):
-                return getattr(value, _MARK, None)
-            if not isinstance(value, _ROUTINES):
-                return None
-        return super().parse_hookimpl_opts(plugin, name)
-
-
-def hook_manager() -> pluggy.PluginManager:
-    """Return a plugin manager with the hook specifications and no plugin."""
-    manager = _PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    return manager
 
 
 @dataclass(slots=True, eq=False)
@@ -131,7 +106,7 @@ class PluginExports:
     ) -> PluginExports:
         found = [
             (caller, implementation)
-            for caller in vars(manager.hook).values()
+            for caller in manager.get_hookcallers(plugin) or ()
             for implementation in caller.get_hookimpls()
         ]
         for caller, implementation in found:
@@ -271,7 +246,7 @@ def _reject_unmarked(plugin: object, hooks: Mapping[str, Any]) -> None:
 def _is_marked(function: object) -> bool:
     if isinstance(function, (staticmethod, classmethod)):
         function = function.__func__
-    return hasattr(function, _MARK)
+    return hasattr(function, MARK)
 
 
 def _unknown_hook(name: str) -> PluginLoadError:

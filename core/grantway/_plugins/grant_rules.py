@@ -121,6 +121,7 @@ def _check_synchronous(grant: Grant, what: str, part: Any) -> None:
             raise _invalid(grant, f"a validator of {what} is asynchronous; make it a function")
 
 
+@lru_cache(maxsize=128)  # grants share the classes of their fields
 def _asynchronous_name(kind: type) -> str | None:
     """Return the name of an asynchronous function of a class, or None."""
     for base in kind.__mro__:
@@ -159,7 +160,7 @@ def _check_named_fields(grant: Grant) -> None:
         named = getattr(grant, attribute)
         if isinstance(named, str) or not all(isinstance(name, str) for name in named):
             raise _invalid(grant, f'{attribute} must be names, like frozenset({{"code"}})')
-        if lost := sorted(set(named) - grant.names.all_of(grant.schema.fields)):
+        if named and (lost := sorted(set(named) - grant.names.all_of(grant.schema.fields))):
             raise _invalid(
                 grant,
                 f"{attribute} names {', '.join(lost)}, which is not in its schema; "

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 import grantway
-from grantway._plugins.exports import hook_manager
+from grantway._plugins.hook_manager import hook_manager
 from grantway.hookspecs import hookspec
 from tests.core.registry.distributions import Site, coupon
 

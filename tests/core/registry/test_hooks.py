@@ -100,6 +100,32 @@ def grant(summary: str) -> grantway.Grant:
     )
 
 
+class Grants:
+    """An object with hooks of all types."""
+
+    @grantway.hookimpl
+    def method(self) -> list[grantway.Grant]:
+        return [grant("x")]
+
+    @classmethod
+    @grantway.hookimpl
+    def of_class(cls) -> list[grantway.Grant]:
+        return [grant("x")]
+
+    @staticmethod
+    @grantway.hookimpl
+    def function() -> list[grantway.Grant]:
+        return [grant("x")]
+
+
+@pytest.mark.parametrize("hook", [Grants().method, Grants.of_class, Grants.function])
+def test_the_hooks_of_a_module_may_be_methods(hook: object) -> None:
+    module = ModuleType("acme_coupons")
+    vars(module).update(grantway_register_grants=hook, Text=grantway.Text, other=implemented)
+    registry = grantway.build_registry({"x": module}, entry_points=False, strict=True)
+    assert list(registry.grants) == ["urn:example:x"]
+
+
 def test_a_new_argument_does_not_break_a_plugin() -> None:
     @hookspecs.hookspec
     def grantway_register_grants(host: str) -> None:
