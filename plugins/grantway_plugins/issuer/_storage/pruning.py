@@ -12,10 +12,12 @@ from .tables import (
     access_tokens,
     authorization_codes,
     clients,
+    consents,
     device_codes,
     families,
     plugin_records,
     refresh_tokens,
+    sessions,
 )
 
 #: Retention of used and expired rows, in seconds. It lets the issuer tell a replay from an unknown
@@ -25,23 +27,27 @@ RETENTION = 86_400.0
 #: requests.
 PRUNE_LIMIT = 2000
 
+
+def _expired(table: sa.Table) -> Prepared:
+    key = tuple(table.primary_key)
+    expired = sa.select(*key).where(table.c.expires_at < bindparam("before")).limit(PRUNE_LIMIT)
+    row = key[0] if len(key) == 1 else sa.tuple_(*key)
+    return Prepared(sa.delete(table).where(row.in_(expired)))
+
+
 _PRUNE = {
-    table: Prepared(
-        sa.delete(table).where(
-            key.in_(
-                sa.select(key).where(table.c.expires_at < bindparam("before")).limit(PRUNE_LIMIT)
-            )
-        )
-    )
-    for table, key in (
-        (access_tokens, access_tokens.c.digest),
-        (authorization_codes, authorization_codes.c.digest),
-        (device_codes, device_codes.c.digest),
-        (clients, clients.c.client_id),
-        (plugin_records, plugin_records.c.digest),
+    table: _expired(table)
+    for table in (
+        access_tokens,
+        authorization_codes,
+        device_codes,
+        clients,
+        plugin_records,
+        sessions,
+        consents,
     )
 }
-_NOT_RETAINED = frozenset({access_tokens, plugin_records})
+_NOT_RETAINED = frozenset({access_tokens, plugin_records, sessions, consents})
 _EXPIRED_FAMILIES = Prepared(
     sa.select(families.c.family_id)
     .where(
@@ -66,8 +72,8 @@ _DELETE_REFRESH_TOKENS = Prepared(
 def prune_rows(cursor: Cursor, now: float) -> int:
     """Delete rows that expired more than ``RETENTION`` seconds ago.
 
-    Expired access tokens and records of plugins are deleted at once. Every table loses at most
-    ``PRUNE_LIMIT`` rows.
+    Expired access tokens, records of plugins, sessions and consents are deleted at once. Every
+    table loses at most ``PRUNE_LIMIT`` rows.
 
     Args:
         cursor: The transaction's cursor.

@@ -17,6 +17,7 @@ from grantway_plugins.issuer._decisions.randomness import digests_of_family
 
 from . import statements as sql
 from .client_rows import ClientRows
+from .consents import Consents
 from .device_code_rows import DeviceCodeRows
 from .plugin_records import Records
 from .prepared import Cursor, Prepared
@@ -30,6 +31,8 @@ from .records import (
     RegisteredClient,
     TokenFamily,
 )
+from .sessions import Sessions
+from .users import Users
 
 
 class Transaction(OneProcess):
@@ -161,6 +164,21 @@ class Transaction(OneProcess):
     def device_codes(self) -> DeviceCodeRows:
         """Device codes."""
         return DeviceCodeRows(self._cursor)
+
+    @property
+    def sessions(self) -> Sessions:
+        """Sessions of logged-in users."""
+        return Sessions(self._cursor)
+
+    @property
+    def users(self) -> Users:
+        """Users who logged in, with their claims."""
+        return Users(self._cursor)
+
+    @property
+    def consents(self) -> Consents:
+        """Remembered consent of users to clients."""
+        return Consents(self._cursor)
 
     @property
     def failed(self) -> bool:
