@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from grantway._exceptions import ConfigurationError
 from grantway._secrets.params import Params
-from grantway_plugins.issuer import IssuerSettings, _audit_log as audit_log, serve
+from grantway_plugins.issuer import IssuerSettings, Resource, _audit_log as audit_log, serve
 from grantway_plugins.issuer._aws_portal.accounts_file import read_accounts
 from grantway_plugins.issuer._config import IssuerFile, Options
 from grantway_plugins.issuer._config.table import Part
@@ -35,6 +35,7 @@ _LIMIT_NAMES = frozenset(each.name for each in fields(Limits))
 _OPTIONS = {
     "cors_origins": "--cors-origin",
     "signing_keys": "--signing-key",
+    "resources": "--resource",
     "scope_descriptions": "--scope-description",
     "registration_token": "--registration-token-env or --registration-token-file",
     "registration_grant_types": "--registration-grant-type",
@@ -87,6 +88,17 @@ def _descriptions(
             raise click.BadParameter(f"{each!r}: write SCOPE=TEXT, like read=See your files")
         descriptions[scope] = text
     return descriptions
+
+
+def _resources(
+    _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
+) -> tuple[Resource, ...]:
+    """Return the resources with these URLs."""
+    try:
+        return tuple(Resource(url) for url in given)
+    except ConfigurationError as error:
+        rule = error.errors["url"][0]
+    raise click.BadParameter(rule)
 
 
 @click.command(name="serve")
@@ -166,6 +178,14 @@ def _descriptions(
     multiple=True,
     help="PEM file with a private key for JWTs that other issuers accept. Repeatable; the first "
     "key signs.",
+)
+@click.option(
+    "--resource",
+    "resources",
+    metavar="URL",
+    multiple=True,
+    callback=_resources,
+    help="Protected resource for which clients may request tokens. Repeatable. Default: any.",
 )
 @click.option(
     "--registration",

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ._extensions.reply import Reply as Reply
     from ._extensions.request import IssuerRequest as IssuerRequest
     from ._extensions.view import Redirect as Redirect, View as View
+    from ._resource import Resource as Resource
     from ._server import IssuerServer as IssuerServer, serve as serve
     from ._settings import IssuerSettings as IssuerSettings, Lifetimes as Lifetimes
     from ._storage.errors import (
@@ -77,6 +78,7 @@ if not TYPE_CHECKING:  # type checkers would accept misspelt names
             "._extensions.reply": "Reply",
             "._extensions.request": "IssuerRequest",
             "._extensions.view": "Redirect View",
+            "._resource": "Resource",
             "._server": "IssuerServer serve",
             "._settings": "IssuerSettings Lifetimes",
             "._storage.errors": """

@@ -153,7 +153,7 @@ class _Page(HTMLParser):
     def __init__(self, url: str) -> None:
         super().__init__()
         self.action = url
-        self.fields: dict[str, str] = {}
+        self.fields: dict[str, list[str]] = {}
         self.buttons: set[str] = set()
         self._words: list[str] = []
         self._skipped: str | None = None
@@ -168,7 +168,7 @@ class _Page(HTMLParser):
         if tag == "form":
             self.action = urljoin(self.action, named.get("action") or "")
         elif tag == "input" and named.get("name"):
-            self.fields[named["name"] or ""] = named.get("value") or ""
+            self.fields.setdefault(named["name"] or "", []).append(named.get("value") or "")
         elif tag == "button" and named.get("name"):
             self.buttons.add(named["name"] or "")
         elif tag in {"title", "header"}:

@@ -18,6 +18,7 @@ from grantway_grants import authorization_code, device_code, refresh_token
 
 from ._aws_portal.accounts import AwsAccount
 from ._http.origin import check_origin
+from ._resource import Resource, check_resources
 from ._trust.trusted_issuer import TrustedIssuer
 
 Approve = Literal["page", "auto"]
@@ -121,6 +122,8 @@ class IssuerSettings(Value):
             tokens for JWTs (RFC 8693), which other issuers verify with the keys at ``/jwks``. The
             first key signs. To replace it, publish the new key as the second one for at least an
             hour, then make it the first; remove the old key when its last JWT has expired.
+        resources: Protected resources for which clients may request access tokens (RFC 8707). If
+            empty, clients may request tokens for any resource.
 
     Raises:
         ConfigurationError: a field is invalid; the error names it.
@@ -143,6 +146,7 @@ class IssuerSettings(Value):
     registration_limit: int = 10_000
     trusted_issuers: tuple[TrustedIssuer, ...] = ()
     signing_keys: tuple[str, ...] = ()
+    resources: tuple[Resource, ...] = ()
 
     def __post_init__(self) -> None:
         """Validate the fields."""
@@ -167,6 +171,7 @@ class IssuerSettings(Value):
         paths: object = self.signing_keys
         if not isinstance(paths, tuple) or not all(isinstance(p, str) and p for p in paths):
             raise _invalid("signing_keys", "must be a tuple of paths")
+        check_resources(self.resources)
 
     def _check_registration(self) -> None:
         if self.registration not in {None, *get_args(RegistrationMode)}:

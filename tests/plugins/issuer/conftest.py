@@ -94,7 +94,7 @@ class Caller:
         self.method = made.json()["token_endpoint_auth_method"]
         return self
 
-    def authorize_url(self, **params: str) -> str:
+    def authorize_url(self, **params: Any) -> str:
         asked = {
             "response_type": "code",
             "client_id": self.id,
@@ -104,14 +104,14 @@ class Caller:
             "code_challenge_method": "S256",
         }
         kept = {name: value for name, value in {**asked, **params}.items() if value}
-        return f"{self.url}/authorize?{urlencode(kept)}"
+        return f"{self.url}/authorize?{urlencode(kept, doseq=True)}"
 
-    def sent_back(self, **params: str) -> dict[str, str]:
+    def sent_back(self, **params: Any) -> dict[str, str]:
         """Approve the request and return the parameters of the redirect."""
         with BrowserDriver() as driver:
             return query_of(driver.approve_authorization(self.authorize_url(**params)))
 
-    def login(self, **params: str) -> dict[str, Any]:
+    def login(self, **params: Any) -> dict[str, Any]:
         """Log in with an authorization code and return the token response."""
         code = self.sent_back(**params)["code"]
         response = self.redeem(code)

@@ -15,6 +15,7 @@ from grantway_plugins.issuer._storage.records import (
     RegisteredClient,
 )
 from grantway_plugins.issuer._storage.transaction import Transaction
+from grantway_plugins.server._http.denial import DenialError
 from grantway_plugins.server._http.redirect_uri import (
     is_registered,
     is_web,
@@ -24,6 +25,7 @@ from grantway_plugins.server._http.redirect_uri import (
 
 from .issuer import Issuer
 from .randomness import digest, new_secret
+from .resources import PARAMETER as RESOURCE, check_requested
 from .user import User
 
 #: Response modes (OAuth 2.0 Multiple Response Types, Form Post).
@@ -63,17 +65,22 @@ class AuthorizationRequest:
     Attributes:
         values: Values by name, without empty ones (RFC 6749 section 3.1).
         repeated: Names of duplicate parameters, which are not in ``values``.
+        resources: Values of the ``resource`` parameters (RFC 8707), which may be repeated.
     """
 
     values: Mapping[str, str] = field(repr=False)
     repeated: frozenset[str] = frozenset()
+    resources: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[str, str]]) -> Self:
         """Collect the parameters of a query or form."""
         values: dict[str, str] = {}
         repeated: set[str] = set()
+        resources: list[str] = []
         for name, value in pairs:
+            if name == RESOURCE and value:
+                resources.append(value)
             if not value or not (name in _KNOWN or name in _UNSUPPORTED):
                 continue
             if name in values:
@@ -81,7 +88,12 @@ class AuthorizationRequest:
             values[name] = value
         for name in repeated:
             del values[name]
-        return cls(values, frozenset(repeated))
+        return cls(values, frozenset(repeated), tuple(resources))
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The parameters as names and values, for a form or a query."""
+        return [*self.values.items(), *((RESOURCE, each) for each in self.resources)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +138,7 @@ class ConsentRequest:
     state: str | None
     mode: ResponseMode
     challenge: str | None = field(repr=False)
+    resources: tuple[str, ...] = ()
 
 
 def validate(
@@ -153,8 +166,12 @@ def validate(
     try:
         _check(issuer, client, request, mode)
         scope = _scope(client, request.values)
-    except _RequestError as failed:
-        error = {"error": failed.error, "error_description": failed.description}
+        resources = check_requested(issuer.settings, request.resources)
+    except DenialError as failed:
+        error = {
+            "error": failed.denial.error,
+            "error_description": failed.denial.description,
+        }
         return AuthorizationResponse(
             client,
             redirect.uri,
@@ -163,7 +180,7 @@ def validate(
             automatic=stays_on_this_machine(redirect.uri),
         )
     challenge = request.values.get("code_challenge")
-    return ConsentRequest(client, redirect, scope, state, mode or "query", challenge)
+    return ConsentRequest(client, redirect, scope, state, mode or "query", challenge, resources)
 
 
 def approve(
@@ -180,7 +197,11 @@ def approve(
             subject=user.subject,
             challenge=consent.challenge,
             expires_at=issuer.clock() + issuer.settings.lifetimes.authorization_code,
-            details=LoginDetails(auth_time=user.auth_time, session_id=user.session_id),
+            details=LoginDetails(
+                resources=consent.resources,
+                auth_time=user.auth_time,
+                session_id=user.session_id,
+            ),
         )
     )
     return _respond(issuer, consent, {"code": code})
@@ -221,14 +242,6 @@ def _mode(values: Mapping[str, str], redirect: Redirect) -> ResponseMode | None:
     return "query" if mode == "query" else None
 
 
-class _RequestError(Exception):
-    """An error to return to the client; caught by ``validate``."""
-
-    def __init__(self, error: str, description: str) -> None:
-        super().__init__(error)
-        self.error, self.description = error, description
-
-
 def _check(
     issuer: Issuer,
     client: RegisteredClient,
@@ -237,21 +250,21 @@ def _check(
 ) -> None:
     values = request.values
     if request.repeated:
-        raise _RequestError("invalid_request", f"Duplicate parameter: {min(request.repeated)}")
+        raise DenialError("invalid_request", f"Duplicate parameter: {min(request.repeated)}")
     for name, error in _UNSUPPORTED.items():
         if name in values:
-            raise _RequestError(error, f"{name} is not supported; send each parameter in the query")
+            raise DenialError(error, f"{name} is not supported; send each parameter in the query")
     if GRANT_TYPE not in client.grant_types:
-        raise _RequestError(
+        raise DenialError(
             "unauthorized_client", "The client is not registered for authorization_code"
         )
     if mode is None:
         offered = "query, or form_post for http and https redirect URIs"
-        raise _RequestError("invalid_request", f"response_mode must be {offered}")
+        raise DenialError("invalid_request", f"response_mode must be {offered}")
     if "response_type" not in values:
-        raise _RequestError("invalid_request", "response_type is required")
+        raise DenialError("invalid_request", "response_type is required")
     if values["response_type"] != "code":
-        raise _RequestError("unsupported_response_type", "response_type must be code")
+        raise DenialError("unsupported_response_type", "response_type must be code")
     _check_challenge(client, values)
     if _is_silent(values):
         _check_silent(issuer, values)
@@ -259,9 +272,9 @@ def _check(
 
 def _check_silent(issuer: Issuer, values: Mapping[str, str]) -> None:
     if values["prompt"].split() != ["none"]:
-        raise _RequestError("invalid_request", "prompt must not combine none with another value")
+        raise DenialError("invalid_request", "prompt must not combine none with another value")
     if issuer.settings.approve != "auto":
-        raise _RequestError("consent_required", "The user must approve each login on a page")
+        raise DenialError("consent_required", "The user must approve each login on a page")
 
 
 def _is_silent(values: Mapping[str, str]) -> bool:
@@ -282,7 +295,7 @@ def _check_challenge(client: RegisteredClient, values: Mapping[str, str]) -> Non
     elif not _CHALLENGE.fullmatch(challenge):
         rule = "code_challenge must be a SHA-256 digest in base64url: 43 characters"
     if rule is not None:
-        raise _RequestError("invalid_request", rule)
+        raise DenialError("invalid_request", rule)
 
 
 def _scope(client: RegisteredClient, values: Mapping[str, str]) -> tuple[str, ...]:
@@ -291,5 +304,5 @@ def _scope(client: RegisteredClient, values: Mapping[str, str]) -> tuple[str, ..
         return client.scope
     names = tuple(dict.fromkeys(scope.split(" ")))
     if not _SCOPE.fullmatch(scope) or not set(names) <= set(client.scope):
-        raise _RequestError("invalid_scope", "scope exceeds the scopes that the client registered")
+        raise DenialError("invalid_scope", "scope exceeds the scopes that the client registered")
     return names

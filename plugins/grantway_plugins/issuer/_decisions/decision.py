@@ -17,6 +17,7 @@ from grantway_plugins.server._http.denial import Denial
 from grantway_plugins.server._http.headers import Headers
 
 from .randomness import new_id
+from .resources import target_denial
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class GrantRequest:
             parameter. A parameter that is not a JWT is missing.
         confirmation: Key to which the access token will be bound, as the members of the ``cnf``
             claim (RFC 7800 section 3.1), such as ``jkt`` (RFC 9449). Empty for a bearer token.
+        resources: Requested resources (RFC 8707), which become the audience of the access token
+            unless the decision sets one.
     """
 
     params: Params
@@ -48,6 +51,7 @@ class GrantRequest:
     peer: str = ""
     trusted: Mapping[str, TrustedToken | RejectedToken] = field(default_factory=dict, repr=False)
     confirmation: Mapping[str, str] = field(default_factory=dict)
+    resources: tuple[str, ...] = ()
 
     def issue(
         self,
@@ -78,6 +82,9 @@ class GrantRequest:
         issued = scope or tuple(self.params.get("scope") or ()) or self.client.scope
         if not set(issued) <= set(self.client.scope):
             return Denial("invalid_scope", "scope exceeds the scopes that the client registered")
+        denial = None if audience else target_denial(self, (), issued)
+        if denial is not None:
+            return denial
         family = TokenFamily(
             family_id=new_id(),
             client_id=self.client.client_id,

@@ -62,10 +62,10 @@ class Issuer:
     steady_clock: Clock = field(init=False)
 
     def __post_init__(self) -> None:
-        """Collect the repeatable parameters of all grants and start the steady clock."""
+        """Collect the repeatable parameters and start the steady clock."""
         grants = (offered.grant for offered in self.grants.values())
         each = (grant.names.all_of(grant.repeatable) for grant in grants)
-        object.__setattr__(self, "repeatable", frozenset().union(*each))
+        object.__setattr__(self, "repeatable", frozenset({"resource"}).union(*each))
         object.__setattr__(self, "steady_clock", SteadyClock(self.clock))
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -19,6 +19,7 @@ from grantway_plugins.issuer._decisions.authorization import (
     validate,
 )
 from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._decisions.resources import PARAMETER as RESOURCE
 from grantway_plugins.issuer._decisions.user import local_user
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.transaction import Transaction
@@ -87,7 +88,8 @@ class AuthorizationPage:
             scopes=self._renderer.scopes(outcome.scope),
             subject=self._issuer.settings.subject,
             destination=destination(outcome.redirect.uri),
-            request=authorization_request.values,
+            request=authorization_request.pairs,
+            resources=outcome.resources,
             csrf=session.csrf(_FORM),
         )
         self._sessions.set_cookie(session, response)
@@ -95,16 +97,20 @@ class AuthorizationPage:
 
     async def submit(self, request: Request) -> Response:
         """Store the user's decision and redirect the browser to the client."""
-        form = await read_form(request, self._renderer, self._body_seconds)
+        form = await read_form(
+            request, self._renderer, self._body_seconds, repeatable=frozenset({RESOURCE})
+        )
         if isinstance(form, Response):
             return form
         csrf, decision = form.pop("csrf", None), form.pop("decision", None)
         authorization_request = AuthorizationRequest.of(
-            (name, value or "") for name, value in form.items()
+            (name, each)
+            for name, value in form.items()
+            for each in (value if isinstance(value, list) else [value])
         )
         if not self._sessions.accepts(self._sessions.of(request), csrf, request, _FORM):
             return self._renderer.stale(
-                Link(self._address(authorization_request.values), "Open the page again")
+                Link(self._address(authorization_request.pairs), "Open the page again")
                 if authorization_request.values
                 else Link(f"{self._renderer.base}/", "Go to the start page")
             )
@@ -129,8 +135,8 @@ class AuthorizationPage:
     def _record(self, event: AuditEvent, request: Request) -> None:
         self._audit.record(event, "/authorize", peer_of(request))
 
-    def _address(self, values: Mapping[str, str]) -> str:
-        return f"{self._renderer.base}/authorize?{urlencode(values)}"
+    def _address(self, pairs: Sequence[tuple[str, str]]) -> str:
+        return f"{self._renderer.base}/authorize?{urlencode(pairs)}"
 
     def _respond(self, outcome: ErrorPage | AuthorizationResponse) -> Response:
         if isinstance(outcome, ErrorPage):

@@ -147,6 +147,7 @@ class DevicePage:
             "device_confirm.html",
             client=found.client,
             scopes=self._renderer.scopes(found.code.scope),
+            resources=found.code.details.resources,
             subject=self._issuer.settings.subject,
             user_code=shown_user_code(plain),
             csrf=session.csrf(_purpose(plain)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -14,14 +15,19 @@ from .rendering import Renderer
 
 
 async def read_form(
-    request: Request, renderer: Renderer, seconds: float
-) -> dict[str, str] | Response:
+    request: Request,
+    renderer: Renderer,
+    seconds: float,
+    *,
+    repeatable: frozenset[str] = frozenset(),
+) -> dict[str, Any] | Response:
     """Return the non-empty fields of a form, or an error page.
 
     Args:
         request: The request.
         renderer: Renders the error page.
         seconds: Time limit for the form, in seconds.
+        repeatable: Names of fields that may be repeated; their values are lists.
     """
     body = b""
     try:
@@ -45,9 +51,8 @@ async def read_form(
             "Incomplete", "The form did not arrive completely. Go back and send it again.", 400
         )
     try:
-        form: dict[str, str] = parse_form(body)
+        return parse_form(body, repeatable=repeatable)
     except DenialError:
         return renderer.message(
             "Not a form", "The form could not be read. Go back and send it again.", 400
         )
-    return form

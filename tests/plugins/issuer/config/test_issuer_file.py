@@ -19,7 +19,7 @@ from tests.docs.pages import DOCS
 
 TOKEN = "t" * 22
 #: Settings that have no key of the same name; they are checked with their tables.
-BUILT = {"lifetimes", "trusted_issuers", "aws_accounts"}
+BUILT = {"lifetimes", "trusted_issuers", "aws_accounts", "resources"}
 
 
 def options_of(folder: Path, text: str, flags: dict[Any, Any] | None = None) -> Options:
@@ -183,6 +183,8 @@ def test_lists_all_mistakes_with_their_lines(tmp_path: Path) -> None:
         [aws_portal.accounts.1]
         name = "x"
         [srever]
+        [[resource]]
+        url = "orders"
         """,
         {"limits": {"header_bytes": 5}},
     )
@@ -203,6 +205,7 @@ def test_lists_all_mistakes_with_their_lines(tmp_path: Path) -> None:
         "line 24: aws_portal.accounts.1 must be an account id",
         "line 24: aws_portal.accounts.1.roles is missing",
         "line 26: srever is an unknown key; did you mean server?",
+        "line 28: resource.1.url must be an absolute URI without fragment",
         "--header_bytes must be a whole number from 1024",
     ]
     assert len(found) == len(expected), found

@@ -8,6 +8,7 @@ from .identity import IdentityTable
 from .lifetimes import LifetimesTable
 from .limits import LimitsTable
 from .registration import RegistrationTable
+from .resource import ResourceTable
 from .server import ServerTable
 from .trusted_issuer import TrustedIssuerTable
 
@@ -18,6 +19,7 @@ TABLES: tuple[type[IssuerTable], ...] = (
     RegistrationTable,
     LifetimesTable,
     LimitsTable,
+    ResourceTable,
     TrustedIssuerTable,
     AwsPortalTable,
 )

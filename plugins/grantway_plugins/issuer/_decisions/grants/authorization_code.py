@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
 from grantway_plugins.issuer._decisions.randomness import digest, new_id
+from grantway_plugins.issuer._decisions.resources import target_denial
 from grantway_plugins.issuer._storage.records import AuthorizationCodeRecord, TokenFamily
 from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._http.denial import Denial
@@ -31,8 +32,13 @@ class AuthorizationCodeIssuer:
         if request.now >= code.expires_at:
             return _denied("The code has expired")
         problem = _redirect_problem(request, code) or _verifier_problem(request, code)
-        if problem:
-            return _denied(problem)
+        denial = (
+            _denied(problem)
+            if problem
+            else target_denial(request, code.details.resources, code.scope)
+        )
+        if denial is not None:
+            return denial
         family = TokenFamily(
             family_id=new_id(),
             client_id=code.client_id,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
 from grantway_plugins.issuer._decisions.randomness import digest, new_id
+from grantway_plugins.issuer._decisions.resources import target_denial
 from grantway_plugins.issuer._storage.records import DeviceCodeRecord, DeviceStatus, TokenFamily
 from grantway_plugins.server._http.denial import Denial
 
@@ -40,7 +41,8 @@ class DeviceCodeIssuer:
         if code.status is DeviceStatus.PENDING:
             transaction.device_codes.record_poll(key, request.now)
             return Denial("authorization_pending", "The user has not decided yet; poll again")
-        return _redeemed(code, request, transaction)
+        denial = target_denial(request, code.details.resources, code.scope)
+        return denial or _redeemed(code, request, transaction)
 
 
 DEVICE_CODE = DeviceCodeIssuer()

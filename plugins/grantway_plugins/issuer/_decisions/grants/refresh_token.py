@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
 from grantway_plugins.issuer._decisions.randomness import family_digest
+from grantway_plugins.issuer._decisions.resources import target_denial
 from grantway_plugins.issuer._storage.records import RefreshTokenRecord
 from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._http.denial import Denial
@@ -33,8 +34,8 @@ class RefreshTokenIssuer:
         if token.family.revoked or request.now >= token.family.expires_at:
             return _denied("has been revoked or has expired")
         scope = _narrowed(request, token)
-        if scope is None:
-            return Denial("invalid_scope", "scope exceeds the granted scopes; omit it")
+        if isinstance(scope, Denial):
+            return scope
         now = request.steady_now
         if token.used_at is None and transaction.spend_refresh_token(key, now):
             return Issue(token.family, scope)
@@ -57,12 +58,15 @@ class RefreshTokenIssuer:
 REFRESH_TOKEN = RefreshTokenIssuer()
 
 
-def _narrowed(request: GrantRequest, token: RefreshTokenRecord) -> tuple[str, ...] | None:
-    """Return the scopes to issue, or None if the request exceeds the granted scopes."""
-    requested = request.params.get("scope")
-    if not requested or request.client.kind == "aws":  # AWS ignores scope
-        return token.family.scope
-    return tuple(requested) if set(requested) <= set(token.family.scope) else None
+def _narrowed(request: GrantRequest, token: RefreshTokenRecord) -> tuple[str, ...] | Denial:
+    """Return the scopes to issue, or a denial if the request exceeds what the user approved."""
+    family = token.family
+    scope = tuple(request.params.get("scope") or ())
+    if not scope or request.client.kind == "aws":  # AWS ignores scope
+        scope = family.scope
+    if not set(scope) <= set(family.scope):
+        return Denial("invalid_scope", "scope exceeds the granted scopes; omit it")
+    return target_denial(request, family.details.resources, scope) or scope
 
 
 def _denied(problem: str, event: AuditEvent | None = None) -> Denial:

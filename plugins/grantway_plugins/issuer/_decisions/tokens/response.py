@@ -8,6 +8,7 @@ from typing import Any
 from grantway_plugins.issuer._decisions.decision import Issue
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.randomness import family_digest, new_family_secret
+from grantway_plugins.issuer._decisions.resources import access_token_lifetime
 from grantway_plugins.issuer._storage.records import AccessTokenRecord, RegisteredClient
 from grantway_plugins.issuer._storage.transaction import Transaction
 
@@ -39,7 +40,8 @@ def token_response(
         transaction.add_family(issue.family)
         if client.anonymous:
             transaction.clients.use(client.client_id, now)
-    expires_at = min(now + issuer.settings.lifetimes.access_token, issue.family.expires_at)
+    lifetime = access_token_lifetime(issuer.settings, issue.audience)
+    expires_at = min(now + lifetime, issue.family.expires_at)
     record = AccessTokenRecord(
         issue.scope, now, expires_at, issue.family, issue.audience, confirmation
     )

@@ -17,9 +17,11 @@ from grantway_plugins.issuer._decisions.randomness import (
     new_user_code,
     shown_user_code,
 )
+from grantway_plugins.issuer._decisions.resources import requested_resources
 from grantway_plugins.issuer._storage.records import (
     DeviceCodeRecord,
     DeviceStatus,
+    LoginDetails,
     Polling,
     RegisteredClient,
 )
@@ -70,6 +72,7 @@ def device_authorization(issuer: Issuer, request: WireRequest) -> UnitOfWork:
         DenialError: the request is invalid.
     """
     params = _load(request)
+    resources = requested_resources(issuer.settings, request)
     credentials = credentials_of(request, issuer)
 
     def work(transaction: Transaction) -> WireResponse | Denial:
@@ -80,7 +83,7 @@ def device_authorization(issuer: Issuer, request: WireRequest) -> UnitOfWork:
         scope = params.get("scope") or client.scope
         if not set(scope) <= set(client.scope):
             return Denial("invalid_scope", "scope exceeds the scopes that the client registered")
-        content = _start(issuer, client, tuple(scope), now, transaction)
+        content = _start(issuer, client, tuple(scope), resources, now=now, transaction=transaction)
         if request.dialect is WireFormat.AWS:
             content = {camel(name): value for name, value in content.items()}
         return json_response(200, content, request.dialect)
@@ -102,6 +105,8 @@ def _start(
     issuer: Issuer,
     client: RegisteredClient,
     scope: tuple[str, ...],
+    resources: tuple[str, ...],
+    *,
     now: float,
     transaction: Transaction,
 ) -> dict[str, Any]:
@@ -121,6 +126,7 @@ def _start(
             status=DeviceStatus.APPROVED if approved else DeviceStatus.PENDING,
             expires_at=now + settings.lifetimes.device_code,
             polling=Polling(settings.lifetimes.device_interval),
+            details=LoginDetails(resources=resources),
         ),
         digest(user_code),
     )

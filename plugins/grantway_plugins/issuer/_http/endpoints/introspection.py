@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from grantway_plugins.issuer._decisions.randomness import family_digest
+from grantway_plugins.issuer._decisions.resources import may_introspect
 from grantway_plugins.issuer._extensions.additions import Endpoint
 from grantway_plugins.issuer._extensions.reply import Reply
 from grantway_plugins.issuer._extensions.request import IssuerRequest
+from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.issuer._storage.records import RegisteredClient
 from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.server._http.denial import Denial
@@ -16,9 +18,10 @@ from grantway_plugins.server._http.denial import Denial
 def introspect(request: IssuerRequest, transaction: Transaction) -> Reply | Denial:
     """Return the state of a token.
 
-    The client must authenticate (RFC 7662 section 2.1). It may introspect its own tokens and those
-    whose audience includes it. All other tokens are reported as inactive (section 2.2), unless the
-    operator has permitted the client to introspect every token.
+    The client must authenticate (RFC 7662 section 2.1). It may introspect its own tokens, those
+    whose audience includes it, and those for a resource that lists it. All other tokens are
+    reported as inactive (section 2.2), unless the operator has permitted the client to introspect
+    every token.
     """
     client = request.client
     assert client is not None  # the endpoint authenticates clients
@@ -28,17 +31,20 @@ def introspect(request: IssuerRequest, transaction: Transaction) -> Reply | Deni
     if token is None:
         return Denial("invalid_request", "token is required")
     members = _token_members(family_digest(token), request, transaction)
-    return Reply(members if _may_introspect(client, members) else {"active": False})
+    allowed = _may_introspect(request.settings, client, members)
+    return Reply(members if allowed else {"active": False})
 
 
 INTROSPECTION = Endpoint("/introspect", introspect, authenticate="client", per_minute=None)
 
 
-def _may_introspect(client: RegisteredClient, members: dict[str, Any]) -> bool:
+def _may_introspect(
+    settings: IssuerSettings, client: RegisteredClient, members: dict[str, Any]
+) -> bool:
     return (
         client.introspects
         or client.client_id == members.get("client_id")
-        or client.client_id in members.get("aud", ())
+        or may_introspect(settings, members.get("aud", ()), client.client_id)
     )
 
 

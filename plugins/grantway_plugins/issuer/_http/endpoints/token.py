@@ -6,6 +6,7 @@ from grantway_plugins.issuer._decisions.authentication import authenticate, cred
 from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.plugin_calls import call_plugin
+from grantway_plugins.issuer._decisions.resources import for_resources, requested_resources
 from grantway_plugins.issuer._decisions.tokens.exchanged import exchanged_response
 from grantway_plugins.issuer._decisions.tokens.response import token_response
 from grantway_plugins.issuer._storage.transaction import Transaction
@@ -36,6 +37,7 @@ def create_token(issuer: Issuer, request: WireRequest) -> UnitOfWork:
     if offered is None:
         raise unsupported_grant_type(issuer.grants)
     params = load_params(offered.grant, request)
+    resources = requested_resources(issuer.settings, request)
     credentials = credentials_of(request, issuer)
 
     def work(transaction: Transaction) -> WireResponse | Denial:
@@ -56,6 +58,7 @@ def create_token(issuer: Issuer, request: WireRequest) -> UnitOfWork:
             request.peer,
             request.trusted,
             request.confirmation,
+            resources,
         )
         decision: Issue | Denial = call_plugin(
             f"decide of the issuer grant {offered.grant.grant_type}",
@@ -68,6 +71,7 @@ def create_token(issuer: Issuer, request: WireRequest) -> UnitOfWork:
         )
         if isinstance(decision, Denial):
             return decision
+        decision = for_resources(decision, resources, issuer.settings)
         event = _login_event(decision, offered.grant.grant_type) if decision.new else None
         if decision.signed:
             content = exchanged_response(decision, now, issuer)
