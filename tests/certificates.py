@@ -29,8 +29,13 @@ class Identity:
         return self.certificate, self.key
 
 
-def issue(folder: Path, name: str, authority: Identity | None = None) -> Identity:
-    """Issue a certificate for a name and 127.0.0.1; self-signed without an authority."""
+def issue(
+    folder: Path, name: str, authority: Identity | None = None, *, left: dt.timedelta = _DAY
+) -> Identity:
+    """Issue a certificate for a name and 127.0.0.1; self-signed without an authority.
+
+    It is valid since yesterday, and for the time that is ``left``.
+    """
     private = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
@@ -42,7 +47,7 @@ def issue(folder: Path, name: str, authority: Identity | None = None) -> Identit
         .public_key(private.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _DAY)
-        .not_valid_after(now + _DAY)
+        .not_valid_after(now + left)
         .add_extension(x509.BasicConstraints(ca=authority is None, path_length=None), critical=True)
         .add_extension(key_usage(ca=authority is None), critical=True)
         .add_extension(

@@ -22,6 +22,7 @@ from grantway_plugins.issuer._storage.database import default_path
 from grantway_plugins.issuer._trust.trust_file import read_trusted_issuers
 from grantway_plugins.server import Limits
 from grantway_plugins.server._log_format import LOG_FORMATS, LogFormat, log_to_stderr
+from grantway_plugins.server._tls.certificate import logger as tls_log
 
 from .issuer_database import IssuerDatabase, database_options, read_secret
 
@@ -50,7 +51,17 @@ _READERS: dict[str, tuple[str, Callable[[Path], tuple[Any, ...]]]] = {
     "trust": ("trusted_issuers", read_trusted_issuers),
 }
 #: Options that are arguments of ``serve``.
-_SERVER = frozenset({"host", "port", "durability", "trusted_proxies", "insecure_http"})
+_SERVER = frozenset(
+    {
+        "host",
+        "port",
+        "durability",
+        "trusted_proxies",
+        "insecure_http",
+        "tls_certificate",
+        "tls_key",
+    }
+)
 
 
 def _seconds(name: str, meaning: str) -> Callable[[Command], Command]:
@@ -139,6 +150,18 @@ def _resources(
     "--insecure-http",
     is_flag=True,
     help="Allow listening without TLS on an address that other machines can reach.",
+)
+@click.option(
+    "--tls-certificate",
+    type=click.Path(),
+    default=None,
+    help="PEM file with a certificate for TLS, read again when it changes.",
+)
+@click.option(
+    "--tls-key",
+    type=click.Path(),
+    default=None,
+    help="PEM file with the private key of the certificate. Default: the same file.",
 )
 @click.option(
     "--cors-origin",
@@ -277,6 +300,7 @@ def command(
         log_format = file.log_format or log_format
     log_to_stderr(log_format)
     audit_log.logger.setLevel(logging.INFO)
+    tls_log.setLevel(logging.INFO)
     flags = _flags({name: value for name, value in values.items() if _is_given(ctx, name)})
     if database.is_given:
         flags["server"]["database"] = database.url()

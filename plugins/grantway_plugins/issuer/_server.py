@@ -21,6 +21,7 @@ from grantway._secrets.hidden_arguments import hides_arguments, hides_constructi
 from grantway_plugins.server._listening.address import address_of, listen
 from grantway_plugins.server._listening.limits import Limits
 from grantway_plugins.server._listening.listener import Listener
+from grantway_plugins.server._tls.certificate import server_certificate
 
 from ._decisions.issuer import Issuer
 from ._extensions.loading import offered_extensions
@@ -54,6 +55,9 @@ class IssuerServer(OneProcess):
         trusted_proxies: Addresses of proxies whose ``X-Forwarded-*`` headers are trusted.
         insecure_http: Allow other machines to connect without TLS, because a proxy in front has it.
         limits: Limits on connections and on the size and time of requests.
+        tls_certificate: PEM file with the certificate for TLS, followed by those of intermediate
+            authorities; None serves plain HTTP. The files are read again when they change.
+        tls_key: PEM file with its private key; by default the same file.
 
     Raises:
         ConfigurationError: the settings contradict each other, or the address cannot be used.
@@ -75,17 +79,28 @@ class IssuerServer(OneProcess):
         trusted_proxies: Sequence[str] = (),
         insecure_http: bool = False,
         limits: Limits | None = None,
+        tls_certificate: str | Path | None = None,
+        tls_key: str | Path | None = None,
     ) -> None:
         settings = settings or IssuerSettings()
         limits = limits or Limits()
-        settings = resolve_settings(host, settings, trusted_proxies, insecure_http=insecure_http)
+        certificate = server_certificate(tls_certificate, tls_key)
+        settings = resolve_settings(
+            host,
+            settings,
+            trusted_proxies,
+            insecure_http=insecure_http,
+            tls=certificate is not None,
+        )
         registry = registry or default_registry()
         # Fails before the socket and the database are opened.
         built = Issuer.of(registry, settings, clock)
         self._socket = listen(host, port)
         try:
             #: Address that the server listens on, as a URL.
-            self.address: str = address_of(host, self._socket)
+            self.address: str = address_of(
+                host, self._socket, "http" if certificate is None else "https"
+            )
             #: The issuer's URL, which clients use.
             self.url: str = settings.issuer or self.address
             #: Settings, including the issuer's URL.
@@ -113,6 +128,7 @@ class IssuerServer(OneProcess):
             trusted=trusted_proxies,
             forwarded=True,
             date=True,
+            certificate=certificate,
         )
         self._thread: threading.Thread | None = None
 
@@ -183,6 +199,8 @@ def serve(
     trusted_proxies: Sequence[str] = (),
     insecure_http: bool = False,
     limits: Limits | None = None,
+    tls_certificate: str | Path | None = None,
+    tls_key: str | Path | None = None,
 ) -> None:
     """Run an issuer in the main thread until SIGTERM or SIGINT.
 
@@ -198,6 +216,9 @@ def serve(
         trusted_proxies: Addresses of proxies whose ``X-Forwarded-*`` headers are trusted.
         insecure_http: Allow other machines to connect without TLS, because a proxy in front has it.
         limits: Limits on connections and on the size and time of requests.
+        tls_certificate: PEM file with the certificate for TLS, followed by those of intermediate
+            authorities; None serves plain HTTP. The files are read again when they change.
+        tls_key: PEM file with its private key; by default the same file.
 
     Raises:
         ConfigurationError: the settings contradict each other, or the address cannot be used.
@@ -212,6 +233,8 @@ def serve(
         trusted_proxies=trusted_proxies,
         insecure_http=insecure_http,
         limits=limits,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
     )
 
     def stop(_number: int, _frame: FrameType | None) -> None:

@@ -195,6 +195,8 @@ def test_warns_about_automatic_approval() -> None:
         (["--device-code-seconds", "0"], "--device-code-seconds must be"),
         (["--authorization-code-seconds", "601"], "--authorization-code-seconds must be"),
         (["--issuer", "not a url"], "issuer"),
+        (["--tls-certificate", "missing.pem"], "Error: --tls-certificate missing.pem cannot be"),
+        (["--tls-key", "missing.pem"], "Error: --tls-key requires --tls-certificate"),
         (["--header-bytes", "5"], "--header-bytes must be a whole number from 1024"),
         (["--connections-per-peer", "0"], "--connections-per-peer must be"),
         (["--cors-origin", "https://app.example.com/"], "--cors-origin must be"),

@@ -12,15 +12,22 @@ from typing import Any
 from grantway_plugins.server._listening.address import listen
 from grantway_plugins.server._listening.limits import Limits
 from grantway_plugins.server._listening.listener import Listener
+from grantway_plugins.server._tls.certificate import ServerCertificate
 from tests.waiting import PATIENCE
 
 
 @contextmanager
-def listening(app: Any, *, trusted: tuple[str, ...] = (), **limits: Any) -> Iterator[int]:
+def listening(
+    app: Any,
+    *,
+    trusted: tuple[str, ...] = (),
+    certificate: ServerCertificate | None = None,
+    **limits: Any,
+) -> Iterator[int]:
     """Serve an application with these limits; yields the port."""
     opened = listen("127.0.0.1", 0)
     port = opened.getsockname()[1]
-    listener = Listener(app, opened, Limits(**limits), trusted=trusted)
+    listener = Listener(app, opened, Limits(**limits), trusted=trusted, certificate=certificate)
     ready = threading.Event()
     thread = threading.Thread(target=lambda: asyncio.run(listener.listen(ready.set)))
     thread.start()

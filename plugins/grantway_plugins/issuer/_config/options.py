@@ -14,6 +14,7 @@ from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._http.exposure import resolve_settings
 from grantway_plugins.issuer._settings import IssuerSettings, Lifetimes
 from grantway_plugins.server._listening.limits import Limits
+from grantway_plugins.server._tls.certificate import server_certificate
 
 from .issuer_file import IssuerFile
 from .table import Part
@@ -68,7 +69,9 @@ class Options(OneProcess):
         exposed = {name: server[name] for name in _EXPOSURE if name in server}
         host = exposed.pop("host", "127.0.0.1")
         try:
-            Issuer.of(default_registry(), resolve_settings(host, settings, **exposed))
+            tls = server_certificate(server.get("tls_certificate"), server.get("tls_key"))
+            resolved = resolve_settings(host, settings, **exposed, tls=tls is not None)
+            Issuer.of(default_registry(), resolved)
         except ConfigurationError as error:
             raise self.explained(error) from None
         return settings, Params({**server, "limits": limits})
@@ -80,10 +83,14 @@ class Options(OneProcess):
             for name, found in error.errors.items()
             for rule in found
         ]
-        message = error.message
+        message, shown = error.message, "; ".join(rules)
         if self._file is None:
-            message = message.replace("insecure_http", self._flag_of("server", "insecure_http"))
-        return ConfigurationError(f"{message} ({'; '.join(rules)})" if rules else message)
+            for name in ("insecure_http", "tls_certificate", "tls_key"):
+                flag = self._flag_of("server", name)
+                message, shown = message.replace(name, flag), shown.replace(name, flag)
+        if _says_only(error):
+            return ConfigurationError(shown)
+        return ConfigurationError(f"{message} ({shown})" if rules else message)
 
     def _built(self, part: Part, make: Callable[..., T], **more: Any) -> T | None:
         """Create an object. Without its invalid options, to find all of them."""
@@ -120,10 +127,21 @@ class Options(OneProcess):
 
     def _part(self, name: str) -> Part:
         """Return the part with an option of this name, by default the settings."""
-        return next((part for part in _PARTS if name in self.of(part)), "settings")
+        for part in _PARTS:
+            if name in self.of(part):
+                return part
+        return "settings"
 
     def _place(self, part: Part, name: str) -> KeyPath:
         """Return the path of the key that sets an option; empty if a flag sets it."""
         if self._file is None or name in self._flags.get(part, {}):
             return ()
         return self._file.place(part, name)
+
+
+def _says_only(error: ConfigurationError) -> bool:
+    """Return whether the message is only the name of an option and a rule."""
+    found = [f"{name} {rule}" for name, rules in error.errors.items() for rule in rules]
+    return [error.message.rstrip(".").replace(": ", " ", 1)] == [
+        each.rstrip(".").replace(": ", " ", 1) for each in found
+    ]

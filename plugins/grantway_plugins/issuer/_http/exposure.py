@@ -38,14 +38,25 @@ def resolve_settings(
     trusted_proxies: Sequence[str] = (),
     *,
     insecure_http: bool = False,
+    tls: bool = False,
 ) -> IssuerSettings:
     """Return the settings with the defaults that depend on where the issuer is reachable from.
+
+    Args:
+        host: Address to listen on.
+        settings: Settings of the issuer.
+        trusted_proxies: Addresses of proxies whose ``X-Forwarded-*`` headers are trusted.
+        insecure_http: Whether other machines may connect without TLS.
+        tls: Whether the server has a certificate.
 
     Raises:
         ConfigurationError: the settings contradict each other, or are unsafe for an issuer that is
             reachable from other machines.
     """
     _check_proxies(trusted_proxies)
+    if tls and settings.issuer is not None and not settings.issuer.startswith("https:"):
+        rule = "must be an https URL, because the server uses TLS"
+        raise ConfigurationError(f"issuer {rule}", errors={"issuer": [rule]})
     why = exposure(host, settings, trusted_proxies)
     if why is not None and settings.approve == "auto":
         raise ConfigurationError(
@@ -54,7 +65,7 @@ def resolve_settings(
             errors={"approve": ["must be page on an issuer that other machines can reach"]},
         )
     if not is_loopback(host):
-        _check_address(host, settings, insecure_http=insecure_http)
+        _check_address(host, settings, encrypted=insecure_http or tls)
     if why is None:
         return replace(settings, registration=settings.registration or "open")
     if settings.registration is None:
@@ -97,11 +108,12 @@ def _check_proxies(proxies: Sequence[str]) -> None:
                 ) from None
 
 
-def _check_address(host: str, settings: IssuerSettings, *, insecure_http: bool) -> None:
-    if not insecure_http:
+def _check_address(host: str, settings: IssuerSettings, *, encrypted: bool) -> None:
+    if not encrypted:
         raise ConfigurationError(
-            f"host {host} is reachable from other machines, and this server has no TLS; listen on "
-            "127.0.0.1, or put a proxy with TLS in front and set insecure_http",
+            f"host {host} is reachable from other machines, and this server has no TLS; set "
+            "tls_certificate and tls_key, listen on 127.0.0.1, or put a proxy with TLS in front "
+            "and set insecure_http",
             errors={"host": ["must be 127.0.0.1 without TLS"]},
         )
     if settings.issuer is None and host in _EVERY_ADDRESS:

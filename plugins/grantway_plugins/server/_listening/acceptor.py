@@ -8,8 +8,12 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from .incident import Incident
+
+if TYPE_CHECKING:
+    from grantway_plugins.server._tls.handshakes import Handshakes
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 #: Pause after running out of file descriptors, in seconds.
@@ -30,6 +34,7 @@ class Acceptor:
         listening: The listening socket.
         protocol: Returns the protocol for a new connection.
         make_room: Closes idle connections.
+        handshakes: Performs TLS handshakes; None for connections without TLS.
     """
 
     def __init__(
@@ -37,7 +42,9 @@ class Acceptor:
         listening: socket.socket,
         protocol: Callable[[], asyncio.Protocol],
         make_room: Callable[[], None],
+        handshakes: Handshakes | None = None,
     ) -> None:
+        self._handshakes = handshakes
         self._listening, self._protocol, self._make_room = listening, protocol, make_room
         self._exhausted = Incident(
             _log,
@@ -100,7 +107,11 @@ class Acceptor:
 
     async def _connect(self, connection: socket.socket) -> None:
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+            if self._handshakes is not None:
+                await self._handshakes.connect(connection, self._protocol)
+            else:
+                loop = asyncio.get_running_loop()
+                await loop.connect_accepted_socket(self._protocol, connection)
         except OSError as error:
             _log.debug("a connection failed while it was accepted: %s", error)
             connection.close()

@@ -39,7 +39,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def address_of(host: str, listener: socket.socket) -> str:
+def address_of(host: str, listener: socket.socket, scheme: str = "http") -> str:
     """Return the URL of a listening socket, like ``http://127.0.0.1:8400``."""
     shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{listener.getsockname()[1]}"
+    return f"{scheme}://{shown}:{listener.getsockname()[1]}"

@@ -8,7 +8,7 @@ from typing import Any
 from grantway_plugins.server._http.host_header import host_problem
 from grantway_plugins.server._http.readable import is_readable
 
-from .connections import Connections
+from .connections import Connection, Connections
 from .limits import Limits
 from .protocol import HttpProtocol
 
@@ -28,6 +28,8 @@ class LimitedProtocol(HttpProtocol):
     limits: Limits
     #: Open connections of the listener.
     open: Connections
+    #: The handshake of this connection, which counts as a connection until it ends.
+    handshake: Connection | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -44,6 +46,8 @@ class LimitedProtocol(HttpProtocol):
     def connection_made(self, transport: Any) -> None:
         """Reject the connection if there are too many."""
         super().connection_made(transport)
+        if self.handshake is not None:
+            self.open.remove(self.handshake)
         problem = self.open.admit(self, self.client[0] if self.client else None)
         if problem is not None:
             self._end(b"503 Service Unavailable", problem.encode(), b"retry-after: 1\r\n")

@@ -11,6 +11,9 @@ from typing import Any
 
 import uvicorn
 
+from grantway_plugins.server._tls.certificate import ServerCertificate
+from grantway_plugins.server._tls.handshakes import Handshakes
+
 from .acceptor import Acceptor
 from .connections import Connections
 from .file_limit import connection_limit
@@ -35,6 +38,7 @@ class Listener(uvicorn.Server):
         forwarded: Whether ``X-Forwarded-For`` and ``-Proto`` of the trusted proxies replace the
             client and scheme that the application sees.
         date: Whether responses have a ``Date`` header.
+        certificate: Certificate for TLS; None serves plain HTTP.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class Listener(uvicorn.Server):
         files_each: int = 1,
         forwarded: bool = False,
         date: bool = False,
+        certificate: ServerCertificate | None = None,
     ) -> None:
         self._listening = listening
         proxies = [str(each) for each in trusted]
@@ -55,6 +60,12 @@ class Listener(uvicorn.Server):
         )
         self._http: Any = type(
             "Protocol", (LimitedProtocol,), {"limits": limits, "open": self._open}
+        )
+        self._certificate = certificate
+        self._handshakes = (
+            None
+            if certificate is None
+            else Handshakes(certificate, self._open, limits.header_seconds)
         )
         self._acceptor: Acceptor | None = None
         self._ready: Callable[[], None] = lambda: None
@@ -101,15 +112,21 @@ class Listener(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start serving."""
         await super().startup(sockets=[])
-        self._acceptor = Acceptor(self._listening, self._protocol, self._open.lower)
+        self._acceptor = Acceptor(
+            self._listening, self._protocol, self._open.lower, self._handshakes
+        )
+        if self._certificate is not None:
+            self._certificate.log()
         self._ready()
 
     async def main_loop(self) -> None:
-        """Update the ``Date`` header every second until `stop` is called.
+        """Update the ``Date`` header and the certificate every second until `stop` is called.
 
         uvicorn's loop checks only every 0.1 seconds whether to stop.
         """
         while not await self.on_tick(0):
+            if self._certificate is not None:
+                self._certificate.check()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), timeout=1.0)
 

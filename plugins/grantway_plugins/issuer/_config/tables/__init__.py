@@ -10,11 +10,13 @@ from .limits import LimitsTable
 from .registration import RegistrationTable
 from .resource import ResourceTable
 from .server import ServerTable
+from .tls import TlsTable
 from .trusted_issuer import TrustedIssuerTable
 
 TABLES: tuple[type[IssuerTable], ...] = (
     IdentityTable,
     ServerTable,
+    TlsTable,
     DatabaseTable,
     RegistrationTable,
     LifetimesTable,

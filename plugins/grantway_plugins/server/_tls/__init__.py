@@ -1,0 +1,1 @@
+"""TLS with certificate files that are read again when they change."""
