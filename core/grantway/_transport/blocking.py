@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 from .proxies import ProxyChoice
 from .sending import Sending
 from .socks import connect_through_socks
-from .stream import READ_SIZE, SocketStream, connect_to_first
+from .stream import READ_SIZE, SocketStream, connect_to_first, permitted
 
 R = TypeVar("R")
 
@@ -34,7 +34,7 @@ class BlockingStream(SocketStream):
     async def connect(cls, host: str, port: int, sending: Sending) -> Self:
         """Connect to the first address of a host that accepts."""
         addresses = socket.getaddrinfo(host.encode(), port, type=socket.SOCK_STREAM)
-        return cls(await connect_to_first(addresses, sending, _connect))
+        return cls(await connect_to_first(permitted(addresses, sending), sending, _connect))
 
     @classmethod
     async def connect_socks(

@@ -46,11 +46,15 @@ async def connect(connector: Connector, route: Route, network: Network, sending:
     """Return a new connection to the server of a route.
 
     Raises:
-        OSError: a connection failed, or a limit passed.
+        OSError: a connection failed, a limit passed, or the host is not allowed.
         ProxyRejectedError: the proxy did not open a tunnel.
         InvalidResponseError: the proxy's response is not HTTP.
     """
     proxy = route.proxy
+    if sending.public_only and proxy is not None:
+        from .public_addresses import check_literal  # noqa: PLC0415 - few transports need it
+
+        check_literal(route.host)
     if proxy is None:
         stream = await connector.connect(route.host, route.port, sending)
     elif proxy.is_socks:

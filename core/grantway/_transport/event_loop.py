@@ -14,7 +14,7 @@ from .blocking import run
 from .proxies import ProxyChoice
 from .sending import Sending
 from .socks import connect_through_socks
-from .stream import READ_SIZE, SocketStream, connect_to_first
+from .stream import READ_SIZE, SocketStream, connect_to_first, permitted
 
 
 class LoopStream(SocketStream):
@@ -26,7 +26,7 @@ class LoopStream(SocketStream):
     async def connect(cls, host: str, port: int, sending: Sending) -> Self:
         """Connect to the first address of a host that accepts."""
         addresses = await _addresses(host, port, sending)
-        return cls(await connect_to_first(addresses, sending, _connect))
+        return cls(await connect_to_first(permitted(addresses, sending), sending, _connect))
 
     @classmethod
     async def connect_socks(

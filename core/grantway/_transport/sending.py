@@ -24,6 +24,7 @@ class Sending:
         harmless: See ``Encoded``, once the request is being sent.
         sent: The number of bytes passed to the socket.
         status: The HTTP status, once received.
+        public_only: Whether to connect only to hosts on the public internet.
     """
 
     deadline: Deadline
@@ -33,6 +34,7 @@ class Sending:
     harmless: int = 0
     sent: int = 0
     status: int | None = None
+    public_only: bool = False
 
     def start(self, harmless: int) -> None:
         """Start to count the bytes of a request."""

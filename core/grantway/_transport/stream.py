@@ -75,6 +75,19 @@ class SocketStream:
         self.sock.close()
 
 
+def permitted(addresses: Sequence[Address], sending: Sending) -> Sequence[Address]:
+    """Return the addresses of a host that the request may use.
+
+    Raises:
+        PrivateAddressError: there is none.
+    """
+    if not sending.public_only or sending.reaching_proxy:
+        return addresses
+    from .public_addresses import public_only  # noqa: PLC0415 - few transports need it
+
+    return public_only(addresses)
+
+
 async def connect_to_first(
     addresses: Sequence[Address],
     sending: Sending,

@@ -73,6 +73,9 @@ class HttpTransport(OneProcess):
         no_proxy: Hosts to connect to without a proxy, as in ``NO_PROXY``.
         trust_env: Whether to read missing settings from the environment.
         setting_names: Argument -> its name in errors, for settings from a file.
+        public_only: Whether to connect only to hosts on the public internet, for URLs that others
+            choose. Addresses are checked after the lookup of the name. A proxy looks up names
+            itself, so it must keep requests out of private networks.
 
     Raises:
         ConfigurationError: an argument is invalid. The message names it.
@@ -93,6 +96,7 @@ class HttpTransport(OneProcess):
         no_proxy: str | None = None,
         trust_env: bool = True,
         setting_names: Mapping[str, str] | None = None,
+        public_only: bool = False,
     ) -> None:
         check_seconds("connect_timeout", connect_timeout)
         check_seconds("read_timeout", read_timeout)
@@ -103,6 +107,7 @@ class HttpTransport(OneProcess):
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._max_response = max_response
+        self._public_only = public_only
         self._network = Network(
             ca_bundle=ca_bundle,
             client_certificate=client_certificate,
@@ -154,7 +159,7 @@ class HttpTransport(OneProcess):
             raise deadline_error(deadline)
         route = self._routes.get(request.url) or self._route(request.url)
         until = time.monotonic() + self._connect_timeout
-        sending = Sending(deadline, self._read_timeout, until)
+        sending = Sending(deadline, self._read_timeout, until, public_only=self._public_only)
         outcome: HttpResponse | TransportError
         try:
             response = await self._exchange(request, route, sending, idle, connector)
