@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.waiting import until
 
 with warnings.catch_warnings():
     # It warns on machines without a runtime folder for the session.
@@ -70,6 +74,21 @@ class PostgresServer:
     def restart(self) -> None:
         """Stop the server and start it again with its data."""
         self.stop()
+        self.start()
+
+    def kill(self) -> None:
+        """Kill all processes of the server with SIGKILL (Linux only)."""
+        pid = int((self.folder / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGSTOP)  # otherwise it would notice and restart killed children
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for each in (pid, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
+        for each in (pid, *map(int, children)):
+            until(lambda each=each: _has_ended(each))
+
+    def start(self) -> None:
+        """Start the server after ``stop`` or ``kill``."""
         self._control(
             *("start", "-l", str(self.folder / "log"), "-o", f'-h "" -k {self.folder}'),
         )
@@ -84,6 +103,13 @@ class PostgresServer:
             timeout=60,
             user=_USER,
         )
+
+
+def _has_ended(pid: int) -> bool:
+    """Return whether a process has ended; PostgreSQL does not start while it is a zombie."""
+    with contextlib.suppress(ChildProcessError):  # it is not a child of this process
+        os.waitpid(pid, os.WNOHANG)
+    return not Path(f"/proc/{pid}").exists()
 
 
 @contextmanager

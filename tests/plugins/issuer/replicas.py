@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,14 +24,16 @@ class Tally:
 
     Attributes:
         statuses: HTTP status of every response; 0 is a connection that broke.
+        reasons: Why requests failed, with a server error or without a response.
         lost: Logins that a client holds a token for and cannot continue.
-        twice: Device codes that two issuers redeemed.
+        twice: Device codes that two issuers redeemed, and tokens that two responses contain.
         refreshed: Refreshes that succeeded.
         redeemed: Device codes that were redeemed.
         longest: Longest time from a refresh's first attempt to its success, in seconds.
     """
 
     statuses: Counter[int] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
     lost: int = 0
     twice: int = 0
     refreshed: int = 0
@@ -47,6 +49,8 @@ class Tally:
 class Load:
     """Clients of issuers that share a database.
 
+    They retry a failed request at the next issuer, as behind a load balancer.
+
     Args:
         urls: The issuers.
     """
@@ -55,6 +59,7 @@ class Load:
         self._urls = urls
         self.tally = Tally()
         self._lock = threading.Lock()
+        self._tokens: set[str] = set()
         self._ended = threading.Event()
         registered = requests.post(
             f"{urls[0]}/register",
@@ -91,9 +96,10 @@ class Load:
     def _chain(self) -> None:
         with requests.Session() as http:
             token = self._login(http)["refresh_token"]
-            for url in itertools.cycle(self._urls):
+            urls = itertools.cycle(self._urls)
+            while True:
                 began = time.monotonic()
-                response = self._until_answered(http, url, "refresh_token", refresh_token=token)
+                response = self._until_answered(http, urls, "refresh_token", refresh_token=token)
                 with self._lock:
                     if "refresh_token" not in response:
                         self.tally.lost += 1
@@ -118,29 +124,30 @@ class Load:
                     self.tally.twice += won > 1
 
     def _login(self, http: requests.Session) -> dict[str, Any]:
-        while True:
-            status, response = self._send(
-                http, self._urls[0], DEVICE_CODE, device_code=self._begin(http)
-            )
+        for url in itertools.cycle(self._urls):
+            code = self._begin(http)
+            status, response = self._send(http, url, DEVICE_CODE, device_code=code)
             if status == 200:
                 return response
+        raise AssertionError("there are no issuers")
 
     def _begin(self, http: requests.Session) -> str:
         ends = time.monotonic() + PATIENCE
+        urls = itertools.cycle(self._urls)
         while time.monotonic() < ends:
-            status, response = self._post(http, f"{self._urls[0]}/device_authorization", {})
+            status, response = self._post(http, f"{next(urls)}/device_authorization", {})
             if status == 200:
                 return str(response["device_code"])
             threading.Event().wait(0.05)
         raise AssertionError("no device login could be started")
 
     def _until_answered(
-        self, http: requests.Session, url: str, grant_type: str, **params: str
+        self, http: requests.Session, urls: Iterator[str], grant_type: str, **params: str
     ) -> dict[str, Any]:
         """Retry a request until it succeeds or is rejected."""
         ends = time.monotonic() + PATIENCE
         while time.monotonic() < ends:
-            status, response = self._send(http, url, grant_type, **params)
+            status, response = self._send(http, next(urls), grant_type, **params)
             if 200 <= status < 500:
                 return response
             threading.Event().wait(0.05)
@@ -154,11 +161,21 @@ class Load:
     def _post(
         self, http: requests.Session, url: str, form: dict[str, str]
     ) -> tuple[int, dict[str, Any]]:
+        reason = ""
         try:
             response = http.post(url, data={**self._client, **form}, timeout=30)
             status, body = response.status_code, response.json()
-        except requests.RequestException:
+            if status >= 500:
+                reason = f"{status}: {body['error_description'].partition(';')[0]}"
+        except requests.RequestException as error:
             status, body = 0, {}
+            refused = "refused" in str(error)
+            reason = "the issuer is not running" if refused else "the issuer was killed meanwhile"
+        new = {body[each] for each in ("access_token", "refresh_token") if each in body}
         with self._lock:
             self.tally.statuses[status] += 1
+            if reason:
+                self.tally.reasons[reason] += 1
+            self.tally.twice += len(new & self._tokens)
+            self._tokens |= new
         return status, body

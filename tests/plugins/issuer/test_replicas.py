@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -18,6 +19,7 @@ from grantway_plugins.issuer._storage.unit_of_work import failure_response
 from grantway_plugins.server._http.wire import WireFormat, WireResponse
 from tests import forked
 from tests.interop.grantway_serve import serving
+from tests.plugins.issuer.replica import Replica
 from tests.plugins.issuer.replicas import DEVICE_CODE, Load
 from tests.postgres import PostgresServer
 from tests.waiting import until
@@ -93,23 +95,36 @@ def test_issuers_can_start_at_the_same_time_on_an_empty_database(database: str) 
 
 
 @pytest.mark.slow
-def test_a_restart_of_the_database_under_load_loses_no_login(postgres: PostgresServer) -> None:
+def test_killed_servers_and_different_clocks_lose_no_login(postgres: PostgresServer) -> None:
+    """PostgreSQL and one issuer are killed under load, and the clocks are two seconds apart."""
     postgres.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-    with ExitStack() as running:
-        options = ("--approve", "auto", "--database", postgres.url)
-        load = Load(both(running, *options))
+    with (
+        Replica(postgres.url) as first,
+        Replica(postgres.url, ahead=2.0) as second,
+    ):
+        load = Load([first.url, second.url])
 
-        def restarts() -> None:
-            for _ in range(2):
-                before = load.tally.refreshed
-                until(lambda before=before: load.tally.refreshed > before + 20)
-                postgres.restart()
-            before = load.tally.refreshed
-            until(lambda: load.tally.refreshed > before + 20)
+        def refreshes(more: int = 20) -> None:
+            wanted = load.tally.refreshed + more
+            until(lambda: load.tally.refreshed > wanted)
 
-        tally = load.run(restarts)
+        def failures() -> None:
+            refreshes()
+            postgres.kill()
+            postgres.start()
+            refreshes()
+            second.kill()
+            refreshes()
+            postgres.kill()
+            time.sleep(0.5)
+            postgres.start()
+            second.start()
+            refreshes()
+
+        tally = load.run(failures)
     assert (tally.lost, tally.twice) == (0, 0), tally
     assert tally.redeemed, tally
+    assert tally.reasons["the issuer is not running"], tally
 
 
 def test_a_closed_idle_connection_fails_no_request(
