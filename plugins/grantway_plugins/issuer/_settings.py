@@ -19,6 +19,7 @@ from grantway_grants import authorization_code, device_code, refresh_token
 from ._aws_portal.accounts import AwsAccount
 from ._http.origin import check_origin
 from ._resource import Resource, check_resources
+from ._security import check_security
 from ._trust.trusted_issuer import TrustedIssuer
 
 Approve = Literal["page", "auto"]
@@ -124,6 +125,13 @@ class IssuerSettings(Value):
             hour, then make it the first; remove the old key when its last JWT has expired.
         resources: Protected resources for which clients may request access tokens (RFC 8707). If
             empty, clients may request tokens for any resource.
+        dpop_require_nonce: Whether DPoP proofs must contain a nonce of the issuer (RFC 9449 section
+            8), so that an attacker cannot create them in advance. Clients get the nonce with the
+            first rejected proof, and a new one with each response.
+        dpop_proof_seconds: Maximum age of a DPoP proof, between 10 and 600. A proof may also be as
+            far in the future, but at most 60 seconds, because clocks differ.
+        require_bound_tokens: Whether access tokens are issued only to clients that prove possession
+            of a key, by DPoP or by a certificate.
 
     Raises:
         ConfigurationError: a field is invalid; the error names it.
@@ -147,6 +155,9 @@ class IssuerSettings(Value):
     trusted_issuers: tuple[TrustedIssuer, ...] = ()
     signing_keys: tuple[str, ...] = ()
     resources: tuple[Resource, ...] = ()
+    dpop_require_nonce: bool = False
+    dpop_proof_seconds: float = 60.0
+    require_bound_tokens: bool = False
 
     def __post_init__(self) -> None:
         """Validate the fields."""
@@ -172,6 +183,7 @@ class IssuerSettings(Value):
         if not isinstance(paths, tuple) or not all(isinstance(p, str) and p for p in paths):
             raise _invalid("signing_keys", "must be a tuple of paths")
         check_resources(self.resources)
+        check_security(self)
 
     def _check_registration(self) -> None:
         if self.registration not in {None, *get_args(RegistrationMode)}:

@@ -34,6 +34,12 @@ def test_rejects_an_invalid_lifetime(field: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
+        ("dpop_require_nonce", "yes"),
+        ("dpop_require_nonce", 1),
+        ("dpop_proof_seconds", 9),
+        ("dpop_proof_seconds", 601),
+        ("dpop_proof_seconds", float("nan")),
+        ("require_bound_tokens", None),
         ("issuer", "login.example.com"),
         ("issuer", "ftp://login.example.com"),
         ("issuer", "https://login.example.com/"),

@@ -94,6 +94,8 @@ class Portal:
         access = transaction.access_token(key)
         if access is None or access.family.revoked or SCOPE not in access.scope:
             return None
+        if access.confirmation:  # the portal's protocol has no proofs
+            return None
         return access.family if self._issuer.clock() < access.expires_at else None
 
     def _list_accounts(self, query: Query) -> dict[str, Any]:

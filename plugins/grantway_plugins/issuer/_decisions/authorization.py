@@ -23,6 +23,7 @@ from grantway_plugins.server._http.redirect_uri import (
     with_query,
 )
 
+from .confirmation import DPOP_JKT, requested_confirmation
 from .issuer import Issuer
 from .randomness import digest, new_secret
 from .resources import PARAMETER as RESOURCE, check_requested
@@ -48,6 +49,7 @@ _KNOWN = (
     "code_challenge",
     "code_challenge_method",
     "prompt",
+    DPOP_JKT,
 )
 #: Parameters that cannot be ignored, because they change the meaning of the request, and the error
 #: for each (OpenID Connect Core section 3.1.2.6).
@@ -139,6 +141,7 @@ class ConsentRequest:
     mode: ResponseMode
     challenge: str | None = field(repr=False)
     resources: tuple[str, ...] = ()
+    confirmation: Mapping[str, str] = field(default_factory=dict)
 
 
 def validate(
@@ -167,6 +170,7 @@ def validate(
         _check(issuer, client, request, mode)
         scope = _scope(client, request.values)
         resources = check_requested(issuer.settings, request.resources)
+        confirmation = requested_confirmation(request.values)
     except DenialError as failed:
         error = {
             "error": failed.denial.error,
@@ -180,7 +184,9 @@ def validate(
             automatic=stays_on_this_machine(redirect.uri),
         )
     challenge = request.values.get("code_challenge")
-    return ConsentRequest(client, redirect, scope, state, mode or "query", challenge, resources)
+    return ConsentRequest(
+        client, redirect, scope, state, mode or "query", challenge, resources, confirmation
+    )
 
 
 def approve(
@@ -199,6 +205,7 @@ def approve(
             expires_at=issuer.clock() + issuer.settings.lifetimes.authorization_code,
             details=LoginDetails(
                 resources=consent.resources,
+                confirmation=consent.confirmation,
                 auth_time=user.auth_time,
                 session_id=user.session_id,
             ),

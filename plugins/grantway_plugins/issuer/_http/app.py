@@ -247,7 +247,11 @@ class App(OneProcess):
         self, post: _Post, scope: Scope, headers: Mapping[bytes, str], receive: Receive
     ) -> WireResponse:
         incoming = IncomingRequest(
-            headers, post.accepts, post.response_dialect, peer=peer_of(scope)
+            headers,
+            post.accepts,
+            post.response_dialect,
+            peer=peer_of(scope),
+            path=scope["path"],
         )
         body = await read_body(headers, receive, seconds=self._body_seconds)
         if isinstance(body, BodyProblem):

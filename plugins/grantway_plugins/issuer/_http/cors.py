@@ -20,7 +20,7 @@ _VARY: Header = (b"vary", b"Origin")
 #: Response headers that pages may read in addition to the CORS-safelisted ones.
 _EXPOSED: Header = (
     b"access-control-expose-headers",
-    b"www-authenticate, retry-after, x-amzn-errortype, x-amzn-requestid",
+    b"www-authenticate, retry-after, dpop-nonce, x-amzn-errortype, x-amzn-requestid",
 )
 
 

@@ -12,6 +12,7 @@ from grantway_plugins.issuer._trust.trusted_token import KeysUnavailableError
 from grantway_plugins.server._http.denial import Denial, DenialError
 from grantway_plugins.server._http.wire import WireRequest, WireResponse
 
+from .dpop import nonces_of, with_nonce
 from .health import Health
 from .preparations import preparations
 from .trusted_tokens import keys_unavailable
@@ -36,9 +37,13 @@ class Execution:
         self._audit = audit
         self._health = health
         self._preparations = preparations(issuer, store)
+        self._nonces = nonces_of(issuer, store)
 
     async def run(self, prepare: Prepare, request: WireRequest) -> WireResponse | Denial:
         """Return the response to a request after its work is committed."""
+        return with_nonce(await self._outcome(prepare, request), request, self._nonces)
+
+    async def _outcome(self, prepare: Prepare, request: WireRequest) -> WireResponse | Denial:
         try:
             for preparation in self._preparations:
                 if preparation.applies(request):

@@ -9,6 +9,7 @@ from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.server._http.wire import WireRequest
 
+from .dpop import verify_proofs
 from .trusted_tokens import trusted_tokens
 
 if TYPE_CHECKING:
@@ -47,9 +48,12 @@ class VerifyTrustedTokens:
         return replace(request, trusted=await self._tokens.of_async(request.params))
 
 
-def preparations(issuer: Issuer, _store: IssuerStore) -> tuple[Preparation, ...]:
+def preparations(issuer: Issuer, store: IssuerStore) -> tuple[Preparation, ...]:
     """Return the steps of an issuer, in order."""
     steps: list[Preparation] = []
+    proofs = verify_proofs(issuer, store)
+    if proofs is not None:
+        steps.append(proofs)
     trusted = trusted_tokens(issuer)
     if trusted is not None:
         steps.append(VerifyTrustedTokens(trusted))

@@ -11,6 +11,7 @@ from grantway_plugins.issuer._decisions.authentication import (
     credentials_of,
     issuer_request,
 )
+from grantway_plugins.issuer._decisions.confirmation import is_confirmed, use_proof
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.plugin_calls import call_plugin
 from grantway_plugins.issuer._decisions.randomness import family_digest
@@ -30,14 +31,20 @@ from grantway_plugins.server._http.wire import (
     WireResponse,
     denial_response,
 )
+from grantway_plugins.server._proofs.algorithms import ALGORITHMS
 
 from .execution import Execution, Prepare
 
 #: Credentials that logs of URLs would contain (RFC 6749 section 2.3.1, RFC 6750 section 2.3).
 _NOT_IN_URL = ("client_secret", "client_assertion", "access_token")
 _FORMATS = {"form": WireFormat.RFC, "json": WireFormat.AWS}
-#: Status of the errors of RFC 6750 section 3.1 that have a challenge.
-_BEARER_STATUS = {"invalid_token": 401, "insufficient_scope": 403}
+#: Status of the errors that have a challenge (RFC 6750 section 3.1, RFC 9449 section 7.1).
+_CHALLENGE_STATUS = {
+    "invalid_token": 401,
+    "insufficient_scope": 403,
+    "invalid_dpop_proof": 401,
+    "use_dpop_nonce": 401,
+}
 
 
 class ServedEndpoint(OneProcess):
@@ -90,7 +97,14 @@ class ServedEndpoint(OneProcess):
         wait = 0.0 if self._limit is None else self._limit.take(peer)
         if wait > 0:
             return _too_many(wait)
-        incoming = IncomingRequest(headers, self._accepts, WireFormat.RFC, peer=peer)
+        incoming = IncomingRequest(
+            headers,
+            self._accepts,
+            WireFormat.RFC,
+            peer=peer,
+            method=method,
+            path=self._endpoint.path,
+        )
         if method in WITH_BODY:
             request = await self._read(incoming, headers, receive)
         else:
@@ -100,7 +114,7 @@ class ServedEndpoint(OneProcess):
         prepare = self._preparing("GET" if method == "HEAD" else method)
         outcome = await self._execution.run(prepare, request)
         if isinstance(outcome, Denial) and self._endpoint.authenticate == "token":
-            return _with_challenge(outcome)
+            return _with_challenge(outcome, request)
         return incoming.response(outcome)
 
     async def _read(
@@ -133,16 +147,15 @@ class ServedEndpoint(OneProcess):
         def prepare(issuer: Issuer, request: WireRequest) -> UnitOfWork:
             needs = self._endpoint.authenticate
             credentials = credentials_of(request, issuer) if needs == "client" else None
-            bearer = request.bearer
-            if needs == "token" and not bearer:
+            if needs == "token" and not (request.bearer or request.dpop):
                 raise DenialError("invalid_token", "An access token is required; send it as Bearer")
 
             def work(transaction: Transaction) -> WireResponse | Denial:
                 now, client, token = issuer.clock(), None, None
                 if credentials is not None:
                     client = authenticate(issuer, request, credentials, transaction, now)
-                if needs == "token" and bearer:
-                    token = self._token(bearer, issuer, now, transaction)
+                if needs == "token":
+                    token = self._token(request, issuer, now, transaction)
                 asked = issuer_request(issuer, request, now, method, client=client, token=token)
                 return self._handle(asked, transaction)
 
@@ -151,14 +164,16 @@ class ServedEndpoint(OneProcess):
         return prepare
 
     def _token(
-        self, bearer: str, issuer: Issuer, now: float, transaction: Transaction
+        self, request: WireRequest, issuer: Issuer, now: float, transaction: Transaction
     ) -> AccessTokenRecord:
         """Return a valid access token that may be used at this endpoint.
 
         Raises:
-            DenialError: the token is unknown, expired, revoked or for another audience.
+            DenialError: the token is unknown, expired, revoked, for another audience, or bound to a
+                key that the request does not prove.
         """
-        token = transaction.access_token(family_digest(bearer))
+        given = request.bearer or request.dpop or ""
+        token = transaction.access_token(family_digest(given))
         url = issuer.settings.url
         if (
             token is None
@@ -169,6 +184,14 @@ class ServedEndpoint(OneProcess):
             raise DenialError(
                 "invalid_token", "The access token is unknown, expired or for another audience"
             )
+        if ("jkt" in token.confirmation) != (request.dpop is not None):
+            scheme = "Bearer" if request.dpop else "DPoP"
+            raise DenialError("invalid_token", f"The access token must be sent as {scheme}")
+        if not is_confirmed(token.confirmation, request.confirmation):
+            raise DenialError(
+                "invalid_token", "The access token is bound to a key; prove possession of that key"
+            )
+        use_proof(request, transaction)
         return token
 
     def _handle(self, request: IssuerRequest, transaction: Transaction) -> WireResponse | Denial:
@@ -193,11 +216,14 @@ def _too_many(wait: float) -> WireResponse:
     return denial_response(denial, WireFormat.RFC, status=429, headers=(header,))
 
 
-def _with_challenge(denial: Denial) -> WireResponse:
+def _with_challenge(denial: Denial, request: WireRequest) -> WireResponse:
     """Return the response of an endpoint that requires an access token (RFC 6750 section 3.1)."""
-    status = _BEARER_STATUS.get(denial.error)
+    status = _CHALLENGE_STATUS.get(denial.error)
     if status is None:
         return denial_response(denial, WireFormat.RFC)
     challenge = f'Bearer realm="grantway", error="{denial.error}"'
+    if request.dpop is not None or "dpop" in request.headers:
+        algorithms = " ".join(ALGORITHMS)
+        challenge = f'DPoP realm="grantway", error="{denial.error}", algs="{algorithms}"'
     headers = ((b"www-authenticate", challenge.encode()),)
     return denial_response(denial, WireFormat.RFC, status=status, headers=headers)

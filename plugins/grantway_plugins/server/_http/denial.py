@@ -18,12 +18,14 @@ class Denial:
         reason: The more specific ``reason`` of AWS's exceptions, or None.
         event: The audit event, or None for the default one. The issuer adds the client and the
             grant.
+        headers: Additional headers of the response.
     """
 
     error: str
     description: str
     reason: str | None = None
     event: AuditEvent | None = field(default=None, compare=False)
+    headers: tuple[tuple[bytes, bytes], ...] = field(default=(), compare=False)
 
 
 class DenialError(Exception):

@@ -51,6 +51,8 @@ class IncomingRequest:
         accepts: Dialects that the endpoint accepts.
         response_dialect: Dialect of the response; by default that of the request.
         peer: Address that sent the request; empty if unknown.
+        method: HTTP method of the request.
+        path: Path of the request below the issuer's URL; empty if unknown.
     """
 
     __slots__ = (
@@ -58,6 +60,8 @@ class IncomingRequest:
         "_authorization",
         "_headers",
         "_keep_names",
+        "_method",
+        "_path",
         "_peer",
         "_request_dialect",
         "response_dialect",
@@ -70,10 +74,14 @@ class IncomingRequest:
         response_dialect: WireFormat | None = None,
         *,
         peer: str = "",
+        method: str = "POST",
+        path: str = "",
     ) -> None:
         self._authorization = headers.get(b"authorization", "")
         self._headers = headers
         self._peer = peer
+        self._method = method
+        self._path = path
         self._accepts = accepts
         self._keep_names = response_dialect is not None
         self._request_dialect = dialect_of(headers.get(b"content-type", ""))
@@ -118,8 +126,11 @@ class IncomingRequest:
             params,
             basic=parse_basic(credentials) if scheme == "basic" else None,
             bearer=credentials.strip() if scheme == "bearer" else None,
+            dpop=credentials.strip() if scheme == "dpop" else None,
             headers=Headers(self._headers),
             peer=self._peer,
+            method=self._method,
+            path=self._path,
         )
 
     def response(self, outcome: WireResponse | Denial) -> WireResponse:

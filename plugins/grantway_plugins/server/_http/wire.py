@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote_plus
 
 from grantway._exceptions import TOKEN_ERRORS
@@ -24,6 +24,9 @@ from grantway._exceptions import TOKEN_ERRORS
 from .audit_event import AuditEvent
 from .denial import Denial, DenialError
 from .headers import Headers
+
+if TYPE_CHECKING:
+    from grantway_plugins.server._proofs.proof import Proof
 
 #: Maximum size of a request body, in bytes.
 BODY_CAP = 65_536
@@ -69,21 +72,29 @@ class WireRequest:
         params: Parameters by RFC name, without empty and null ones.
         basic: Client id and secret from the Authorization header, or None.
         bearer: Bearer token from the Authorization header, or None.
+        dpop: Access token from the Authorization header with the scheme DPoP, or None.
         headers: Headers of the request.
         peer: Address that sent the request; empty if unknown.
+        method: HTTP method of the request.
+        path: Path of the request below the issuer's URL; empty if unknown.
         trusted: Verified or rejected tokens of other issuers, by the parameter that contains them.
         confirmation: Key whose possession the client proved, as the members of the ``cnf`` claim
             (RFC 7800 section 3.1): ``jkt`` (RFC 9449) or ``x5t#S256`` (RFC 8705). Empty if none.
+        proof: The verified DPoP proof, whose use has to be recorded, or None.
     """
 
     dialect: WireFormat
     params: Mapping[str, Any] = field(repr=False)
     basic: tuple[str, str] | None = field(default=None, repr=False)
     bearer: str | None = field(default=None, repr=False)
+    dpop: str | None = field(default=None, repr=False)
     headers: Headers = field(default_factory=Headers)
     peer: str = ""
+    method: str = "POST"
+    path: str = ""
     trusted: Mapping[str, Any] = field(default_factory=dict, repr=False)
     confirmation: Mapping[str, str] = field(default_factory=dict)
+    proof: Proof | None = None
 
     def text(self, name: str) -> str | None:
         """Return the string value of a parameter, or None if it is missing.
@@ -241,7 +252,7 @@ def denial_response(
         if denial.reason is not None:
             content["reason"] = denial.reason
     status = status or _STATUS.get(denial.error, 400)
-    return json_response(status, content, dialect, headers, _event_of(denial))
+    return json_response(status, content, dialect, (*headers, *denial.headers), _event_of(denial))
 
 
 def _event_of(denial: Denial) -> AuditEvent | None:

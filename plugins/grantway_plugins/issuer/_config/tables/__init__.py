@@ -9,6 +9,7 @@ from .lifetimes import LifetimesTable
 from .limits import LimitsTable
 from .registration import RegistrationTable
 from .resource import ResourceTable
+from .security import SecurityTable
 from .server import ServerTable
 from .tls import TlsTable
 from .trusted_issuer import TrustedIssuerTable
@@ -21,6 +22,7 @@ TABLES: tuple[type[IssuerTable], ...] = (
     RegistrationTable,
     LifetimesTable,
     LimitsTable,
+    SecurityTable,
     ResourceTable,
     TrustedIssuerTable,
     AwsPortalTable,

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 from typing import TYPE_CHECKING
 
+from grantway_plugins.issuer._decisions.confirmation import is_confirmed
 from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
 from grantway_plugins.issuer._decisions.randomness import digest, new_id
 from grantway_plugins.issuer._decisions.resources import target_denial
@@ -32,6 +33,8 @@ class AuthorizationCodeIssuer:
         if request.now >= code.expires_at:
             return _denied("The code has expired")
         problem = _redirect_problem(request, code) or _verifier_problem(request, code)
+        if problem is None and not is_confirmed(code.details.confirmation, request.confirmation):
+            problem = "The code is bound to a DPoP key that the request does not prove"
         denial = (
             _denied(problem)
             if problem

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grantway_plugins.issuer._decisions.confirmation import is_confirmed
 from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
 from grantway_plugins.issuer._decisions.randomness import family_digest
 from grantway_plugins.issuer._decisions.resources import target_denial
-from grantway_plugins.issuer._storage.records import RefreshTokenRecord
+from grantway_plugins.issuer._storage.records import RefreshTokenRecord, TokenFamily
 from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._http.denial import Denial
 
@@ -31,8 +32,10 @@ class RefreshTokenIssuer:
         token = transaction.refresh_token(key)
         if token is None or token.family.client_id != request.client.client_id:
             return _denied("is unknown")
-        if token.family.revoked or request.now >= token.family.expires_at:
-            return _denied("has been revoked or has expired")
+        # Before any use is recorded: a thief without the key can neither use nor revoke the login.
+        unusable = _unusable(token.family, request)
+        if unusable is not None:
+            return unusable
         scope = _narrowed(request, token)
         if isinstance(scope, Denial):
             return scope
@@ -56,6 +59,17 @@ class RefreshTokenIssuer:
 
 
 REFRESH_TOKEN = RefreshTokenIssuer()
+
+
+def _unusable(family: TokenFamily, request: GrantRequest) -> Denial | None:
+    if family.revoked or request.now >= family.expires_at:
+        return _denied("has been revoked or has expired")
+    if not is_confirmed(family.details.confirmation, request.confirmation):
+        return Denial(
+            "invalid_grant",
+            "The refresh token is bound to a key; prove possession of that key in the request",
+        )
+    return None
 
 
 def _narrowed(request: GrantRequest, token: RefreshTokenRecord) -> tuple[str, ...] | Denial:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from grantway_plugins.issuer._decisions.confirmation import with_bound_refresh_tokens
 from grantway_plugins.issuer._decisions.decision import Issue
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.randomness import family_digest, new_family_secret
@@ -37,7 +38,7 @@ def token_response(
         confirmation: Key to which the access token is bound, as in ``WireRequest.confirmation``.
     """
     if issue.new:
-        transaction.add_family(issue.family)
+        transaction.add_family(with_bound_refresh_tokens(issue.family, client, confirmation))
         if client.anonymous:
             transaction.clients.use(client.client_id, now)
     lifetime = access_token_lifetime(issuer.settings, issue.audience)

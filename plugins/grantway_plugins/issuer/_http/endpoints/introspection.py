@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from grantway_plugins.issuer._decisions.randomness import family_digest
@@ -62,7 +63,8 @@ def _token_members(key: bytes, request: IssuerRequest, transaction: Transaction)
             "client_id": access.family.client_id,
             "sub": access.family.subject,
             "iss": iss,
-            "token_type": "Bearer",
+            "token_type": "DPoP" if "jkt" in access.confirmation else "Bearer",
+            **_cnf(access.confirmation),
             "iat": int(access.issued_at),
             "exp": int(access.expires_at),
         }
@@ -78,4 +80,10 @@ def _token_members(key: bytes, request: IssuerRequest, transaction: Transaction)
         "sub": refresh.family.subject,
         "iss": iss,
         "exp": int(refresh.family.expires_at),
+        **_cnf(refresh.family.details.confirmation),
     }
+
+
+def _cnf(confirmation: Mapping[str, str]) -> dict[str, Any]:
+    """Return the member with the key of a bound token (RFC 9449 section 6.2)."""
+    return {"cnf": dict(confirmation)} if confirmation else {}

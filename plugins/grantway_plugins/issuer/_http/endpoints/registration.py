@@ -10,6 +10,7 @@ from typing import Any, cast
 from marshmallow import Schema, ValidationError
 
 from grantway_grants.authorization_code import GRANT_TYPE as AUTHORIZATION_CODE
+from grantway_plugins.issuer._decisions.confirmation import DPOP_BOUND
 from grantway_plugins.issuer._decisions.issuer import FEDERATED, Issuer
 from grantway_plugins.issuer._decisions.randomness import digest, new_id, new_secret
 from grantway_plugins.issuer._decisions.registration_policy import Terms
@@ -29,6 +30,8 @@ _CLIENT_METADATA = ClientMetadataSchema()
 
 #: Maximum size of a client's metadata, in bytes.
 MAX_METADATA_BYTES = 8192
+#: Metadata that turns a requirement on (RFC 9449 section 5.2).
+FLAGS = (DPOP_BOUND,)
 _FULL = Denial(
     "temporarily_unavailable",
     "The issuer has reached its limit of registrations; ask its operator for a client",
@@ -139,7 +142,10 @@ def new_client(
             "invalid_client_metadata",
             f"{FEDERATED} is for clients of the operator; ask the issuer's operator for a client",
         )
-    metadata = _auth_metadata(issuer, method, members)
+    metadata = {
+        **_auth_metadata(issuer, method, members),
+        **{name: True for name in FLAGS if loaded.get(name)},
+    }
     without_secret = method in {"none", FEDERATED} or method in issuer.client_auth
     secret = None if without_secret else new_secret("gws")
     client_id = new_id()

@@ -44,6 +44,10 @@ def _names() -> fields.List[str]:
     )
 
 
+def _flag() -> fields.Boolean:
+    return fields.Boolean(truthy={True}, falsy={False})
+
+
 def _redirect_uris() -> fields.List[str]:
     return fields.List(RedirectUri(), validate=validate.Length(max=50))
 
@@ -81,3 +85,4 @@ class ClientMetadataSchema(Schema):
     response_types = fields.List(fields.String(validate=validate.OneOf(["code"])))
     scope = Scope()
     token_endpoint_auth_method = fields.String()
+    dpop_bound_access_tokens = _flag()

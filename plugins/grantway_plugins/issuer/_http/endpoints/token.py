@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from grantway_plugins.issuer._decisions.authentication import authenticate, credentials_of
+from grantway_plugins.issuer._decisions.confirmation import require_confirmation, use_proof
 from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.plugin_calls import call_plugin
@@ -48,6 +49,8 @@ def create_token(issuer: Issuer, request: WireRequest) -> UnitOfWork:
                 "unauthorized_client",
                 f"The client is not registered for {offered.grant.grant_type}",
             )
+        require_confirmation(issuer, client, request)
+        use_proof(request, transaction)
         asked = GrantRequest(
             params,
             client,
