@@ -76,6 +76,7 @@ from grantway_plugins.grants.ciba import BackchannelAuthentication
 from grantway_plugins.issuer import (
     AccessTokenRecord,
     Additions,
+    ClientDocuments,
     Denial,
     Endpoint,
     GrantRequest,
@@ -290,6 +291,7 @@ def samples() -> dict[type, Any]:
         Headers({b"authorization": SECRET}),
         registration,
         family,
+        ClientDocuments(),
         Resource("https://api.example"),
         LoginDetails(("https://api.example",), {"jkt": "key"}, 1.0, "session", "nonce"),
         AccessTokenRecord(("read",), 0.0, 1.0, family),

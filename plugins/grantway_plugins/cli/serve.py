@@ -13,7 +13,13 @@ from click.core import ParameterSource
 
 from grantway._exceptions import ConfigurationError
 from grantway._secrets.params import Params
-from grantway_plugins.issuer import IssuerSettings, Resource, _audit_log as audit_log, serve
+from grantway_plugins.issuer import (
+    ClientDocuments,
+    IssuerSettings,
+    Resource,
+    _audit_log as audit_log,
+    serve,
+)
 from grantway_plugins.issuer._aws_portal.accounts_file import read_accounts
 from grantway_plugins.issuer._config import IssuerFile, Options
 from grantway_plugins.issuer._config.table import Part
@@ -209,6 +215,13 @@ def _resources(
     multiple=True,
     callback=_resources,
     help="Protected resource for which clients may request tokens. Repeatable. Default: any.",
+)
+@click.option(
+    "--client-documents",
+    is_flag=True,
+    default=None,
+    callback=lambda _context, _option, given: ClientDocuments() if given else None,
+    help="Accept clients whose id is the URL of a Client ID Metadata Document.",
 )
 @click.option(
     "--registration",

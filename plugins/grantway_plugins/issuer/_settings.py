@@ -17,6 +17,7 @@ from grantway._types.quantity import check_count, check_seconds
 from grantway_grants import authorization_code, device_code, refresh_token
 
 from ._aws_portal.accounts import AwsAccount
+from ._clients.document_settings import ClientDocuments
 from ._http.origin import check_origin
 from ._resource import Resource, check_resources
 from ._security import check_security
@@ -132,6 +133,7 @@ class IssuerSettings(Value):
             far in the future, but at most 60 seconds, because clocks differ.
         require_bound_tokens: Whether access tokens are issued only to clients that prove possession
             of a key, by DPoP or by a certificate.
+        client_documents: Which Client ID Metadata Documents are accepted; None for none.
 
     Raises:
         ConfigurationError: a field is invalid; the error names it.
@@ -158,6 +160,7 @@ class IssuerSettings(Value):
     dpop_require_nonce: bool = False
     dpop_proof_seconds: float = 60.0
     require_bound_tokens: bool = False
+    client_documents: ClientDocuments | None = None
 
     def __post_init__(self) -> None:
         """Validate the fields."""
@@ -184,6 +187,8 @@ class IssuerSettings(Value):
             raise _invalid("signing_keys", "must be a tuple of paths")
         check_resources(self.resources)
         check_security(self)
+        if not isinstance(self.client_documents, ClientDocuments | None):
+            raise _invalid("client_documents", "must be ClientDocuments")
 
     def _check_registration(self) -> None:
         if self.registration not in {None, *get_args(RegistrationMode)}:

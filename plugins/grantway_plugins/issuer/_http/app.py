@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from grantway._processes.copies import OneProcess
 from grantway_plugins.issuer._audit_log import AuditLog
 from grantway_plugins.issuer._aws_portal.portal import METHODS, Portal
+from grantway_plugins.issuer._clients.documents import ClientDocumentReader
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.registration_policy import RegistrationPolicy
 from grantway_plugins.issuer._extensions.additions import Endpoint
@@ -90,7 +91,9 @@ class App(OneProcess):
         self._portal = Portal(issuer, store, issuer.settings.aws_accounts)
         registration = RegistrationPolicy(issuer.settings)
         self._health = Health(store)
-        self._execution = Execution(issuer, store, self._audit, self._health)
+        asked = issuer.settings.client_documents
+        documents = None if asked is None else ClientDocumentReader(asked, issuer, store)
+        self._execution = Execution(issuer, store, self._audit, self._health, documents)
         self._posts: Mapping[str, _Post] = {
             "/token": _Post(create_token, BOTH),
             "/device_authorization": _Post(device_authorization, BOTH),
@@ -122,7 +125,12 @@ class App(OneProcess):
         self._gets: Mapping[str, WireResponse] = {**dict.fromkeys(_METADATA, document), **keys}
         self._base = BasePath(issuer.settings.url, [*self._gets, *self._endpoints])
         self._pages = Pages(
-            issuer, store, self._audit, pages=added.pages, body_seconds=body_seconds
+            issuer,
+            store,
+            self._audit,
+            documents=documents,
+            pages=added.pages,
+            body_seconds=body_seconds,
         )
         #: Methods of the endpoints that web pages of other origins may use, if CORS is enabled.
         self._for_web_pages = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from grantway_plugins.issuer._audit_log import AuditLog
+from grantway_plugins.issuer._clients.documents import ClientDocumentReader
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.unit_of_work import UnitOfWork, failure_response, guarded
@@ -29,14 +30,22 @@ class Execution:
         store: The database.
         audit: The audit log, which gets the client and grant of denials if it is enabled.
         health: Records failures of the database.
+        documents: Reads the documents of clients, or None.
     """
 
-    def __init__(self, issuer: Issuer, store: IssuerStore, audit: AuditLog, health: Health) -> None:
+    def __init__(
+        self,
+        issuer: Issuer,
+        store: IssuerStore,
+        audit: AuditLog,
+        health: Health,
+        documents: ClientDocumentReader | None = None,
+    ) -> None:
         self._issuer = issuer
         self._store = store
         self._audit = audit
         self._health = health
-        self._preparations = preparations(issuer, store)
+        self._preparations = preparations(issuer, store, documents)
         self._nonces = nonces_of(issuer, store)
 
     async def run(self, prepare: Prepare, request: WireRequest) -> WireResponse | Denial:

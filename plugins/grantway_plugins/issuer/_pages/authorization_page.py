@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from grantway_plugins.issuer._audit_log import AuditLog
+from grantway_plugins.issuer._clients.documents import ClientDocumentReader, DocumentError
 from grantway_plugins.issuer._decisions.authorization import (
     AuthorizationRequest,
     AuthorizationResponse,
@@ -43,6 +44,7 @@ class AuthorizationPage:
         sessions: The browser sessions.
         renderer: Renders the page.
         audit: Logs decisions and invalid requests.
+        documents: Reads the documents of clients, or None.
         body_seconds: Time limit for a submitted form, in seconds.
     """
 
@@ -54,6 +56,7 @@ class AuthorizationPage:
         renderer: Renderer,
         audit: AuditLog,
         *,
+        documents: ClientDocumentReader | None = None,
         body_seconds: float,
     ) -> None:
         self._issuer = issuer
@@ -61,6 +64,7 @@ class AuthorizationPage:
         self._sessions = sessions
         self._renderer = renderer
         self._audit = audit
+        self._documents = documents
         self._body_seconds = body_seconds
 
     async def show(self, request: Request) -> Response:
@@ -75,6 +79,10 @@ class AuthorizationPage:
                 )
             return outcome
 
+        unknown = await self._document_error(authorization_request, request)
+        if unknown is not None:
+            self._record(_denial_event(unknown), request)
+            return self._respond(unknown)
         outcome = await self._store.arun(work)
         if not isinstance(outcome, ConsentRequest):
             if isinstance(outcome, ErrorPage) or "error" in outcome.params:
@@ -131,6 +139,18 @@ class AuthorizationPage:
         outcome, event = await self._store.arun(work)
         self._record(event, request)
         return self._respond(outcome)
+
+    async def _document_error(
+        self, asked: AuthorizationRequest, request: Request
+    ) -> ErrorPage | None:
+        """Read the client's document if its id is a URL; return the error if that is impossible."""
+        if self._documents is None:
+            return None
+        try:
+            await self._documents.ensure(asked.values.get("client_id"), peer_of(request))
+        except DocumentError as error:
+            return ErrorPage(f"The application cannot be identified: its client_id {error}.")
+        return None
 
     def _record(self, event: AuditEvent, request: Request) -> None:
         self._audit.record(event, "/authorize", peer_of(request))

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from grantway._processes.copies import OneProcess
 from grantway_plugins.issuer._audit_log import AuditLog
+from grantway_plugins.issuer._clients.documents import ClientDocumentReader
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._extensions.additions import Page
 from grantway_plugins.issuer._extensions.loading import OfferedExtension
@@ -48,6 +49,7 @@ class Pages(OneProcess):
         issuer: The issuer.
         store: The database.
         audit: Logs decisions.
+        documents: Reads the documents of clients, or None.
         pages: Pages of extensions, by path.
         body_seconds: Time limit for a submitted form, in seconds.
     """
@@ -58,6 +60,7 @@ class Pages(OneProcess):
         store: IssuerStore,
         audit: AuditLog,
         *,
+        documents: ClientDocumentReader | None = None,
         pages: Mapping[str, tuple[Page, OfferedExtension]] = MappingProxyType({}),
         body_seconds: float,
     ) -> None:
@@ -73,7 +76,13 @@ class Pages(OneProcess):
             path=self._renderer.base or "/",
         )
         authorization = AuthorizationPage(
-            issuer, store, sessions, self._renderer, audit, body_seconds=body_seconds
+            issuer,
+            store,
+            sessions,
+            self._renderer,
+            audit,
+            documents=documents,
+            body_seconds=body_seconds,
         )
         device = DevicePage(
             issuer, store, sessions, self._renderer, audit, body_seconds=body_seconds

@@ -41,6 +41,17 @@ _ADD = Prepared(
         {each.name: bindparam(each.name) for each in _COLUMNS if "previous" not in each.name}
     )
 )
+_REPLACE = Prepared(
+    sa.update(clients)
+    .where(clients.c.client_id == bindparam("client_id"))
+    .values(
+        {
+            each.name: bindparam(each.name)
+            for each in _COLUMNS
+            if "previous" not in each.name and each.name != "client_id"
+        }
+    )
+)
 _USE = Prepared(
     sa.update(clients)
     .where(_BY_ID, clients.c.used_at.is_(None))
@@ -129,25 +140,25 @@ class ClientRows:
 
     def add(self, client: RegisteredClient) -> None:
         """Store a registration."""
-        self._cursor.change(
-            _ADD,
-            {
-                "client_id": client.client_id,
-                "name": client.name,
-                "kind": client.kind,
-                "auth_method": client.authentication.method,
-                "auth_metadata": json.dumps(dict(client.metadata)) if client.metadata else None,
-                "registration_token_digest": client.registration_token_digest,
-                "secret_digest": client.authentication.secret_digest,
-                "grant_types": json.dumps(sorted(client.grant_types)),
-                "scope": " ".join(client.scope),
-                "redirect_uris": json.dumps(client.redirect_uris),
-                "issued_at": client.issued_at,
-                "expires_at": client.expires_at,
-                "anonymous": int(client.anonymous),
-                "introspects": int(client.introspects),
-            },
-        )
+        self._cursor.change(_ADD, _values(client))
+
+    def put(self, client: RegisteredClient, limit: int) -> bool:
+        """Store an anonymous client, or replace its registration.
+
+        Args:
+            client: The client.
+            limit: Maximum number of anonymous registrations.
+
+        Returns:
+            False if the client is new and the maximum is reached.
+        """
+        self._known.pop(client.client_id, None)
+        if self._cursor.change(_REPLACE, _values(client)) == 1:
+            return True
+        if not self.make_room(limit):
+            return False
+        self.add(client)
+        return True
 
     def make_room(self, limit: int) -> bool:
         """Delete the oldest unused anonymous registrations until another one can be added.
@@ -197,6 +208,25 @@ class ClientRows:
             Number of deleted registrations, at most ``limit``.
         """
         return self._cursor.change(_DROP_UNUSED, {"before": before, "limit": limit})
+
+
+def _values(client: RegisteredClient) -> dict[str, Any]:
+    return {
+        "client_id": client.client_id,
+        "name": client.name,
+        "kind": client.kind,
+        "auth_method": client.authentication.method,
+        "auth_metadata": json.dumps(dict(client.metadata)) if client.metadata else None,
+        "registration_token_digest": client.registration_token_digest,
+        "secret_digest": client.authentication.secret_digest,
+        "grant_types": json.dumps(sorted(client.grant_types)),
+        "scope": " ".join(client.scope),
+        "redirect_uris": json.dumps(client.redirect_uris),
+        "issued_at": client.issued_at,
+        "expires_at": client.expires_at,
+        "anonymous": int(client.anonymous),
+        "introspects": int(client.introspects),
+    }
 
 
 def _client(row: Any) -> RegisteredClient:

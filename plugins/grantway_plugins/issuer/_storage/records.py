@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from grantway._processes.copies import Value
 
@@ -53,6 +54,12 @@ class RegisteredClient(Value):
     def confidential(self) -> bool:
         """Whether the client is confidential (RFC 6749 section 2.1); AWS's clients are public."""
         return self.kind == "rfc" and self.authentication.method != "none"
+
+    @property
+    def host(self) -> str | None:
+        """Host of the client's metadata document; None for a registered client."""
+        is_url = self.client_id.startswith(("https://", "http://"))
+        return urlsplit(self.client_id).hostname if is_url else None
 
     @property
     def must_use_pkce(self) -> bool:

@@ -9,6 +9,9 @@ SCHEMA_VERSION = 6
 
 metadata = MetaData()
 
+#: A client id, which may be the URL of a Client ID Metadata Document. SQLite ignores the length.
+_CLIENT_ID = Text().with_variant(String(64), "sqlite")
+
 schema = Table("grantway_issuer_schema", metadata, Column("version", Integer, nullable=False))
 
 #: One row: the key from which every issuer on this database derives the keys of its forms.
@@ -17,7 +20,7 @@ form_key = Table("form_key", metadata, Column("key", LargeBinary, nullable=False
 clients = Table(
     "clients",
     metadata,
-    Column("client_id", String(64), primary_key=True),
+    Column("client_id", _CLIENT_ID, primary_key=True),
     Column("name", Text, nullable=False),
     Column("kind", String(16), nullable=False),
     Column("auth_method", String(64), nullable=False),
@@ -47,7 +50,7 @@ families = Table(
     "families",
     metadata,
     Column("family_id", String(32), primary_key=True),
-    Column("client_id", String(64), nullable=False),
+    Column("client_id", _CLIENT_ID, nullable=False),
     Column("subject", Text, nullable=False),
     Column("scope", Text, nullable=False),
     Column("expires_at", Double, nullable=False, index=True),
@@ -98,7 +101,7 @@ authorization_codes = Table(
     "authorization_codes",
     metadata,
     Column("digest", LargeBinary, primary_key=True),
-    Column("client_id", String(64), nullable=False),
+    Column("client_id", _CLIENT_ID, nullable=False),
     Column("redirect_uri", Text, nullable=False),
     Column("redirect_uri_given", Integer, nullable=False),
     Column("scope", Text, nullable=False),
@@ -114,7 +117,7 @@ device_codes = Table(
     metadata,
     Column("digest", LargeBinary, primary_key=True),
     Column("user_code_digest", LargeBinary, nullable=False, unique=True),
-    Column("client_id", String(64), nullable=False),
+    Column("client_id", _CLIENT_ID, nullable=False),
     Column("scope", Text, nullable=False),
     Column("subject", Text),
     Column("status", String(16), nullable=False),
@@ -168,7 +171,7 @@ consents = Table(
     "consents",
     metadata,
     Column("subject", Text, primary_key=True),
-    Column("client_id", String(64), primary_key=True, index=True),
+    Column("client_id", _CLIENT_ID, primary_key=True, index=True),
     Column("scope", Text, nullable=False),
     Column("resources", Text),
     Column("expires_at", Double, nullable=False, index=True),

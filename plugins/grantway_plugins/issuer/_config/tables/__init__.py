@@ -3,6 +3,7 @@
 from grantway_plugins.issuer._config.table import IssuerTable
 
 from .aws_portal import AwsPortalTable
+from .client_documents import ClientDocumentsTable
 from .database import DatabaseTable
 from .identity import IdentityTable
 from .lifetimes import LifetimesTable
@@ -24,6 +25,7 @@ TABLES: tuple[type[IssuerTable], ...] = (
     LimitsTable,
     SecurityTable,
     ResourceTable,
+    ClientDocumentsTable,
     TrustedIssuerTable,
     AwsPortalTable,
 )

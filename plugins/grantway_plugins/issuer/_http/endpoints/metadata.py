@@ -41,6 +41,8 @@ def metadata(issuer: Issuer) -> dict[str, Any]:
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,  # the default is true
     }
+    if issuer.settings.client_documents is not None:
+        content["client_id_metadata_document_supported"] = True
     if issuer.signer is not None:
         content["jwks_uri"] = f"{url}{JWKS}"
     if proof_algorithms():

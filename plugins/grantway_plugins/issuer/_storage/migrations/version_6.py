@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 def upgrade(operations: Operations) -> None:
     """Upgrade a database of version 5."""
+    if operations.get_bind().dialect.name == "postgresql":  # SQLite ignores the length
+        for table in ("clients", "families", "authorization_codes", "device_codes"):
+            operations.alter_column(table, "client_id", type_=Text)
     operations.add_column("clients", Column("registration_token_digest", LargeBinary))
     operations.add_column("families", Column("details", Text))
     operations.add_column("access_tokens", Column("confirmation", Text))
@@ -45,7 +48,12 @@ def upgrade(operations: Operations) -> None:
     operations.create_table(
         "consents",
         Column("subject", Text, primary_key=True),
-        Column("client_id", String(64), primary_key=True, index=True),
+        Column(
+            "client_id",
+            Text().with_variant(String(64), "sqlite"),
+            primary_key=True,
+            index=True,
+        ),
         Column("scope", Text, nullable=False),
         Column("resources", Text),
         Column("expires_at", Double, nullable=False, index=True),

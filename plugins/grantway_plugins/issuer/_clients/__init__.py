@@ -1,0 +1,1 @@
+"""Clients that the issuer knows from other sources than registration."""

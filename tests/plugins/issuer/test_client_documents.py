@@ -1,0 +1,255 @@
+"""Clients that are identified by the URL of a Client ID Metadata Document."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+import requests
+
+from grantway_plugins.issuer import ClientDocuments, IssuerServer, IssuerSettings
+from grantway_plugins.issuer._clients.document_url import url_problem
+from grantway_plugins.issuer._clients.fetching import MAX_DOCUMENT
+from tests.plugins.issuer.conftest import CALLBACK, DEVICE, Caller, Clock
+from tests.waiting import PATIENCE
+
+
+class Publisher:
+    """A web server that publishes one document."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self.status, self.headers = 200, {"Content-Type": "application/json"}
+        self.changes: dict[str, Any] = {}
+        self.body: bytes | None = None
+        publisher = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                publisher.reads += 1
+                body = publisher.content()
+                self.send_response(publisher.status)
+                for name, value in publisher.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_details: Any) -> None:
+                """Print nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/client.json"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def content(self) -> bytes:
+        if self.body is not None:
+            return self.body
+        document = {
+            "client_id": self.url,
+            "client_name": "A tool",
+            "redirect_uris": [CALLBACK],
+            "grant_types": ["authorization_code", "refresh_token", DEVICE],
+            **self.changes,
+        }
+        return json.dumps(document).encode()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(PATIENCE)
+
+
+@pytest.fixture
+def publisher() -> Iterator[Publisher]:
+    running = Publisher()
+    yield running
+    running.close()
+
+
+SETTINGS = IssuerSettings(
+    client_documents=ClientDocuments(private_hosts=("127.0.0.1",)), default_scopes=("a", "b")
+)
+
+
+@pytest.fixture
+def tool(clock: Clock, publisher: Publisher) -> Iterator[Caller]:
+    """A client with a document and without a registration."""
+    with IssuerServer(SETTINGS, clock=clock) as running, Caller(running.url) as caller:
+        caller.id, caller.method = publisher.url, "none"
+        yield caller
+
+
+def refused(response: requests.Response) -> str:
+    assert response.status_code == 400, response.text
+    return response.text
+
+
+def test_a_client_logs_in_without_registration(tool: Caller, publisher: Publisher) -> None:
+    tokens = tool.login()
+    assert tokens["scope"] == "a b"
+    refreshed = tool.refresh(tokens["refresh_token"])
+    assert refreshed.status_code == 200, refreshed.text
+    tool.login()
+    assert publisher.reads == 1
+    metadata = tool.http.get(f"{tool.url}/.well-known/oauth-authorization-server").json()
+    assert metadata["client_id_metadata_document_supported"] is True
+
+
+def test_a_device_logs_in_without_registration(tool: Caller) -> None:
+    assert tool.start()["user_code"]
+
+
+def test_the_page_shows_the_host_of_the_document(tool: Caller) -> None:
+    page = tool.http.get(tool.authorize_url()).text
+    assert "published at <strong>127.0.0.1</strong>" in page
+    assert "A tool" in page
+
+
+def test_a_login_survives_an_unreachable_document(tool: Caller, publisher: Publisher) -> None:
+    publisher.headers["Cache-Control"] = "no-store"
+    tokens = tool.login()
+    publisher.status = 503
+    assert tool.refresh(tokens["refresh_token"]).status_code == 200
+
+
+def test_a_client_without_a_stored_document_is_read_at_the_token_endpoint(
+    tool: Caller, publisher: Publisher
+) -> None:
+    response = tool.refresh("gwr_unknown")
+    assert response.json()["error"] == "invalid_grant"
+    assert publisher.reads == 1
+
+
+def test_unknown_grants_and_scopes_of_a_document_are_ignored(
+    clock: Clock, publisher: Publisher
+) -> None:
+    settings = IssuerSettings(
+        client_documents=SETTINGS.client_documents,
+        registration_scopes=("a",),
+        default_scopes=("a",),
+    )
+    publisher.changes = {
+        "scope": "a admin",
+        "grant_types": ["authorization_code", "client_credentials", "urn:x"],
+    }
+    with IssuerServer(settings, clock=clock) as running, Caller(running.url) as caller:
+        caller.id, caller.method = publisher.url, "none"
+        assert caller.login()["scope"] == "a"
+        denied = caller.as_rfc("/token", grant_type="client_credentials")
+        assert denied.json()["error"] == "unauthorized_client"
+
+
+INVALID: list[tuple[str, dict[str, Any]]] = [
+    ("must be equal", {"client_id": "https://other.example/client.json"}),
+    ("must be equal", {"client_id": None}),
+    ("not secret", {"client_secret": "x"}),
+    ("not secret", {"token_endpoint_auth_method": "client_secret_basic"}),
+    ("redirect_uris", {"redirect_uris": []}),
+    ("redirect_uris", {"redirect_uris": ["javascript:alert(1)"]}),
+    ("client_name", {"client_name": "a\u202eb"}),
+    ("token_endpoint_auth_method", {"token_endpoint_auth_method": "magic"}),
+]
+
+
+@pytest.mark.parametrize(("rule", "changes"), INVALID)
+def test_an_invalid_document_is_rejected_with_its_rule(
+    tool: Caller, publisher: Publisher, rule: str, changes: dict[str, Any]
+) -> None:
+    publisher.changes = changes
+    page = refused(tool.http.get(tool.authorize_url(), allow_redirects=False))
+    assert "cannot be identified" in page
+    assert rule in page
+    response = tool.as_rfc("/device_authorization")
+    assert response.status_code == 401
+    assert response.json()["error"] == "invalid_client"
+    assert rule in response.json()["error_description"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "rule"),
+    [
+        ((404, {}, b""), "status 404"),
+        ((500, {}, b""), "status 500"),
+        ((302, {"Location": "http://127.0.0.1:9/"}, b""), "redirect"),
+        ((200, {"Content-Type": "text/html"}, b"{}"), "application/json"),
+        ((200, {}, b"[]"), "JSON object"),
+        ((200, {}, b"{"), "JSON object"),
+        ((200, {}, b'{"client_id": 1, "client_id": 2}'), "JSON object"),
+        ((200, {}, b" " * (MAX_DOCUMENT + 1)), "larger than"),
+        ((200, {}, b"[" * 60_000), "JSON object"),
+    ],
+)
+def test_an_unusable_document_is_rejected(
+    tool: Caller, publisher: Publisher, answer: tuple[int, dict[str, str], bytes], rule: str
+) -> None:
+    publisher.status, headers, publisher.body = answer
+    publisher.headers |= headers
+    assert rule in refused(tool.http.get(tool.authorize_url(), allow_redirects=False))
+
+
+def test_a_withdrawn_document_ends_new_logins(tool: Caller, publisher: Publisher) -> None:
+    publisher.headers["Cache-Control"] = "max-age=0"
+    tool.login()
+    publisher.status = 404
+    with IssuerServer(SETTINGS) as other:  # has not read the document
+        url = tool.authorize_url().replace(tool.url, other.url)
+        assert "status 404" in refused(tool.http.get(url, allow_redirects=False))
+
+
+@pytest.mark.parametrize(
+    ("url", "rule"),
+    [
+        ("http://app.example/client.json", "https"),
+        ("https://app.example", "path"),
+        ("https://app.example/", "path"),
+        ("https://user@app.example/c", "user"),
+        ("https://app.example/c#part", "fragment"),
+        ("https://app.example/a/../c", "dot"),
+        ("https://app.example/a/%2E%2e/c", "dot"),
+        ("https://app.example/a b", "characters"),
+        ("https://app.example/ö", "characters"),
+        ("https://app.example\\@evil.example/c", "characters"),
+        ("https://[::1/c", "not a URL"),
+        ("https://app.example:99999/c", "not a URL"),
+        (f"https://app.example/{'c' * 1024}", "longer"),
+        ("https://other.example/c", "does not accept"),
+    ],
+)
+def test_the_url_of_a_document_has_rules(url: str, rule: str) -> None:
+    problem = url_problem(url, ClientDocuments(hosts=("app.example",)))
+    assert problem is not None
+    assert rule in problem
+
+
+def test_a_private_host_is_not_read(publisher: Publisher) -> None:
+    settings = IssuerSettings(client_documents=ClientDocuments())
+    with IssuerServer(settings) as running, Caller(running.url) as caller:
+        for host in ("localhost", "127.0.0.1", "[::1]", "169.254.169.254"):
+            caller.id = f"https://{host}:{publisher.url.rsplit(':', 1)[1]}"
+            page = refused(caller.http.get(caller.authorize_url(), allow_redirects=False))
+            assert "not on the public internet" in page
+    assert publisher.reads == 0
+
+
+def test_documents_are_off_by_default(rfc: Caller, publisher: Publisher) -> None:
+    rfc.id = publisher.url
+    assert "not registered" in refused(rfc.http.get(rfc.authorize_url(), allow_redirects=False))
+    assert publisher.reads == 0
+    metadata = rfc.http.get(f"{rfc.url}/.well-known/oauth-authorization-server").json()
+    assert "client_id_metadata_document_supported" not in metadata
+
+
+def test_one_address_cannot_cause_many_reads(clock: Clock, publisher: Publisher) -> None:
+    settings = IssuerSettings(client_documents=SETTINGS.client_documents, registration_rate=3)
+    with IssuerServer(settings, clock=clock) as running, Caller(running.url) as caller:
+        for number in range(5):
+            caller.id = f"{publisher.url}?{number}"
+            page = refused(caller.http.get(caller.authorize_url(), allow_redirects=False))
+    assert "too many" in page
+    assert publisher.reads == 3
