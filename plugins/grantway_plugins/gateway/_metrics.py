@@ -5,32 +5,27 @@ No label contains a user, tenant, client or token. The number of values of each 
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from grantway._processes.copies import OneProcess
 from grantway._types.quantity import check_count
 from grantway.hookspecs import hookimpl
+from grantway_plugins.server._metrics.bounded import OTHER, Bounded
+from grantway_plugins.server._metrics.exposition import render
 
 if TYPE_CHECKING:
     from grantway._types.event import Event
 
     from ._protection import Notice, Protection
 
-#: Replaces the values of a label beyond its limit.
-OTHER = "other"
 #: Value of the gauge for each state of a breaker.
 STATES: Mapping[str, int] = {"closed": 0, "half_open": 1, "open": 2}
 #: Upper bounds in seconds; callers give up after a minute.
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-#: Variable with the folder through which processes share metrics; read by ``prometheus_client``.
-_SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class LabelledRoute(Protocol):
@@ -45,24 +40,6 @@ class LabelledRoute(Protocol):
     def provider(self) -> str:
         """Name of the provider of its tokens."""
         ...
-
-
-class _Bounded:
-    """The values of one label: all after the first ``limit`` values become ``other``."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._kept: dict[str, str] = {}
-        self._lock = threading.Lock()
-
-    def __call__(self, value: str) -> str:
-        known = self._kept.get(value)
-        if known is not None:
-            return known
-        with self._lock:
-            if len(self._kept) >= self._limit:
-                return OTHER
-            return self._kept.setdefault(value, value)
 
 
 class _Route(NamedTuple):
@@ -117,9 +94,9 @@ class GatewayMetrics(OneProcess):
         self._watched: dict[str, _Watched] = {}
         self._lock = threading.Lock()
         self._routes: dict[tuple[str, str], _Route] = {}
-        self._provider, self._route = _Bounded(most_values), _Bounded(most_values)
-        self._grant, self._step = _Bounded(most_values), _Bounded(most_values)
-        self._outcome, self._reason = _Bounded(most_values), _Bounded(most_values)
+        self._provider, self._route = Bounded(most_values), Bounded(most_values)
+        self._grant, self._step = Bounded(most_values), Bounded(most_values)
+        self._outcome, self._reason = Bounded(most_values), Bounded(most_values)
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"grantway_{name}", text, labels, registry=registry)
@@ -250,9 +227,4 @@ class GatewayMetrics(OneProcess):
         """
         for watched in tuple(self._watched.values()):
             self._update(watched)  # an open breaker becomes half-open without an event
-        source = self._registry
-        if os.environ.get(_SHARED):
-            source = CollectorRegistry()
-            MultiProcessCollector(source)  # type: ignore[no-untyped-call]
-        encode, content_type = choose_encoder(accept)
-        return encode(source), content_type
+        return render(self._registry, accept)

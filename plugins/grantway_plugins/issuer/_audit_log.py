@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 
 from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._listening.peers import network_of
@@ -26,10 +27,12 @@ class AuditLog:
 
     Args:
         issuer: The issuer's URL.
+        observe: Called with each event, also if the logger is disabled.
     """
 
-    def __init__(self, issuer: str) -> None:
+    def __init__(self, issuer: str, observe: Callable[[AuditEvent], None] | None = None) -> None:
         self._issuer = issuer
+        self._observe = observe
         self._of_peer = RateLimit(OF_PEER)
         self._of_all = RateLimit(OF_ALL)
         self._suppressed: Counter[str] = Counter()
@@ -47,7 +50,11 @@ class AuditLog:
             endpoint: Path of the request, without the issuer's path.
             peer: Address of the client or proxy that sent the request.
         """
-        if event is None or not self.is_enabled:
+        if event is None:
+            return
+        if self._observe is not None:
+            self._observe(event)
+        if not self.is_enabled:
             return
         if event.name in _LIMITED and not self._take(event.name, peer):
             self._suppressed[event.name] += 1

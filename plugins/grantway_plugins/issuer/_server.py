@@ -8,10 +8,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 from grantway._exceptions import ConfigurationError
 from grantway._plugins.default_registry import default_registry
@@ -27,6 +28,7 @@ from ._decisions.issuer import Issuer
 from ._extensions.loading import offered_extensions
 from ._http.app import App
 from ._http.exposure import resolve_settings
+from ._metrics_listener import MetricsListener
 from ._settings import IssuerSettings
 from ._storage.database import Durability
 from ._storage.store import IssuerStore
@@ -58,6 +60,9 @@ class IssuerServer(OneProcess):
         tls_certificate: PEM file with the certificate for TLS, followed by those of intermediate
             authorities; None serves plain HTTP. The files are read again when they change.
         tls_key: PEM file with its private key; by default the same file.
+        metrics_port: Port of a separate listener for Prometheus metrics; 0 picks a free one, and
+            None disables metrics.
+        metrics_host: Address of that listener.
 
     Raises:
         ConfigurationError: the settings contradict each other, or the address cannot be used.
@@ -81,6 +86,8 @@ class IssuerServer(OneProcess):
         limits: Limits | None = None,
         tls_certificate: str | Path | None = None,
         tls_key: str | Path | None = None,
+        metrics_port: int | None = None,
+        metrics_host: str = "127.0.0.1",
     ) -> None:
         settings = settings or IssuerSettings()
         limits = limits or Limits()
@@ -96,7 +103,10 @@ class IssuerServer(OneProcess):
         # Fails before the socket and the database are opened.
         built = Issuer.of(registry, settings, clock)
         self._socket = listen(host, port)
+        self._metrics: MetricsListener | None = None
         try:
+            if metrics_port is not None:
+                self._metrics = MetricsListener(metrics_host, metrics_port)
             #: Address that the server listens on, as a URL.
             self.address: str = address_of(
                 host, self._socket, "http" if certificate is None else "https"
@@ -113,16 +123,19 @@ class IssuerServer(OneProcess):
                 unused_registration=settings.lifetimes.unused_registration,
             )
         except BaseException:
-            self._socket.close()
+            self._close_sockets()
             raise
         self._ready = threading.Event()
+        metrics = None if self._metrics is None else self._metrics.metrics
+        app: Any = App(
+            replace(built, settings=self.settings),
+            self.store,
+            extensions=offered_extensions(registry),
+            body_seconds=limits.body_seconds,
+            metrics=metrics,
+        )
         self._server = Listener(
-            App(
-                replace(built, settings=self.settings),
-                self.store,
-                extensions=offered_extensions(registry),
-                body_seconds=limits.body_seconds,
-            ),
+            app if metrics is None else metrics.metered(app, app.endpoint_of),
             self._socket,
             limits,
             trusted=trusted_proxies,
@@ -130,6 +143,11 @@ class IssuerServer(OneProcess):
             date=True,
             certificate=certificate,
         )
+        if metrics is not None:
+            metrics.watch_store(self.store)
+            metrics.watch_connections(self._server.connections)
+            if certificate is not None:
+                metrics.watch_certificate(certificate)
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -148,7 +166,7 @@ class IssuerServer(OneProcess):
         self._server.stop()
         if self._thread is not None:
             self._thread.join()
-        self._socket.close()
+        self._close_sockets()
         self.store.close()
 
     def __enter__(self) -> Self:
@@ -174,18 +192,33 @@ class IssuerServer(OneProcess):
         try:
             self._run(on_ready)
         finally:
-            self._socket.close()
+            self._close_sockets()
             self.store.close()
 
     def stop_soon(self) -> None:
         """Make ``run`` return; safe in a signal handler."""
         self._server.stop()
 
+    @property
+    def metrics_address(self) -> str | None:
+        """URL of the metrics, or None if they are disabled."""
+        return None if self._metrics is None else self._metrics.address
+
+    def _close_sockets(self) -> None:
+        self._socket.close()
+        if self._metrics is not None:
+            self._metrics.close()
+
     def _run(self, on_ready: Callable[[], None] | None = None) -> None:
         try:
-            asyncio.run(self._server.listen(on_ready or self._ready.set))
+            asyncio.run(self._listen(on_ready or self._ready.set))
         finally:
             self._ready.set()
+
+    async def _listen(self, on_ready: Callable[[], None]) -> None:
+        metrics = nullcontext() if self._metrics is None else self._metrics.serving()
+        async with metrics:
+            await self._server.listen(on_ready)
 
 
 @hides_arguments
@@ -201,10 +234,13 @@ def serve(
     limits: Limits | None = None,
     tls_certificate: str | Path | None = None,
     tls_key: str | Path | None = None,
+    metrics_port: int | None = None,
+    metrics_host: str = "127.0.0.1",
 ) -> None:
     """Run an issuer in the main thread until SIGTERM or SIGINT.
 
-    Prints ``grantway issuer listening on <address>`` when the server is ready.
+    Prints ``grantway issuer listening on <address>`` when the server is ready, and the address of
+    the metrics if they are enabled.
 
     Args:
         settings: Settings of the issuer.
@@ -219,6 +255,9 @@ def serve(
         tls_certificate: PEM file with the certificate for TLS, followed by those of intermediate
             authorities; None serves plain HTTP. The files are read again when they change.
         tls_key: PEM file with its private key; by default the same file.
+        metrics_port: Port of a separate listener for Prometheus metrics; 0 picks a free one, and
+            None disables metrics.
+        metrics_host: Address of that listener.
 
     Raises:
         ConfigurationError: the settings contradict each other, or the address cannot be used.
@@ -235,6 +274,8 @@ def serve(
         limits=limits,
         tls_certificate=tls_certificate,
         tls_key=tls_key,
+        metrics_port=metrics_port,
+        metrics_host=metrics_host,
     )
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -242,12 +283,15 @@ def serve(
 
     previous = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
-        server.run(
-            lambda: print(f"grantway issuer listening on {server.address}", flush=True)  # noqa: T201
-        )
+        server.run(lambda: print(_ready_line(server), flush=True))  # noqa: T201
     finally:
         for each, handler in previous.items():
             signal.signal(each, handler)
+
+
+def _ready_line(server: IssuerServer) -> str:
+    line = f"grantway issuer listening on {server.address}"
+    return line if server.metrics_address is None else f"{line}, metrics {server.metrics_address}"
 
 
 def _warn_of_auto_approval() -> None:

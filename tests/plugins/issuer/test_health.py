@@ -114,3 +114,10 @@ def test_an_unresponsive_database_does_not_block_requests(
         until(lambda: register("last").status_code, lambda status: status == 201)
         until(lambda: health(server.url), is_ok)
         assert "queued" not in running.sql("SELECT name FROM clients").split()
+
+
+@pytest.mark.parametrize("path", ["/health", "/readyz", "/auth/readyz"])
+def test_probes_need_not_know_the_path_of_the_issuers_url(path: str) -> None:
+    settings = IssuerSettings(issuer="http://login.localhost:8400/auth")
+    with IssuerServer(settings) as server:
+        assert requests.get(f"{server.address}{path}", timeout=PATIENCE).ok

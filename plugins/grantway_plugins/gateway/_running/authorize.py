@@ -19,10 +19,10 @@ from grantway_plugins.gateway.upstream._request_context import RequestContext
 from grantway_plugins.gateway.upstream._upstream_auth import UpstreamAuth
 from grantway_plugins.gateway.upstream._upstream_token import UpstreamToken
 from grantway_plugins.server._http.asgi import Receive, Scope, Send, send_response
+from grantway_plugins.server._http.own_name import is_own_name
 from grantway_plugins.server._http.wire import WireResponse
 
 from .headers import is_one_of
-from .own_name import is_own_name
 
 #: nginx returns 401 and 403 to the client, and turns any other error into 500.
 _FORBIDDEN = 403

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from grantway._transport.http import is_loopback
 from grantway_plugins.server._http.asgi import Receive, Scope, Send, send_response
+from grantway_plugins.server._http.own_name import is_own_name
 from grantway_plugins.server._http.wire import WireResponse
 
 from .gateway_provider import GatewayProvider
-from .own_name import is_own_name
 from .runtime import Runtime
 
 if TYPE_CHECKING:

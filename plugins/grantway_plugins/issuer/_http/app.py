@@ -6,6 +6,7 @@ It dispatches requests to the endpoints for clients, and all others to the pages
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from grantway._processes.copies import OneProcess
 from grantway_plugins.issuer._audit_log import AuditLog
@@ -58,6 +59,9 @@ from .execution import Execution, Prepare
 from .health import Health
 from .served_endpoint import ServedEndpoint
 
+if TYPE_CHECKING:
+    from grantway_plugins.issuer._metrics import IssuerMetrics
+
 _METADATA = ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration")
 _HEALTH = frozenset({"/health", "/readyz"})
 _JSON = frozenset({WireFormat.AWS})
@@ -71,6 +75,7 @@ class App(OneProcess):
         store: The database.
         extensions: Extensions of plugins.
         body_seconds: Time limit for a request body, in seconds.
+        metrics: Counts events and issued tokens.
     """
 
     def __init__(
@@ -80,11 +85,14 @@ class App(OneProcess):
         *,
         extensions: Iterable[OfferedExtension] = (),
         body_seconds: float = BODY_TIME,
+        metrics: IssuerMetrics | None = None,
     ) -> None:
+        self._metrics = metrics
         self._issuer = issuer
         self._body_seconds = body_seconds
         self._store = store
-        self._audit = AuditLog(issuer.settings.url)
+        observe = None if metrics is None else metrics.count_event
+        self._audit = AuditLog(issuer.settings.url, observe)
         # With automatic approval, DNS rebinding would let any web page get a token.
         self._guards_all = issuer.settings.approve == "auto"
         self._cors = Cors(issuer.settings.cors_origins) if issuer.settings.cors_origins else None
@@ -132,6 +140,16 @@ class App(OneProcess):
             pages=added.pages,
             body_seconds=body_seconds,
         )
+        self._known = frozenset(
+            {
+                *self._posts,
+                *self._endpoints,
+                *self._gets,
+                *self._portal.methods,
+                *self._pages.paths,
+                *_HEALTH,
+            }
+        )
         #: Methods of the endpoints that web pages of other origins may use, if CORS is enabled.
         self._for_web_pages = {
             **dict.fromkeys(self._posts, "POST"),
@@ -145,6 +163,11 @@ class App(OneProcess):
         return ServedEndpoint(
             endpoint, extension, plugin, self._execution, body_seconds=self._body_seconds
         )
+
+    def endpoint_of(self, path: str) -> str | None:
+        """Return the path of an endpoint or page without the issuer's path; None for others."""
+        found = self._base.endpoint(path)
+        return found if found in self._known else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -230,6 +253,8 @@ class App(OneProcess):
                 for each in (self._posts, self._endpoints, self._portal.methods, self._pages.paths)
             )
             self._audit.record(response.event, path if known else "/", peer_of(scope))
+        if response.issued is not None and self._metrics is not None:
+            self._metrics.count_token(*response.issued)
         await send_response(send, response)
 
     def _accepts_host(self, path: str, headers: Mapping[bytes, str]) -> bool:

@@ -36,7 +36,7 @@ class BasePath:
         self._elsewhere = {
             f"{each}{self._base}": each for each in paths if each.startswith(WELL_KNOWN)
         }
-        self._elsewhere |= {self._base: "/", "/health": "/health"}
+        self._elsewhere |= {self._base: "/", "/health": "/health", "/readyz": "/readyz"}
 
     def endpoint(self, path: str) -> str | None:
         """Return a request's path without the issuer's path, or None if it is outside.

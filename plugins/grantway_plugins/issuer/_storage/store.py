@@ -13,10 +13,10 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 from cachetools import TTLCache
@@ -54,6 +54,18 @@ CLIENT_CACHE_SECONDS = 5.0
 _log = logging.getLogger("grantway.issuer")
 
 
+class StoreWatch(Protocol):
+    """Receives measurements of the database."""
+
+    def committed(self, outcomes: Sequence[Outcome], seconds: float) -> None:
+        """Record a transaction, with the outcomes of the requests that shared it."""
+        ...
+
+    def pruned(self, rows: int) -> None:
+        """Record deleted rows."""
+        ...
+
+
 @hides_construction  # the database's URL may contain a password
 class IssuerStore(OneProcess):
     """Runs the issuer's database transactions in one thread.
@@ -83,6 +95,8 @@ class IssuerStore(OneProcess):
         self._driver_error: type[Exception] = driver.Error
         #: Shared by every issuer on this database; see ``Sessions``.
         self.form_key = self._read_form_key()
+        #: Receives measurements, in the store's thread.
+        self.watch: StoreWatch | None = None
         self._clock = clock
         path = self._engine.url.database if self._engine.dialect.name == "sqlite" else None
         self._checkpointer = Checkpointer(path) if path else None
@@ -131,6 +145,10 @@ class IssuerStore(OneProcess):
         except asyncio.CancelledError:
             loop_jobs.give_up(job)
             raise
+
+    def waiting(self) -> int:
+        """Return the number of units of work that wait for a transaction."""
+        return self._jobs.qsize()
 
     def of_loop(self, loop: asyncio.AbstractEventLoop) -> LoopJobs:
         """Return the jobs of an event loop."""
@@ -181,7 +199,11 @@ class IssuerStore(OneProcess):
                 pass
             batch = [job for job in batch if job.begin()]
             if batch:
-                _deliver(self._commit(batch))
+                begun = time.perf_counter()
+                outcomes = self._commit(batch)
+                if self.watch is not None:
+                    self.watch.committed(outcomes, time.perf_counter() - begun)
+                _deliver(outcomes)
                 if self._checkpointer is not None:
                     self._checkpointer.changed()
             if time.monotonic() >= prune_at:
@@ -231,6 +253,8 @@ class IssuerStore(OneProcess):
             self._roll_back(failed)
             _log.warning("Pruning failed and will be retried: %s", self._as_database_error(failed))
             return 0
+        if self.watch is not None:
+            self.watch.pruned(count)
         return count
 
     def _roll_back(self, failed: Exception) -> bool:

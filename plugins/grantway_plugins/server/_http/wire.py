@@ -55,12 +55,21 @@ class WireFormat(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class WireResponse:
-    """A complete response; ``event`` is its audit event, if any."""
+    """A complete response.
+
+    Attributes:
+        status: HTTP status.
+        headers: Headers.
+        body: Body.
+        event: The audit event, if any.
+        issued: Grant type and format of the access token in the body, for metrics, if any.
+    """
 
     status: int
     headers: tuple[Header, ...]
     body: bytes = field(repr=False)
     event: AuditEvent | None = field(default=None, compare=False)
+    issued: tuple[str, str] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +222,8 @@ def json_response(
     dialect: WireFormat = WireFormat.RFC,
     headers: tuple[Header, ...] = (),
     event: AuditEvent | None = None,
+    *,
+    issued: tuple[str, str] | None = None,
 ) -> WireResponse:
     """Return a response that must not be cached.
 
@@ -222,11 +233,12 @@ def json_response(
         dialect: Dialect of the response. AWS's has a request id.
         headers: Additional headers.
         event: The audit event, if any.
+        issued: As for ``WireResponse``.
     """
     if dialect is WireFormat.AWS:
         headers = (*headers, (b"x-amzn-requestid", str(uuid.uuid4()).encode()))
     body = _ENCODER.encode(content).encode()
-    return WireResponse(status, (_JSON, *_NO_STORE, *headers), body, event)
+    return WireResponse(status, (_JSON, *_NO_STORE, *headers), body, event, issued)
 
 
 def denial_response(

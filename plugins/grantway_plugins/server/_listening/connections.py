@@ -58,6 +58,9 @@ class Connections:
             "rejecting new ones",
         )
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def admit(self, connection: Connection, host: str | None) -> str | None:
         """Count a new connection, or return why it must be rejected."""
         if self._maximum < self._allowed and time.monotonic() - self._lowered_at > _LOWERED:

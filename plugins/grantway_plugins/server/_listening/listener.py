@@ -159,6 +159,10 @@ class Listener(uvicorn.Server):
         """Close the socket; safe to repeat."""
         self._listening.close()
 
+    def connections(self) -> int:
+        """Return the number of open connections."""
+        return len(self._open)
+
     def _protocol(self) -> Any:
         return self._http(
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state

@@ -8,6 +8,7 @@ from .database import DatabaseTable
 from .identity import IdentityTable
 from .lifetimes import LifetimesTable
 from .limits import LimitsTable
+from .metrics import MetricsTable
 from .registration import RegistrationTable
 from .resource import ResourceTable
 from .security import SecurityTable
@@ -19,6 +20,7 @@ TABLES: tuple[type[IssuerTable], ...] = (
     IdentityTable,
     ServerTable,
     TlsTable,
+    MetricsTable,
     DatabaseTable,
     RegistrationTable,
     LifetimesTable,

@@ -82,12 +82,18 @@ def create_token(issuer: Issuer, request: WireRequest) -> UnitOfWork:
             content = token_response(
                 decision, client, issuer, transaction, now=now, confirmation=request.confirmation
             )
+        issued = offered.grant.grant_type, _format_of(content["access_token"])
         if request.dialect is WireFormat.AWS:
             del content["scope"]
             content = {camel(name): value for name, value in content.items()}
-        return json_response(200, content, request.dialect, event=event)
+        return json_response(200, content, request.dialect, event=event, issued=issued)
 
     return work
+
+
+def _format_of(token: str) -> str:
+    """Return the format of an access token: ``jwt`` (RFC 7519 section 3) or ``opaque``."""
+    return "jwt" if token.count(".") == 2 else "opaque"  # noqa: PLR2004 - header, claims, signature
 
 
 def _login_event(issue: Issue, grant_type: str) -> AuditEvent:

@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from grantway._transport.http import is_loopback
-from grantway_plugins.server._http.host_name import is_own_host
+
+from .host_name import is_own_host
 
 _HTTP = 80
 

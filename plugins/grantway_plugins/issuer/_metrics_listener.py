@@ -1,0 +1,79 @@
+"""The listener for metrics, separate from that of the clients."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from grantway._exceptions import ConfigurationError
+from grantway._processes.copies import OneProcess
+from grantway_plugins.server._listening.address import address_of, listen
+from grantway_plugins.server._listening.limits import Limits
+from grantway_plugins.server._listening.listener import Listener
+
+if TYPE_CHECKING:
+    from ._metrics import IssuerMetrics
+
+_CONNECTIONS = 64
+
+
+class MetricsListener(OneProcess):
+    """Serves the metrics of an issuer at ``/metrics``.
+
+    Args:
+        host: Address to listen on.
+        port: Port; 0 picks a free one.
+
+    Raises:
+        ConfigurationError: The address cannot be used, or a library is missing; ``errors`` names
+            ``metrics_port``.
+
+    Attributes:
+        metrics: The metrics.
+        address: URL of the metrics.
+    """
+
+    stays = "it listens on a socket; send its address instead"
+
+    def __init__(self, host: str, port: int) -> None:
+        try:
+            from prometheus_client import CollectorRegistry  # noqa: PLC0415 - an extra
+
+            from grantway_plugins.server._metrics.exposition import MetricsApp  # noqa: PLC0415
+
+            from ._metrics import IssuerMetrics  # noqa: PLC0415
+        except ModuleNotFoundError as missing:
+            rule = f"requires {missing.name}; install it with: pip install 'grantway[operation]'"
+            raise ConfigurationError(
+                f"metrics_port {rule}", errors={"metrics_port": [rule]}
+            ) from None
+        try:
+            self._socket = listen(host, port)
+        except ConfigurationError as error:
+            rules = [rule for found in error.errors.values() for rule in found]
+            raise ConfigurationError(error.message, errors={"metrics_port": rules}) from None
+        self.metrics: IssuerMetrics = IssuerMetrics(CollectorRegistry())
+        self.address = f"{address_of(host, self._socket)}/metrics"
+        self._listener = Listener(
+            MetricsApp(self.metrics.registry), self._socket, Limits(connections=_CONNECTIONS)
+        )
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Serve the metrics for the block."""
+        ready = asyncio.Event()
+        serving = asyncio.create_task(self._listener.listen(ready.set))
+        waiting = asyncio.create_task(ready.wait())
+        await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        try:
+            yield
+        finally:
+            self._listener.stop()
+            await serving
+
+    def close(self) -> None:
+        """Close the socket; safe to repeat."""
+        self._socket.close()

@@ -1,0 +1,1 @@
+"""Parts of Prometheus metrics that the issuer and the gateway share."""
