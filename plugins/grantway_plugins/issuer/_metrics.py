@@ -75,7 +75,8 @@ class IssuerMetrics(OneProcess):
         """
 
         async def metered_app(scope: Scope, receive: Receive, send: Send) -> None:
-            status, begun = _NO_RESPONSE, time.perf_counter()
+            status: str | None = None
+            begun = time.perf_counter()
 
             async def watched(message: Any) -> None:
                 nonlocal status
@@ -87,11 +88,22 @@ class IssuerMetrics(OneProcess):
                 await app(scope, receive, watched)
             finally:
                 if scope["type"] == "http":
-                    endpoint = self._endpoint(endpoint_of(scope["path"]) or OTHER)
-                    self._requests.labels(endpoint, status).inc()
-                    self._seconds.labels(endpoint).observe(time.perf_counter() - begun)
+                    label = endpoint_of(scope["path"])
+                    self.count_request(label, status, time.perf_counter() - begun)
 
         return metered_app
+
+    def count_request(self, endpoint: str | None, status: str | None, seconds: float) -> None:
+        """Count a request.
+
+        Args:
+            endpoint: The label of its path, or None for an unknown one.
+            status: The status of the response; None if the client disconnected before it.
+            seconds: The duration.
+        """
+        label = self._endpoint(endpoint or OTHER)
+        self._requests.labels(label, status or _NO_RESPONSE).inc()
+        self._seconds.labels(label).observe(seconds)
 
     def count_token(self, grant_type: str, token_format: str) -> None:
         """Count an issued access token."""

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Self
 
 from grantway._exceptions import ConfigurationError
 from grantway._plugins.default_registry import default_registry
@@ -127,7 +127,7 @@ class IssuerServer(OneProcess):
             raise
         self._ready = threading.Event()
         metrics = None if self._metrics is None else self._metrics.metrics
-        app: Any = App(
+        app = App(
             replace(built, settings=self.settings),
             self.store,
             extensions=offered_extensions(registry),
@@ -142,6 +142,7 @@ class IssuerServer(OneProcess):
             forwarded=True,
             date=True,
             certificate=certificate,
+            direct=app,
         )
         if metrics is not None:
             metrics.watch_store(self.store)

@@ -26,6 +26,7 @@ from grantway_plugins.issuer._decisions.operator_clients import (
     rotate_secret,
 )
 from grantway_plugins.issuer._storage.errors import DatabaseBusyError, DatabaseOutcomeUnknownError
+from grantway_plugins.issuer._storage.jobs import Done
 from grantway_plugins.issuer._storage.prepared import Prepared
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.tables import device_codes
@@ -356,10 +357,10 @@ def test_logs_only_committed_events(
     log.take()
     failure: Exception = DatabaseBusyError("busy")
 
-    async def lost(_store: IssuerStore, _work: Any) -> Any:
-        raise failure
+    def lost(_store: IssuerStore, _work: Any, done: Done) -> Any:
+        done(None, failure)
 
-    monkeypatch.setattr(IssuerStore, "arun", lost)
+    monkeypatch.setattr(IssuerStore, "start", lost)
     assert rfc.redeem(code).status_code == 503
     assert log.take() == []
     failure = DatabaseOutcomeUnknownError("lost")

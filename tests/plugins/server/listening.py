@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from grantway_plugins.server._listening.address import listen
+from grantway_plugins.server._listening.direct import DirectApp
 from grantway_plugins.server._listening.limits import Limits
 from grantway_plugins.server._listening.listener import Listener
 from grantway_plugins.server._tls.certificate import ServerCertificate
@@ -22,12 +23,22 @@ def listening(
     *,
     trusted: tuple[str, ...] = (),
     certificate: ServerCertificate | None = None,
+    forwarded: bool = False,
+    direct: DirectApp | None = None,
     **limits: Any,
 ) -> Iterator[int]:
     """Serve an application with these limits; yields the port."""
     opened = listen("127.0.0.1", 0)
     port = opened.getsockname()[1]
-    listener = Listener(app, opened, Limits(**limits), trusted=trusted, certificate=certificate)
+    listener = Listener(
+        app,
+        opened,
+        Limits(**limits),
+        trusted=trusted,
+        forwarded=forwarded,
+        certificate=certificate,
+        direct=direct,
+    )
     ready = threading.Event()
     thread = threading.Thread(target=lambda: asyncio.run(listener.listen(ready.set)))
     thread.start()

@@ -5,7 +5,8 @@ It dispatches requests to the endpoints for clients, and all others to the pages
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from grantway._processes.copies import OneProcess
@@ -23,6 +24,7 @@ from grantway_plugins.server._http.asgi import (
     Receive,
     Scope,
     Send,
+    checked_body,
     peer_of,
     read_body,
     send_response,
@@ -42,10 +44,12 @@ from grantway_plugins.server._http.repeated_headers import repeated_header
 from grantway_plugins.server._http.wire import (
     BODY_TIME,
     WireFormat,
+    WireRequest,
     WireResponse,
     denial_response,
     dialect_of,
 )
+from grantway_plugins.server._listening.direct import DirectRequest, Respond
 
 from .base_path import BasePath
 from .cors import Cors
@@ -150,6 +154,9 @@ class App(OneProcess):
                 *_HEALTH,
             }
         )
+        self._direct_targets = {
+            self._base.target(path): path for path in (*self._posts, *self._endpoints)
+        }
         #: Methods of the endpoints that web pages of other origins may use, if CORS is enabled.
         self._for_web_pages = {
             **dict.fromkeys(self._posts, "POST"),
@@ -195,6 +202,52 @@ class App(OneProcess):
                 await send_response(send, preflight)
                 return
         await self._dispatch(scope, headers, receive, send)
+
+    @property
+    def direct_targets(self) -> Collection[bytes]:
+        """See ``DirectApp``."""
+        return self._direct_targets.keys()
+
+    def answer(self, request: DirectRequest, respond: Respond) -> None:
+        """See ``DirectApp``."""
+        path = self._direct_targets[request.target]
+        pairs = [(name, value.decode("latin-1")) for name, value in request.headers]
+        headers = joined(pairs)
+
+        began = time.perf_counter()
+
+        def finish(response: WireResponse) -> bool:
+            self._log(response, path, request.peer)
+            is_sent = respond(response)
+            if self._metrics is not None:
+                status = str(response.status) if is_sent else None
+                self._metrics.count_request(path, status, time.perf_counter() - began)
+            return is_sent
+
+        repeated = repeated_header(pairs)
+        if repeated is not None:
+            dialect = dialect_of(headers.get(b"content-type", "")) or WireFormat.RFC
+            finish(repeated_header_response(repeated, dialect))
+            return
+        if not self._accepts_host(path, headers):
+            finish(_MISDIRECTED)
+            return
+        if self._cors is not None and path in self._for_web_pages:
+            respond = self._cors.adding_to_response(headers, respond)
+        post = self._posts.get(path)
+        if post is None:
+            self._endpoints[path].answer(headers, request.body, request.peer, finish)
+            return
+        incoming = IncomingRequest(
+            headers, post.accepts, post.response_dialect, peer=request.peer, path=path
+        )
+        parsed = self._parsed(post, incoming, checked_body(request.body), b"")
+        if isinstance(parsed, WireResponse):
+            finish(parsed)
+            return
+        self._execution.start(
+            post.endpoint, parsed, lambda outcome: finish(incoming.response(outcome))
+        )
 
     async def _dispatch(
         self, scope: Scope, headers: Mapping[bytes, str], receive: Receive, send: Send
@@ -245,17 +298,20 @@ class App(OneProcess):
 
     async def _send(self, response: WireResponse, scope: Scope, send: Send) -> None:
         """Log a response's audit event, then send the response."""
+        self._log(response, scope["path"], peer_of(scope))
+        await send_response(send, response)
+
+    def _log(self, response: WireResponse, path: str, peer: str) -> None:
+        """Log a response's audit event, and count an issued token."""
         if response.event is not None:
-            path = scope["path"]
             # Other paths may contain a secret by mistake, so they are not logged.
             known = any(
                 path in each
                 for each in (self._posts, self._endpoints, self._portal.methods, self._pages.paths)
             )
-            self._audit.record(response.event, path if known else "/", peer_of(scope))
+            self._audit.record(response.event, path if known else "/", peer)
         if response.issued is not None and self._metrics is not None:
             self._metrics.count_token(*response.issued)
-        await send_response(send, response)
 
     def _accepts_host(self, path: str, headers: Mapping[bytes, str]) -> bool:
         """Return whether the Host header is acceptable for this path."""
@@ -287,18 +343,26 @@ class App(OneProcess):
             path=scope["path"],
         )
         body = await read_body(headers, receive, seconds=self._body_seconds)
+        request = self._parsed(post, incoming, body, scope["query_string"])
+        if isinstance(request, WireResponse):
+            return request
+        return incoming.response(await self._execution.run(post.endpoint, request))
+
+    def _parsed(
+        self, post: _Post, incoming: IncomingRequest, body: bytes | BodyProblem, query: bytes
+    ) -> WireRequest | WireResponse:
+        """Return a parsed request, or the response that rejects it."""
         if isinstance(body, BodyProblem):
             return body.response(incoming.response_dialect)
         unsupported = incoming.unsupported_media_type(body)
         if unsupported is not None:
             return unsupported
-        if post.endpoint is create_token and names_iam(scope["query_string"]):
+        if post.endpoint is create_token and names_iam(query):
             return incoming.response(NO_IAM)
         try:
-            request = incoming.parse(body, self._issuer.repeatable)
+            return incoming.parse(body, self._issuer.repeatable)
         except DenialError as error:
             return incoming.response(error.denial)
-        return incoming.response(await self._execution.run(post.endpoint, request))
 
 
 class _Post:

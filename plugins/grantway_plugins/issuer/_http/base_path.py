@@ -49,3 +49,7 @@ class BasePath:
         if path.startswith(f"{self._base}/"):
             return path.removeprefix(self._base)
         return self._elsewhere.get(path)
+
+    def target(self, path: str) -> bytes:
+        """Return the request target of an endpoint without a query."""
+        return f"{self._base}{path}".encode()

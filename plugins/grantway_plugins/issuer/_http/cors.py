@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import replace
 from typing import Any
 
 from grantway_plugins.server._http.asgi import Send
 from grantway_plugins.server._http.denial import Denial
 from grantway_plugins.server._http.wire import Header, WireFormat, WireResponse, denial_response
+from grantway_plugins.server._listening.direct import Respond
 
 #: Seconds for which a browser may cache a preflight response.
 _MAX_AGE = b"600"
@@ -65,11 +67,7 @@ class Cors:
 
     def adding_headers(self, headers: Mapping[bytes, str], send: Send) -> Send:
         """Return a ``send`` that adds the headers to the response."""
-        added = [_VARY]  # even without an Origin header, because caches may store the response
-        origin = headers.get(b"origin", "")
-        if self._allows(origin):
-            shown = "*" if "*" in self._origins else origin
-            added += [(b"access-control-allow-origin", shown.encode()), _EXPOSED]
+        added = self._headers(headers)
 
         async def adding(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
@@ -77,6 +75,19 @@ class Cors:
             await send(message)
 
         return adding
+
+    def adding_to_response(self, headers: Mapping[bytes, str], respond: Respond) -> Respond:
+        """Return a ``respond`` that adds the headers to the response."""
+        added = self._headers(headers)
+        return lambda response: respond(replace(response, headers=(*response.headers, *added)))
+
+    def _headers(self, headers: Mapping[bytes, str]) -> tuple[Header, ...]:
+        """Return the headers of the response to a request."""
+        origin = headers.get(b"origin", "")
+        if not self._allows(origin):
+            return (_VARY,)  # even without an Origin header, because caches may store the response
+        shown = "*" if "*" in self._origins else origin
+        return (_VARY, (b"access-control-allow-origin", shown.encode()), _EXPOSED)
 
     def _allows(self, origin: str) -> bool:
         return bool(origin) and ("*" in self._origins or origin in self._origins)

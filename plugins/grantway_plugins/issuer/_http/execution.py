@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from grantway_plugins.issuer._audit_log import AuditLog
@@ -47,6 +48,7 @@ class Execution:
         self._health = health
         self._preparations = preparations(issuer, store, documents)
         self._nonces = nonces_of(issuer, store)
+        self._tasks: set[asyncio.Task[WireResponse | Denial]] = set()
 
     async def run(self, prepare: Prepare, request: WireRequest) -> WireResponse | Denial:
         """Return the response to a request after its work is committed."""
@@ -61,13 +63,49 @@ class Execution:
             if isinstance(work, WireResponse):
                 return work
             return await self._store.arun(self._guarded(work, request))
-        except DenialError as error:
-            return error.denial
-        except KeysUnavailableError as error:
-            return keys_unavailable(error, request.dialect)
         except Exception as error:  # noqa: BLE001 - uvicorn would log the error, which may contain a secret
-            self._health.failed(error)
-            return failure_response(error, request.dialect)
+            return self._failure(error, request)
+
+    def start(
+        self,
+        prepare: Prepare,
+        request: WireRequest,
+        done: Callable[[WireResponse | Denial], object],
+    ) -> None:
+        """Do the same as ``run`` without a task, and call ``done`` with the response.
+
+        Requests that need a preparation run in a task nevertheless.
+        """
+        if any(each.applies(request) for each in self._preparations):
+            task = asyncio.get_running_loop().create_task(self.run(prepare, request))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(lambda task: task.cancelled() or done(task.result()))
+            return
+
+        def finish(outcome: WireResponse | Denial) -> None:
+            done(with_nonce(outcome, request, self._nonces))
+
+        def receive(result: WireResponse | Denial, error: Exception | None) -> None:
+            finish(result if error is None else self._failure(error, request))
+
+        try:
+            work = prepare(self._issuer, request)
+        except Exception as error:  # noqa: BLE001 - as in run
+            finish(self._failure(error, request))
+            return
+        if isinstance(work, WireResponse):
+            finish(work)
+        else:
+            self._store.start(self._guarded(work, request), receive)
+
+    def _failure(self, error: Exception, request: WireRequest) -> WireResponse | Denial:
+        if isinstance(error, DenialError):
+            return error.denial
+        if isinstance(error, KeysUnavailableError):
+            return keys_unavailable(error, request.dialect)
+        self._health.failed(error)
+        return failure_response(error, request.dialect)
 
     def _guarded(self, work: UnitOfWork, request: WireRequest) -> UnitOfWork:
         client_id = grant_type = None

@@ -22,7 +22,7 @@ from grantway_plugins.issuer._extensions.request import IssuerRequest
 from grantway_plugins.issuer._storage.records import AccessTokenRecord
 from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.issuer._storage.unit_of_work import UnitOfWork
-from grantway_plugins.server._http.asgi import BodyProblem, Receive, read_body
+from grantway_plugins.server._http.asgi import BodyProblem, Receive, checked_body, read_body
 from grantway_plugins.server._http.denial import Denial, DenialError
 from grantway_plugins.server._http.incoming_request import IncomingRequest, method_not_allowed
 from grantway_plugins.server._http.wire import (
@@ -31,6 +31,7 @@ from grantway_plugins.server._http.wire import (
     WireResponse,
     denial_response,
 )
+from grantway_plugins.server._listening.direct import Respond
 from grantway_plugins.server._proofs.algorithms import ALGORITHMS
 
 from .execution import Execution, Prepare
@@ -92,19 +93,10 @@ class ServedEndpoint(OneProcess):
             peer: Address that sent the request.
             receive: The ASGI receive function.
         """
-        if method not in self._methods:
-            return method_not_allowed(self.methods, WireFormat.RFC)
-        wait = 0.0 if self._limit is None else self._limit.take(peer)
-        if wait > 0:
-            return _too_many(wait)
-        incoming = IncomingRequest(
-            headers,
-            self._accepts,
-            WireFormat.RFC,
-            peer=peer,
-            method=method,
-            path=self._endpoint.path,
-        )
+        rejected = self._rejected(method, peer)
+        if rejected is not None:
+            return rejected
+        incoming = self._incoming(headers, method, peer)
         if method in WITH_BODY:
             request = await self._read(incoming, headers, receive)
         else:
@@ -113,6 +105,54 @@ class ServedEndpoint(OneProcess):
             return request
         prepare = self._preparing("GET" if method == "HEAD" else method)
         outcome = await self._execution.run(prepare, request)
+        return self._response(outcome, incoming, request)
+
+    def answer(
+        self, headers: Mapping[bytes, str], body: bytes, peer: str, respond: Respond
+    ) -> None:
+        """Respond to a complete POST request like ``respond``, without a task.
+
+        Args:
+            headers: Headers with lower-case names.
+            body: The body.
+            peer: Address that sent the request.
+            respond: Called with the response.
+        """
+        rejected = self._rejected("POST", peer)
+        if rejected is not None:
+            respond(rejected)
+            return
+        incoming = self._incoming(headers, "POST", peer)
+        request = self._with_body(incoming, checked_body(body, self._endpoint.max_bytes))
+        if isinstance(request, WireResponse):
+            respond(request)
+            return
+        self._execution.start(
+            self._preparing("POST"),
+            request,
+            lambda outcome: respond(self._response(outcome, incoming, request)),
+        )
+
+    def _rejected(self, method: str, peer: str) -> WireResponse | None:
+        """Return the response that rejects a method or a peer with too many requests, or None."""
+        if method not in self._methods:
+            return method_not_allowed(self.methods, WireFormat.RFC)
+        wait = 0.0 if self._limit is None else self._limit.take(peer)
+        return _too_many(wait) if wait > 0 else None
+
+    def _incoming(self, headers: Mapping[bytes, str], method: str, peer: str) -> IncomingRequest:
+        return IncomingRequest(
+            headers,
+            self._accepts,
+            WireFormat.RFC,
+            peer=peer,
+            method=method,
+            path=self._endpoint.path,
+        )
+
+    def _response(
+        self, outcome: WireResponse | Denial, incoming: IncomingRequest, request: WireRequest
+    ) -> WireResponse:
         if isinstance(outcome, Denial) and self._endpoint.authenticate == "token":
             return _with_challenge(outcome, request)
         return incoming.response(outcome)
@@ -124,6 +164,11 @@ class ServedEndpoint(OneProcess):
         body = await read_body(
             headers, receive, seconds=self._body_seconds, cap=self._endpoint.max_bytes
         )
+        return self._with_body(incoming, body)
+
+    def _with_body(
+        self, incoming: IncomingRequest, body: bytes | BodyProblem
+    ) -> WireRequest | WireResponse:
         if isinstance(body, BodyProblem):
             return body.response(WireFormat.RFC)
         return incoming.unsupported_media_type(body) or self._parsed(incoming, body)

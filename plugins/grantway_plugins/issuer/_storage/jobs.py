@@ -51,6 +51,12 @@ class Job:
         self.begun = True
         return not self.given_up
 
+    def give_up(self) -> None:
+        """Drop the result, and do not run the work if it has not begun."""
+        self.given_up = True
+        if self.loop_jobs is not None:
+            self.loop_jobs.forget(self)
+
 
 #: A job, and its result or its error.
 Outcome = tuple[Job, Any, Exception | None]
@@ -88,9 +94,8 @@ class LoopJobs:
         self._gathered.append(job)
         return job
 
-    def give_up(self, job: Job) -> None:
-        """Drop the result of a job, and do not run it if it has not begun."""
-        job.given_up = True
+    def forget(self, job: Job) -> None:
+        """Stop the time limit of a job."""
         self._waiting.pop(job, None)
 
     def send_back(self, outcomes: list[Outcome]) -> None:
@@ -116,8 +121,8 @@ class LoopJobs:
     def _receive(self, outcomes: list[Outcome]) -> None:
         for job, result, error in outcomes:
             if not job.given_up:
-                self._waiting.pop(job, None)
-                job.done(result, error)
+                self.forget(job)
+                _finish(job, result, error)
 
     def _expire(self) -> None:
         """End the waiting of jobs whose time is over, and wait for the next one."""
@@ -127,7 +132,14 @@ class LoopJobs:
             if job.deadline > now:
                 self._timer = self.loop.call_at(job.deadline, self._expire)
                 break
-            self.give_up(job)
+            job.give_up()
             kind = DatabaseOutcomeUnknownError if job.begun else DatabaseUnreachableError
             error = kind(f"The database did not respond within {DATABASE_TIMEOUT:g} seconds")
-            job.done(None, error)
+            _finish(job, None, error)
+
+
+def _finish(job: Job, result: Any, error: Exception | None) -> None:
+    try:
+        job.done(result, error)
+    except Exception as failed:  # noqa: BLE001 - the other jobs must get their results
+        _log.error("A request failed after its transaction: %s", type(failed).__name__)

@@ -136,25 +136,31 @@ class IssuerStore(OneProcess):
             DatabaseError: the database failed or did not respond within ``DATABASE_TIMEOUT``
                 seconds. The work was rolled back, except for ``DatabaseOutcomeUnknownError``.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        loop_jobs = self.of_loop(loop)
-        job = loop_jobs.add(work, _resolving(future))
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        job = self.start(work, _resolving(future))
         try:
             return await future
         except asyncio.CancelledError:
-            loop_jobs.give_up(job)
+            job.give_up()
             raise
 
     def waiting(self) -> int:
         """Return the number of units of work that wait for a transaction."""
         return self._jobs.qsize()
 
-    def of_loop(self, loop: asyncio.AbstractEventLoop) -> LoopJobs:
-        """Return the jobs of an event loop."""
+    def start(self, work: UnitOfWork[T], done: Done) -> Job:
+        """Run a unit of work in a transaction, like ``arun``, without a coroutine.
+
+        Args:
+            work: Called with the transaction. It may be called twice, so it must have no other
+                side effects.
+            done: Called in the running event loop with the result after the commit, or with an
+                error.
+        """
+        loop = asyncio.get_running_loop()
         if self._loop_jobs is None or self._loop_jobs.loop is not loop:
             self._loop_jobs = LoopJobs(loop, self._submit)
-        return self._loop_jobs
+        return self._loop_jobs.add(work, done)
 
     def close(self) -> None:
         """Finish the pending work, then close the database. May be called again."""

@@ -69,7 +69,11 @@ async def read_body(
     except asyncio.CancelledError:
         # The server is stopping, and the grace period is over.
         return BodyProblem(503, "The server stopped before the body was complete")
-    body: bytes = message.get("body", b"")
+    return checked_body(message.get("body", b""), cap)
+
+
+def checked_body(body: bytes, cap: int = BODY_CAP) -> bytes | BodyProblem:
+    """Return a complete body, or the problem that it is larger than ``cap`` bytes."""
     return body if len(body) <= cap else too_large(cap)
 
 

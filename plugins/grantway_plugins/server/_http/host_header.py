@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 #: Start of a request target in absolute form (RFC 9112 section 3.2.2).
 _ABSOLUTE_FORM = re.compile(rb"[^/?#]+://(?P<host>[^/?#]*)")
@@ -31,13 +32,14 @@ def host_problem(target: bytes, headers: Iterable[tuple[bytes, bytes]], version:
         return "the Host header is missing; HTTP/1.1 requires it"
     if hosts and not _is_valid(hosts[0]):
         return "the Host header is not a host name or IP address with an optional port"
-    address = _ABSOLUTE_FORM.match(target)
+    address = None if target.startswith(b"/") else _ABSOLUTE_FORM.match(target)
     # The target has precedence (RFC 9112 section 3.2.2), but many programs use the header.
     if address is not None and [address["host"].lower()] != [each.lower() for each in hosts]:
         return "the Host header and the request target do not name the same host"
     return None
 
 
+@lru_cache(64)
 def _is_valid(host: bytes) -> bool:
     found = _HOST.fullmatch(host)
     if found is None or int(found["port"] or 0) > _MAX_PORT:

@@ -40,6 +40,8 @@ class LimitedProtocol(HttpProtocol):
         self._begun = False  # a header is incomplete
         self._has_spoken = False
         self._pipelined = False  # received before the previous response was sent
+        self._had_header = False  # the received data completed a header
+        self._idle_since: float | None = None
         self._silence: asyncio.TimerHandle | None = None
         self._unsent: asyncio.TimerHandle | None = None
 
@@ -59,6 +61,8 @@ class LimitedProtocol(HttpProtocol):
         self.open.remove(self)
         self._stop_silence()
         self._stop_unsent()
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
         super().connection_lost(exc)
 
     def has_unread_request(self) -> bool:
@@ -88,10 +92,13 @@ class LimitedProtocol(HttpProtocol):
             return  # the rest of a rejected header
         self._has_spoken = True
         self._unread += len(data)
-        if self._in_header:
-            self._await_header()
+        self._had_header = False
         super().data_received(data)
-        if self._unread <= self.limits.header_bytes or self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._in_header and (self._begun or not self._had_header):
+            self._await_header()
+        if self._unread <= self.limits.header_bytes:
             return
         if self._in_header:
             self._end(b"431 Request Header Fields Too Large", b"the header is too large")
@@ -113,7 +120,11 @@ class LimitedProtocol(HttpProtocol):
         """Count the size of a header; ignore trailers, which the parser reports as headers."""
         if not self._in_header:
             return
-        super().on_header(name, value)
+        # As in uvicorn's method; it is called too often to call it here.
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
         self._size += len(name) + len(value) + 4
 
     def on_headers_complete(self) -> None:
@@ -121,6 +132,7 @@ class LimitedProtocol(HttpProtocol):
         if self.transport.is_closing():
             return  # the previous request was rejected
         self._in_header = self._begun = False
+        self._had_header = True
         self._unread = 0
         self._stop_silence()
         self._pipelined = self._is_busy()
@@ -138,9 +150,13 @@ class LimitedProtocol(HttpProtocol):
         elif self.parser.get_method() == b"CONNECT":
             self._end(b"501 Not Implemented", b"CONNECT is not supported")
         else:
-            if not self._pipelined:
-                self.open.await_body(self)
-            super().on_headers_complete()
+            self._start()
+
+    def _start(self) -> None:
+        """Send a request to the ASGI application."""
+        if not self._pipelined:
+            self.open.await_body(self)
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Receive a part of a body."""
@@ -163,15 +179,47 @@ class LimitedProtocol(HttpProtocol):
         self._in_header = True
 
     def on_response_complete(self) -> None:
-        """Wait for the next header, or for the rest of an unread body."""
-        super().on_response_complete()
+        """Start the next request, or wait for the next header or the rest of an unread body.
+
+        Unlike uvicorn's method, it keeps the timer for idle connections running, because starting
+        and cancelling one for each request takes longer.
+        """
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._idle_since = self.loop.time()
+            if self.timeout_keep_alive_task is None:
+                self._close_when_idle(self.timeout_keep_alive)
         # ``cycle`` belongs to the newest request; earlier ones may still be in progress.
-        if self.transport.is_closing() or self._is_busy():
+        if self._is_busy():
             return
         if self._begun or not self._in_header:
             self._await_header()
         else:
             self.open.await_header(self)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection if it has been idle for too long."""
+        self.timeout_keep_alive_task = None
+        if self._idle_since is None:
+            return
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._close_when_idle(left)
+        else:
+            self.transport.close()
+
+    def _close_when_idle(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            seconds, self.timeout_keep_alive_handler
+        )
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_since = None
 
     def pause_writing(self) -> None:
         """Start the time limit for reading the response."""

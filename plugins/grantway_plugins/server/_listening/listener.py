@@ -16,6 +16,8 @@ from grantway_plugins.server._tls.handshakes import Handshakes
 
 from .acceptor import Acceptor
 from .connections import Connections
+from .direct import DirectApp
+from .direct_protocol import DirectProtocol
 from .file_limit import connection_limit
 from .limited_protocol import LimitedProtocol
 from .limits import Limits
@@ -39,6 +41,7 @@ class Listener(uvicorn.Server):
             client and scheme that the application sees.
         date: Whether responses have a ``Date`` header.
         certificate: Certificate for TLS; None serves plain HTTP.
+        direct: Answers some requests without ASGI; None sends all of them to ``app``.
     """
 
     def __init__(
@@ -52,14 +55,16 @@ class Listener(uvicorn.Server):
         forwarded: bool = False,
         date: bool = False,
         certificate: ServerCertificate | None = None,
+        direct: DirectApp | None = None,
     ) -> None:
         self._listening = listening
         proxies = [str(each) for each in trusted]
         self._open = Connections(
             connection_limit(limits.connections, files_each), limits.connections_per_peer, proxies
         )
+        base = LimitedProtocol if direct is None else DirectProtocol
         self._http: Any = type(
-            "Protocol", (LimitedProtocol,), {"limits": limits, "open": self._open}
+            "Protocol", (base,), {"limits": limits, "open": self._open, "direct": direct}
         )
         self._certificate = certificate
         self._handshakes = (
@@ -146,7 +151,12 @@ class Listener(uvicorn.Server):
                 while state.connections or state.tasks:  # noqa: ASYNC110 - uvicorn has no event for it
                     await asyncio.sleep(_PAUSE)
         except TimeoutError:
-            _log.error("the grace period is over; cancelling %d requests", len(state.tasks))
+            direct = sum(
+                isinstance(each, DirectProtocol) and each.abandon()
+                for each in list(state.connections)
+            )
+            count = len(state.tasks) + direct
+            _log.error("the grace period is over; cancelling %d requests", count)
             for task in state.tasks:
                 task.cancel()
 
