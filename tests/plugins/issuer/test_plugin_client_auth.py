@@ -156,7 +156,7 @@ def ask(client: Caller, data: dict[str, str] | None = None, **headers: str) -> A
 
 def test_lists_the_methods_of_plugins(caller: Caller) -> None:
     listed = caller.http.get(f"{caller.url}/.well-known/oauth-authorization-server").json()
-    standard = ["none", "client_secret_basic", "client_secret_post"]
+    standard = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
     added = ["api_key", "certificate"]
     assert listed["token_endpoint_auth_methods_supported"] == standard + added
     assert listed["introspection_endpoint_auth_methods_supported"] == standard[1:] + added

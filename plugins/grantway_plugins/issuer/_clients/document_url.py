@@ -30,7 +30,10 @@ def url_problem(client_id: str, settings: ClientDocuments) -> str | None:
             client_id.isascii() and client_id.isprintable() and not set(' \\"<>') & set(client_id),
             "contains characters that a URL cannot contain",
         ),
-        (parts.scheme == "https" or host in settings.private_hosts, "must be an https URL"),
+        (
+            parts.scheme == "https" or (parts.scheme == "http" and host in settings.private_hosts),
+            "must be an https URL",
+        ),
         (
             host and "@" not in parts.netloc and "#" not in client_id,
             "must have a host, and no user or fragment",

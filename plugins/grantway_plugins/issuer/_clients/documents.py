@@ -54,14 +54,14 @@ class ClientDocumentReader(OneProcess):
         settings: ClientDocuments,
         issuer: Issuer,
         store: IssuerStore,
+        fetcher: Fetcher,
         *,
-        fetcher: Fetcher | None = None,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._issuer = issuer
         self._store = store
-        self._fetcher = fetcher or Fetcher(settings.private_hosts)
+        self._fetcher = fetcher
         self._limit = PeerRateLimit(issuer.settings.registration_rate)
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._reading: dict[str, asyncio.Task[None]] = {}
@@ -111,7 +111,7 @@ class ClientDocumentReader(OneProcess):
     async def _read(self, url: str) -> None:
         try:
             async with self._slots:
-                fetched = await self._fetcher.fetch(url, urlsplit(url).hostname or "")
+                fetched = await self._fetcher.fetch(url)
         except FetchError as error:
             if error.final or await self._stored(url) is None:
                 raise DocumentError(f"is not the URL of a readable document: {error}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from grantway._exceptions import GrantwayError
 from grantway._processes.copies import OneProcess
@@ -55,21 +56,16 @@ class Fetcher(OneProcess):
 
     def __init__(self, private_hosts: tuple[str, ...] = ()) -> None:
         self._public = _transport(public_only=True)
-        self._private = _transport(public_only=False) if private_hosts else self._public
+        self._private = _transport(public_only=False)
         self._private_hosts = private_hosts
 
-    async def fetch(self, url: str, host: str) -> Fetched:
-        """Fetch a document.
-
-        Args:
-            url: URL of the document.
-            host: Host name in the URL.
+    async def fetch(self, url: str) -> Fetched:
+        """Fetch a document in the running event loop.
 
         Raises:
             FetchError: the document cannot be fetched.
         """
-        transport = self._private if host in self._private_hosts else self._public
-        request = HttpRequest("GET", url, {"Accept": "application/json"})
+        request, transport = _request(url), self._transport(url, public_only=True)
         try:
             response = await transport.send_async(request, Deadline(DEADLINE))
         except GrantwayError as error:
@@ -78,10 +74,35 @@ class Fetcher(OneProcess):
             return _checked(response)
         raise FetchError(problem)
 
+    def read(self, url: str, *, public_only: bool) -> Fetched:
+        """Fetch a document as ``fetch`` does, and block the thread.
+
+        Args:
+            url: URL of the document.
+            public_only: Whether a stranger chose the URL, so that it must not be on a private
+                network.
+        """
+        request, transport = _request(url), self._transport(url, public_only=public_only)
+        try:
+            response = transport.send(request, Deadline(DEADLINE))
+        except GrantwayError as error:
+            problem = error.message.rstrip(".")
+        else:
+            return _checked(response)
+        raise FetchError(problem)
+
+    def _transport(self, url: str, *, public_only: bool) -> HttpTransport:
+        is_private = not public_only or urlsplit(url).hostname in self._private_hosts
+        return self._private if is_private else self._public
+
     def close(self) -> None:
         """Close idle connections."""
         self._public.close()
         self._private.close()
+
+
+def _request(url: str) -> HttpRequest:
+    return HttpRequest("GET", url, {"Accept": "application/json"})
 
 
 def _transport(*, public_only: bool) -> HttpTransport:

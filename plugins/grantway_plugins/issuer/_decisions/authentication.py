@@ -20,7 +20,7 @@ from grantway_plugins.issuer._trust.trusted_token import (
 from grantway_plugins.server._http.denial import Denial, DenialError
 from grantway_plugins.server._http.wire import WireFormat, WireRequest
 
-from .issuer import FEDERATED, Issuer
+from .issuer import Issuer
 from .randomness import digest
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _asserted(request: WireRequest, client_id: str | None) -> Credentials:
         if client_id is None and len(token.clients) == 1:
             client_id = token.clients[0]
         if client_id is not None and client_id in token.clients:
-            return Credentials(client_id, FEDERATED, assertion=token)
+            return Credentials(client_id, token.method, assertion=token)
         problem = "authenticates other clients" if client_id else "fits several; send client_id"
         token = RejectedToken(f"of {token.issuer} for {token.subject} {problem}")
     raise DenialError.of(_unauthentic(denial_of(token, "client_assertion", "invalid_client")))

@@ -14,8 +14,11 @@ from grantway._plugins.default_registry import default_registry
 from grantway._plugins.kinds import ISSUER_GRANT
 from grantway._plugins.registry import Registry
 from grantway._types.grant import Grant, IssuerGrant
+from grantway_plugins.issuer._clients.key_metadata import PRIVATE_KEY_JWT
+from grantway_plugins.issuer._security import proof_algorithms
 from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.issuer._storage.steady_clock import SteadyClock
+from grantway_plugins.issuer._trust.trusted_token import FEDERATED
 
 from .client_auth_methods import ClientAuthMethod, client_auth_methods
 from .grants.jwt_bearer import JWT_BEARER
@@ -23,9 +26,7 @@ from .signer import Signer
 
 Clock = Callable[[], float]
 #: Standard values of ``token_endpoint_auth_method``.
-METHODS = ("none", "client_secret_basic", "client_secret_post", "federated_jwt")
-#: The method of clients that send a token of a trusted issuer as ``client_assertion``.
-FEDERATED = "federated_jwt"
+METHODS = ("none", "client_secret_basic", "client_secret_post", FEDERATED)
 
 _log = logging.getLogger("grantway.issuer")
 
@@ -92,7 +93,8 @@ class Issuer:
     @property
     def auth_methods(self) -> tuple[str, ...]:
         """The supported values of ``token_endpoint_auth_method``."""
-        return (*METHODS, *sorted(self.client_auth))
+        signed = (PRIVATE_KEY_JWT,) if proof_algorithms() else ()
+        return (*METHODS, *signed, *sorted(set(self.client_auth) - set(signed)))
 
 
 def offered_grants(

@@ -13,6 +13,7 @@ from grantway._processes.copies import OneProcess
 from grantway_plugins.issuer._audit_log import AuditLog
 from grantway_plugins.issuer._aws_portal.portal import METHODS, Portal
 from grantway_plugins.issuer._clients.documents import ClientDocumentReader
+from grantway_plugins.issuer._clients.fetching import Fetcher
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.registration_policy import RegistrationPolicy
 from grantway_plugins.issuer._extensions.additions import Endpoint
@@ -61,6 +62,7 @@ from .endpoints.revocation import REVOCATION
 from .endpoints.token import create_token
 from .execution import Execution, Prepare
 from .health import Health
+from .preparations import preparations
 from .served_endpoint import ServedEndpoint
 
 if TYPE_CHECKING:
@@ -104,8 +106,15 @@ class App(OneProcess):
         registration = RegistrationPolicy(issuer.settings)
         self._health = Health(store)
         asked = issuer.settings.client_documents
-        documents = None if asked is None else ClientDocumentReader(asked, issuer, store)
-        self._execution = Execution(issuer, store, self._audit, self._health, documents)
+        fetcher = Fetcher(() if asked is None else asked.private_hosts)
+        documents = None if asked is None else ClientDocumentReader(asked, issuer, store, fetcher)
+        self._execution = Execution(
+            issuer,
+            store,
+            self._audit,
+            self._health,
+            preparations(issuer, store, fetcher, documents),
+        )
         self._posts: Mapping[str, _Post] = {
             "/token": _Post(create_token, BOTH),
             "/device_authorization": _Post(device_authorization, BOTH),

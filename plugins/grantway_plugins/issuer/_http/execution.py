@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 
 from grantway_plugins.issuer._audit_log import AuditLog
-from grantway_plugins.issuer._clients.documents import ClientDocumentReader
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.unit_of_work import UnitOfWork, failure_response, guarded
@@ -16,7 +15,7 @@ from grantway_plugins.server._http.wire import WireRequest, WireResponse
 
 from .dpop import nonces_of, with_nonce
 from .health import Health
-from .preparations import preparations
+from .preparations import Preparation
 from .trusted_tokens import keys_unavailable
 
 #: Validates a request and returns the work to run in a transaction, or the response.
@@ -31,7 +30,7 @@ class Execution:
         store: The database.
         audit: The audit log, which gets the client and grant of denials if it is enabled.
         health: Records failures of the database.
-        documents: Reads the documents of clients, or None.
+        preparations: Steps before the work of a request.
     """
 
     def __init__(
@@ -40,13 +39,13 @@ class Execution:
         store: IssuerStore,
         audit: AuditLog,
         health: Health,
-        documents: ClientDocumentReader | None = None,
+        preparations: tuple[Preparation, ...] = (),
     ) -> None:
         self._issuer = issuer
         self._store = store
         self._audit = audit
         self._health = health
-        self._preparations = preparations(issuer, store, documents)
+        self._preparations = preparations
         self._nonces = nonces_of(issuer, store)
         self._tasks: set[asyncio.Task[WireResponse | Denial]] = set()
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from grantway_plugins.issuer._clients.document_url import looks_like_url
 from grantway_plugins.issuer._clients.documents import ClientDocumentReader, DocumentError
+from grantway_plugins.issuer._clients.fetching import Fetcher
 from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._security import proof_algorithms
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.server._http.denial import DenialError
 from grantway_plugins.server._http.parameters import error_description
@@ -78,17 +80,29 @@ def _client_id(request: WireRequest) -> object:
     return request.basic[0] if request.basic else request.params.get("client_id")
 
 
+def verify_assertions(issuer: Issuer, store: IssuerStore, fetcher: Fetcher) -> Preparation | None:
+    """Return the step for ``private_key_jwt``, or None without the extra ``jose``."""
+    if not proof_algorithms():
+        return None
+    from grantway_plugins.issuer._clients.assertions import (  # noqa: PLC0415 - needs the extra jose
+        VerifyClientAssertions,
+    )
+
+    return VerifyClientAssertions(issuer.settings.url, store, issuer.clock, fetcher)
+
+
 def preparations(
-    issuer: Issuer, store: IssuerStore, documents: ClientDocumentReader | None
+    issuer: Issuer,
+    store: IssuerStore,
+    fetcher: Fetcher,
+    documents: ClientDocumentReader | None,
 ) -> tuple[Preparation, ...]:
     """Return the steps of an issuer, in order."""
-    steps: list[Preparation] = []
-    if documents is not None:
-        steps.append(ReadClientDocument(documents))
-    proofs = verify_proofs(issuer, store)
-    if proofs is not None:
-        steps.append(proofs)
     trusted = trusted_tokens(issuer)
-    if trusted is not None:
-        steps.append(VerifyTrustedTokens(trusted))
-    return tuple(steps)
+    steps = (
+        None if documents is None else ReadClientDocument(documents),
+        verify_proofs(issuer, store),
+        None if trusted is None else VerifyTrustedTokens(trusted),
+        verify_assertions(issuer, store, fetcher),
+    )
+    return tuple(step for step in steps if step is not None)

@@ -60,7 +60,9 @@ def judge(
         raise TokenRejectedError("has a jti that is not a string")
     if trusted.single_use and jti is None:
         raise TokenRejectedError("has no jti, which single_use requires")
-    problem = _time_problem(claims, trusted, now) or _claim_problem(claims, trusted)
+    problem = time_problem(
+        claims, leeway=trusted.leeway, max_lifetime=trusted.max_lifetime, now=now
+    ) or _claim_problem(claims, trusted)
     if problem:
         raise TokenRejectedError(problem)
     authenticates = parameter == "client_assertion"
@@ -80,14 +82,24 @@ def judge(
     )
 
 
-def _time_problem(claims: Mapping[str, Any], trusted: TrustedIssuer, now: float) -> str | None:
-    exp, leeway = claims.get("exp"), trusted.leeway
+def time_problem(
+    claims: Mapping[str, Any], *, leeway: float, max_lifetime: float, now: float
+) -> str | None:
+    """Return why a token is not valid at a time, or None if it is.
+
+    Args:
+        claims: Claims of the token.
+        leeway: Accepted difference between clocks, in seconds.
+        max_lifetime: Maximum time until the expiry, in seconds.
+        now: Current time in seconds since the epoch.
+    """
+    exp = claims.get("exp")
     if not _is_time(exp):
         return "has no exp"
     if exp + leeway <= now:
         return f"expired {now - exp:.0f} seconds ago"
-    if exp > now + trusted.max_lifetime + leeway:
-        return f"expires in {exp - now:.0f} seconds, and max_lifetime is {trusted.max_lifetime:g}"
+    if exp > now + max_lifetime + leeway:
+        return f"expires in {exp - now:.0f} seconds, and max_lifetime is {max_lifetime:g}"
     for name in ("nbf", "iat"):
         since = claims.get(name, 0)
         if not _is_time(since):

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from grantway_plugins.issuer._storage.transaction import Transaction
 
 
+#: The method of clients that send a token of a trusted issuer as ``client_assertion``.
+FEDERATED = "federated_jwt"
+
+
 @dataclass(frozen=True, slots=True)
 class TrustedToken(Value):
     """A verified token of a trusted issuer.
@@ -28,6 +32,7 @@ class TrustedToken(Value):
         clients: Client ids that the token authenticates; empty if it is no client assertion.
         single_use_id: The token's ``jti``, if it must not be accepted again.
         kept_until: Time until which the issuer accepts the token, including its leeway.
+        method: The client authentication method of a client assertion.
     """
 
     issuer: str
@@ -37,6 +42,7 @@ class TrustedToken(Value):
     clients: tuple[str, ...] = ()
     single_use_id: str | None = None
     kept_until: float = 0.0
+    method: str = FEDERATED
 
 
 @dataclass(frozen=True, slots=True)

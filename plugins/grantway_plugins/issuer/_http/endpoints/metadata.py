@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from grantway_plugins.issuer._decisions.authorization import RESPONSE_MODES
-from grantway_plugins.issuer._decisions.issuer import FEDERATED, Issuer
+from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._security import proof_algorithms
+from grantway_plugins.issuer._trust.trusted_token import FEDERATED
 from grantway_plugins.server._http.wire import WireResponse
 
 #: Path of the public keys.
@@ -46,6 +47,7 @@ def metadata(issuer: Issuer) -> dict[str, Any]:
     if issuer.signer is not None:
         content["jwks_uri"] = f"{url}{JWKS}"
     if proof_algorithms():
+        content["token_endpoint_auth_signing_alg_values_supported"] = list(proof_algorithms())
         content["dpop_signing_alg_values_supported"] = list(proof_algorithms())
     if issuer.settings.registration != "off":
         content["registration_endpoint"] = f"{url}/register"

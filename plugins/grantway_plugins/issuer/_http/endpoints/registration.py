@@ -10,14 +10,16 @@ from typing import Any, cast
 from marshmallow import Schema, ValidationError
 
 from grantway_grants.authorization_code import GRANT_TYPE as AUTHORIZATION_CODE
+from grantway_plugins.issuer._clients.key_metadata import PRIVATE_KEY_JWT, key_members
 from grantway_plugins.issuer._decisions.confirmation import DPOP_BOUND
-from grantway_plugins.issuer._decisions.issuer import FEDERATED, Issuer
+from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.randomness import digest, new_id, new_secret
 from grantway_plugins.issuer._decisions.registration_policy import Terms
 from grantway_plugins.issuer._plugin import STANDARD
 from grantway_plugins.issuer._storage.records import Authentication, RegisteredClient
 from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.issuer._storage.unit_of_work import UnitOfWork
+from grantway_plugins.issuer._trust.trusted_token import FEDERATED
 from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._http.denial import Denial, DenialError
 from grantway_plugins.server._http.parameters import error_description
@@ -144,9 +146,10 @@ def new_client(
         )
     metadata = {
         **_auth_metadata(issuer, method, members),
+        **key_members(loaded, method, _private_hosts(issuer, terms)),
         **{name: True for name in FLAGS if loaded.get(name)},
     }
-    without_secret = method in {"none", FEDERATED} or method in issuer.client_auth
+    without_secret = method in {"none", FEDERATED, PRIVATE_KEY_JWT} or method in issuer.client_auth
     secret = None if without_secret else new_secret("gws")
     client_id = new_id()
     client = RegisteredClient(
@@ -185,6 +188,14 @@ def _auth_metadata(issuer: Issuer, method: str, members: Mapping[str, Any]) -> M
     except ValidationError as invalid:
         messages = invalid.messages_dict
     raise DenialError("invalid_client_metadata", error_description(_sentence(messages)))
+
+
+def _private_hosts(issuer: Issuer, terms: Terms) -> tuple[str, ...] | None:
+    """Return the private hosts from which a client's keys may be read; None for all."""
+    if not terms.anonymous:
+        return None
+    documents = issuer.settings.client_documents
+    return () if documents is None else documents.private_hosts
 
 
 def client_information(client: RegisteredClient, secret: str | None = None) -> dict[str, Any]:

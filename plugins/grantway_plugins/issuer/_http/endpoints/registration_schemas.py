@@ -86,3 +86,6 @@ class ClientMetadataSchema(Schema):
     scope = Scope()
     token_endpoint_auth_method = fields.String()
     dpop_bound_access_tokens = _flag()
+    jwks = fields.Raw()
+    jwks_uri = fields.Raw()
+    token_endpoint_auth_signing_alg = fields.Raw()

@@ -1,0 +1,185 @@
+"""Verify the assertions of ``private_key_jwt`` (OpenID Connect Core section 9, RFC 7523).
+
+Verification needs the client's registration, and possibly its published keys. It therefore happens
+before the request's transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from cachetools import LRUCache
+
+from grantway._processes.copies import OneProcess
+from grantway._processes.driving import drive_async
+from grantway_plugins._jwt import unverified_claims, unverified_part
+from grantway_plugins.issuer._storage.records import RegisteredClient
+from grantway_plugins.issuer._storage.store import IssuerStore
+from grantway_plugins.issuer._trust.cached_keys import CachedKeys
+from grantway_plugins.issuer._trust.claim_rules import (
+    TYPES,
+    TokenRejectedError,
+    shown,
+    time_problem,
+)
+from grantway_plugins.issuer._trust.key_set import (
+    InvalidKeySetError,
+    KeySet,
+    given_keys,
+    published_keys,
+    verified_claims,
+)
+from grantway_plugins.issuer._trust.reading_keys import UnreadableKeysError
+from grantway_plugins.issuer._trust.trusted_token import RejectedToken, TrustedToken
+from grantway_plugins.server._http.wire import WireRequest
+from grantway_plugins.server._proofs.algorithms import ALGORITHMS
+
+from .fetching import Fetcher, FetchError
+from .key_metadata import ALGORITHM, JWKS, JWKS_URI, PRIVATE_KEY_JWT
+
+PARAMETER = "client_assertion"
+#: Maximum length of an assertion and of its ``jti``, in characters.
+MAX_ASSERTION, MAX_JTI = 16_384, 255
+#: Maximum lifetime of an assertion, and accepted difference between clocks, in seconds.
+MAX_LIFETIME, LEEWAY = 3600.0, 60.0
+#: Maximum number of key sets in memory.
+_KEPT = 1000
+
+
+class VerifyClientAssertions(OneProcess):
+    """Verifies the assertion of a client that signs with its own key; a ``Preparation``.
+
+    Args:
+        url: The issuer's URL.
+        store: The database with the clients.
+        clock: Returns seconds since the epoch.
+        fetcher: Reads keys that clients publish.
+    """
+
+    def __init__(
+        self, url: str, store: IssuerStore, clock: Callable[[], float], fetcher: Fetcher
+    ) -> None:
+        self._url = url
+        self._store = store
+        self._clock = clock
+        self._fetcher = fetcher
+        self._published: LRUCache[tuple[str, bool], CachedKeys] = LRUCache(_KEPT)
+        self._given: LRUCache[str, KeySet] = LRUCache(_KEPT)
+
+    def applies(self, request: WireRequest) -> bool:
+        """See ``Preparation``."""
+        return _self_issued(request.params.get(PARAMETER)) is not None
+
+    async def prepare(self, request: WireRequest) -> WireRequest:
+        """See ``Preparation``."""
+        assertion = request.params[PARAMETER]
+        client_id = _self_issued(assertion) or ""
+        client = await self._store.arun(lambda transaction: transaction.clients.find(client_id))
+        if client is None or client.authentication.method != PRIVATE_KEY_JWT:
+            return request
+        outcome: TrustedToken | RejectedToken
+        try:
+            outcome = await self._verify(assertion, client, request.path)
+        except TokenRejectedError as error:
+            outcome = RejectedToken(str(error))
+        return replace(request, trusted={**request.trusted, PARAMETER: outcome})
+
+    async def _verify(self, assertion: str, client: RegisteredClient, path: str) -> TrustedToken:
+        if len(assertion) > MAX_ASSERTION:
+            raise TokenRejectedError(f"is longer than {MAX_ASSERTION} characters")
+        header = unverified_part(assertion.partition(".")[0])
+        typ, algorithm = header.get("typ", ""), header.get("alg")
+        if not isinstance(typ, str) or typ.lower() not in TYPES[PARAMETER]:
+            raise TokenRejectedError("has a typ that does not fit a client assertion")
+        registered = client.metadata.get(ALGORITHM)
+        if algorithm not in ((registered,) if registered else ALGORITHMS):
+            raise TokenRejectedError("has an algorithm that the client did not register")
+        claims = await self._claims(assertion, client, header)
+        return _judged(claims, client, self._audiences(path), self._clock())
+
+    async def _claims(
+        self, assertion: str, client: RegisteredClient, header: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """Return the claims of an assertion that one of the client's keys signed."""
+        given, uri = client.metadata.get(JWKS), client.metadata.get(JWKS_URI)
+        if given is not None:
+            claims = verified_claims(assertion, self._given_keys(given).fitting(header, ALGORITHMS))
+        else:
+            claims = await drive_async(
+                self._with_published(assertion, str(uri), header, client.anonymous),
+                asyncio.wrap_future,
+            )
+        if claims is None:
+            raise TokenRejectedError("is not signed with a key of the client")
+        return claims
+
+    def _with_published(
+        self, assertion: str, uri: str, header: Mapping[str, Any], anonymous: bool
+    ) -> Generator[Future[KeySet | str], KeySet | str, dict[str, Any] | None]:
+        key = (uri, anonymous)
+        source = self._published.get(key)
+        if source is None:
+            source = self._published[key] = CachedKeys(uri, partial(self._read, uri, anonymous))
+        keys = yield from source.current()
+        claims = verified_claims(assertion, keys.fitting(header, ALGORITHMS))
+        if claims is None and not keys.has(header.get("kid")):
+            keys = yield from source.after(keys)
+            claims = verified_claims(assertion, keys.fitting(header, ALGORITHMS))
+        return claims
+
+    def _given_keys(self, jwks: Mapping[str, Any]) -> KeySet:
+        text = json.dumps(jwks)
+        found = self._given.get(text)
+        if found is None:
+            found = self._given[text] = given_keys(jwks)
+        return found
+
+    def _read(self, uri: str, anonymous: bool) -> KeySet:
+        try:
+            return published_keys(self._fetcher.read(uri, public_only=anonymous).body)
+        except (FetchError, InvalidKeySetError) as error:
+            problem = str(error)
+        raise UnreadableKeysError(f"the keys at {uri} cannot be used: {problem}")
+
+    def _audiences(self, path: str) -> tuple[str, ...]:
+        """The issuer, which is best (RFC 7523), and the endpoints that older clients name."""
+        return (self._url, f"{self._url}/token", self._url + path)
+
+
+def _self_issued(assertion: object) -> str | None:
+    """Return the unverified issuer of an assertion if it is the subject, or None."""
+    if not isinstance(assertion, str):
+        return None
+    claims = unverified_claims(assertion[:MAX_ASSERTION])
+    issuer = claims.get("iss")
+    return issuer if isinstance(issuer, str) and issuer == claims.get("sub") else None
+
+
+def _judged(
+    claims: Mapping[str, Any], client: RegisteredClient, audiences: tuple[str, ...], now: float
+) -> TrustedToken:
+    audience, jti = claims.get("aud"), claims.get("jti")
+    named = audience if isinstance(audience, list) else [audience]
+    if not named or not all(each in audiences for each in named):
+        raise TokenRejectedError(f"has the audience {shown(audience)}, not {audiences[0]}")
+    if not isinstance(jti, str) or not 0 < len(jti) <= MAX_JTI:
+        raise TokenRejectedError(f"needs a jti of at most {MAX_JTI} characters")
+    problem = time_problem(claims, leeway=LEEWAY, max_lifetime=MAX_LIFETIME, now=now)
+    if problem:
+        raise TokenRejectedError(problem)
+    return TrustedToken(
+        issuer=client.client_id,
+        subject=client.client_id,
+        expires_at=claims["exp"],
+        claims=claims,
+        clients=(client.client_id,),
+        single_use_id=jti,
+        kept_until=claims["exp"] + LEEWAY,
+        method=PRIVATE_KEY_JWT,
+    )
