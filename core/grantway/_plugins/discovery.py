@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from grantway import __version__, hookspecs
 from grantway._types.plugin_status import PluginStatus
@@ -33,6 +33,32 @@ class Found(NamedTuple):
     load: Callable[[], object]
 
 
+class _Owner(NamedTuple):
+    """The distribution of plugins or commands, and its state, which all of them have."""
+
+    distribution: str
+    version: str
+    state: Literal["loaded", "incompatible"] = "loaded"
+    reason: str = ""
+
+    def status(
+        self,
+        name: str,
+        source: str = "",
+        state: Literal["failed", "incompatible"] | None = None,
+        reason: str = "",
+    ) -> PluginStatus:
+        """Return the status of a plugin; its own state precedes that of the distribution."""
+        return PluginStatus(
+            name,
+            self.distribution,
+            self.version,
+            source,
+            state or self.state,
+            reason if state else self.reason,
+        )
+
+
 def installed() -> list[Found]:
     """Return all installed plugins, sorted by distribution and name for stable output.
 
@@ -47,7 +73,7 @@ def commands() -> list[Found]:
     return _found(f"[{group}]", lambda owner, text: _in_group(owner, parse(text), group))
 
 
-def _found(mark: str, found_in: Callable[[PluginStatus, str], Iterable[Found]]) -> list[Found]:
+def _found(mark: str, found_in: Callable[[_Owner, str], Iterable[Found]]) -> list[Found]:
     """Return what is found in each ``entry_points.txt`` that contains ``mark``."""
     found: list[Found] = []
     for distribution in distributions():
@@ -58,37 +84,38 @@ def _found(mark: str, found_in: Callable[[PluginStatus, str], Iterable[Found]]) 
         if text is None or mark not in text:
             continue
         name, version, requires = about(distribution)
-        owner = PluginStatus("", name, version)
+        owner = _Owner(name, version)
         if unmet := unmet_requirement(requires):
-            owner = replace(owner, state="incompatible", reason=_remedy(unmet, name))
+            owner = _Owner(name, version, "incompatible", _remedy(unmet, name))
         try:
             found += found_in(owner, text)
         except ValueError as error:
             reason = f"its entry_points.txt cannot be read: {error}"
-            found.append(Found(replace(owner, name="?", state="failed", reason=reason), _nothing))
+            found.append(Found(owner.status("?", "", "failed", reason), _nothing))
     found.sort(key=lambda each: (each.status.distribution, each.status.name, each.status.source))
     return found
 
 
-def _in_group(owner: PluginStatus, points: Sequence[EntryPoint], group: str) -> Iterator[Found]:
+def _in_group(owner: _Owner, points: Sequence[EntryPoint], group: str) -> Iterator[Found]:
     """Yield the entry points of a group. Those with the same name fail."""
-    ours = [point for point in points if point.group == group]
-    for name in dict.fromkeys(point.name for point in ours):
-        same = list(dict.fromkeys(point.value for point in ours if point.name == name))
-        # `replace` takes five times as long.
-        status = PluginStatus(
-            name, owner.distribution, owner.version, ", ".join(same), owner.state, owner.reason
-        )
-        if len(same) > 1:
+    sources: dict[str, dict[str, None]] = {}
+    for point in points:
+        if point.group == group:
+            sources.setdefault(point.name, {})[point.value] = None
+    for name, same in sources.items():
+        source = ", ".join(same)
+        if len(same) == 1:
+            status = owner.status(name, source)
+        else:
             reason = (
-                f"{owner.owner} has duplicate entry points {name} in {group}: "
+                f"{owner.status(name).owner} has duplicate entry points {name} in {group}: "
                 f"{' and '.join(same)}; rename one of them"
             )
-            status = replace(status, state="failed", reason=reason)
-        yield Found(status, partial(load_object, same[0]))
+            status = owner.status(name, source, "failed", reason)
+        yield Found(status, partial(load_object, source))
 
 
-def _of(owner: PluginStatus, text: str) -> Iterator[Found]:
+def _of(owner: _Owner, text: str) -> Iterator[Found]:
     points = [point for point in parse(text) if _GROUP.fullmatch(point.group)]
     ours = list(_in_group(owner, points, hookspecs.ENTRY_POINT_GROUP))
     yield from ours
@@ -99,9 +126,7 @@ def _of(owner: PluginStatus, text: str) -> Iterator[Found]:
             f"install a version of {owner.distribution} for {hookspecs.ENTRY_POINT_GROUP}, or "
             f"a grantway that loads {point.group}"
         )
-        status = replace(
-            owner, name=point.name, source=point.value, state="incompatible", reason=reason
-        )
+        status = owner.status(point.name, point.value, "incompatible", reason)
         yield Found(status, _nothing)
 
 

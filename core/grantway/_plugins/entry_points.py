@@ -151,13 +151,13 @@ def parse(text: str) -> list[EntryPoint]:
     group = ""
     for each in text.splitlines():
         line = each.strip()
-        if not line or line.startswith("#"):
+        if not line or line[0] == "#":
             continue
-        if line.startswith("[") and line.endswith("]"):
+        if line[0] == "[" and line[-1] == "]":
             group = line[1:-1]
             continue
-        name, equals, value = (part.strip() for part in line.partition("="))
+        name, equals, value = line.partition("=")
         if not equals:
             raise ValueError(f"the line {line!r:.80} is not name = value")
-        found.append(EntryPoint(group, name, value))
+        found.append(EntryPoint(group, name.strip(), value.strip()))
     return found

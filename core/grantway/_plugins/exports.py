@@ -233,8 +233,9 @@ def _invalid_hook(plugin: object, error: pluggy.PluginValidationError) -> Plugin
 
 
 def _reject_unmarked(plugin: object, hooks: Mapping[str, Any]) -> None:
+    prefix = f"{hookspecs.PROJECT}_"
     for name in dir(plugin):
-        if name.startswith(f"{hookspecs.PROJECT}_") and name not in hooks:
+        if name.startswith(prefix) and name not in hooks:
             function = inspect.getattr_static(plugin, name)
             if inspect.isroutine(function) and not _is_marked(function):
                 error = PluginLoadError(
