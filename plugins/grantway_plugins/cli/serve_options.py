@@ -251,6 +251,10 @@ _ALL: tuple[Callable[[Any], Any], ...] = (
     ),
     _seconds("access_token", "Lifetime of an access token."),
     _seconds("authorization_code", "Lifetime of an authorization code; at most 600."),
+    _seconds(
+        "pushed_request",
+        "Time within which the browser must open a pushed authorization request; at most 600.",
+    ),
     _seconds("device_code", "Lifetime of a device code."),
     _seconds("device_interval", "Minimum time between two polls of a device."),
     _seconds("registration", "Lifetime of a client registration."),

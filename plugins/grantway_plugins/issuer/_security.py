@@ -11,7 +11,7 @@ from grantway_plugins.server._proofs.algorithms import ALGORITHMS, verifies_proo
 if TYPE_CHECKING:
     from ._settings import IssuerSettings
 
-_FLAGS = ("dpop_require_nonce", "require_bound_tokens")
+_FLAGS = ("dpop_require_nonce", "require_bound_tokens", "require_pushed_authorization_requests")
 
 
 def check_security(settings: IssuerSettings) -> None:

@@ -51,6 +51,8 @@ class Lifetimes:
         access_token: Lifetime of an access token.
         authorization_code: Lifetime of an authorization code, at most 600 (RFC 6749 section
             4.1.2).
+        pushed_request: Time within which the browser must open a pushed authorization request, at
+            most 600 (RFC 9126 section 2.2).
         device_code: Lifetime of a device code and its user code.
         device_interval: Initial polling interval of a device. Responses contain at least one
             second; 0 accepts polls at any rate.
@@ -68,6 +70,7 @@ class Lifetimes:
 
     access_token: float = 3600.0
     authorization_code: float = 600.0
+    pushed_request: float = 60.0
     device_code: float = 600.0
     device_interval: float = 5.0
     registration: float = 90 * DAY
@@ -77,7 +80,11 @@ class Lifetimes:
 
     def __post_init__(self) -> None:
         """Validate the fields."""
-        limits: Mapping[str, float] = {"authorization_code": 600.0, "refresh_reuse_window": 3600.0}
+        limits: Mapping[str, float] = {
+            "authorization_code": 600.0,
+            "pushed_request": 600.0,
+            "refresh_reuse_window": 3600.0,
+        }
         for each in fields(self):
             least = 0.0 if each.name in {"refresh_reuse_window", "device_interval"} else 1.0
             most = limits.get(each.name, 3650 * DAY)
@@ -134,6 +141,8 @@ class IssuerSettings(Value):
         require_bound_tokens: Whether access tokens are issued only to clients that prove possession
             of a key, by DPoP or by a certificate.
         client_documents: Which Client ID Metadata Documents are accepted; None for none.
+        require_pushed_authorization_requests: Whether clients must push authorization requests (RFC
+            9126), so that the browser cannot change them.
 
     Raises:
         ConfigurationError: a field is invalid; the error names it.
@@ -161,6 +170,7 @@ class IssuerSettings(Value):
     dpop_proof_seconds: float = 60.0
     require_bound_tokens: bool = False
     client_documents: ClientDocuments | None = None
+    require_pushed_authorization_requests: bool = False
 
     def __post_init__(self) -> None:
         """Validate the fields."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
 from grantway_grants.authorization_code import GRANT_TYPE
@@ -25,6 +25,13 @@ from grantway_plugins.server._http.redirect_uri import (
 
 from .confirmation import DPOP_JKT, requested_confirmation
 from .issuer import Issuer
+from .pushed_requests import (
+    REQUEST_URI,
+    REQUIRED as PUSH_REQUIRED,
+    is_pushed,
+    open_request,
+    use_request,
+)
 from .randomness import digest, new_secret
 from .resources import PARAMETER as RESOURCE, check_requested
 from .user import User
@@ -68,11 +75,13 @@ class AuthorizationRequest:
         values: Values by name, without empty ones (RFC 6749 section 3.1).
         repeated: Names of duplicate parameters, which are not in ``values``.
         resources: Values of the ``resource`` parameters (RFC 8707), which may be repeated.
+        pushed: Whether the client pushed the request (RFC 9126).
     """
 
     values: Mapping[str, str] = field(repr=False)
     repeated: frozenset[str] = frozenset()
     resources: tuple[str, ...] = ()
+    pushed: bool = False
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[str, str]]) -> Self:
@@ -142,6 +151,8 @@ class ConsentRequest:
     challenge: str | None = field(repr=False)
     resources: tuple[str, ...] = ()
     confirmation: Mapping[str, str] = field(default_factory=dict)
+    #: The ``request_uri`` of a pushed request; empty if it was not pushed.
+    pushed_uri: str = field(default="", repr=False)
 
 
 def validate(
@@ -158,6 +169,13 @@ def validate(
         request: The request's parameters.
         transaction: The transaction in which to look up the client.
     """
+    pushed_uri = ""
+    if is_pushed(request.values):
+        pushed_uri = request.values[REQUEST_URI]
+        pairs = open_request(request.values, issuer.clock(), transaction)
+        if pairs is None:
+            return ErrorPage("The application's request has expired, or was used already.")
+        request = replace(AuthorizationRequest.of(pairs), pushed=True)
     client = transaction.clients.find(request.values.get("client_id", ""))
     if client is None or issuer.clock() >= client.expires_at:
         return ErrorPage("The application that sent you here is not registered with this issuer.")
@@ -185,7 +203,15 @@ def validate(
         )
     challenge = request.values.get("code_challenge")
     return ConsentRequest(
-        client, redirect, scope, state, mode or "query", challenge, resources, confirmation
+        client,
+        redirect,
+        scope,
+        state,
+        mode or "query",
+        challenge,
+        resources,
+        confirmation,
+        pushed_uri,
     )
 
 
@@ -193,6 +219,7 @@ def approve(
     issuer: Issuer, consent: ConsentRequest, user: User, transaction: Transaction
 ) -> AuthorizationResponse:
     """Store a new authorization code and return the response that contains it."""
+    use_request(consent.pushed_uri, transaction)
     code = new_secret("gwc")
     transaction.add_authorization_code(
         AuthorizationCodeRecord(
@@ -214,8 +241,11 @@ def approve(
     return _respond(issuer, consent, {"code": code})
 
 
-def deny(issuer: Issuer, consent: ConsentRequest) -> AuthorizationResponse:
+def deny(
+    issuer: Issuer, consent: ConsentRequest, transaction: Transaction
+) -> AuthorizationResponse:
     """Return the response to a request that the user denied."""
+    use_request(consent.pushed_uri, transaction)
     error = {"error": "access_denied", "error_description": "The user denied the request"}
     return _respond(issuer, consent, error)
 
@@ -260,7 +290,10 @@ def _check(
         raise DenialError("invalid_request", f"Duplicate parameter: {min(request.repeated)}")
     for name, error in _UNSUPPORTED.items():
         if name in values:
-            raise DenialError(error, f"{name} is not supported; send each parameter in the query")
+            raise DenialError(error, f"{name} is not supported; send each parameter separately")
+    required = issuer.settings.require_pushed_authorization_requests
+    if not request.pushed and (required or client.metadata.get(PUSH_REQUIRED)):
+        raise DenialError("invalid_request", "The client must push its requests to /par (RFC 9126)")
     if GRANT_TYPE not in client.grant_types:
         raise DenialError(
             "unauthorized_client", "The client is not registered for authorization_code"

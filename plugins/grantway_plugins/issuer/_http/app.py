@@ -57,6 +57,7 @@ from .cors import Cors
 from .endpoints.device_authorization import device_authorization
 from .endpoints.introspection import INTROSPECTION
 from .endpoints.metadata import JWKS, RESERVED, metadata, metadata_response
+from .endpoints.pushed_authorization import push_authorization
 from .endpoints.registration import register, register_client
 from .endpoints.revocation import REVOCATION
 from .endpoints.token import create_token
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
 _METADATA = ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration")
 _HEALTH = frozenset({"/health", "/readyz"})
 _JSON = frozenset({WireFormat.AWS})
+_FORM = frozenset({WireFormat.RFC})
 
 
 class App(OneProcess):
@@ -117,6 +119,7 @@ class App(OneProcess):
         )
         self._posts: Mapping[str, _Post] = {
             "/token": _Post(create_token, BOTH),
+            "/par": _Post(push_authorization, _FORM, WireFormat.RFC),
             "/device_authorization": _Post(device_authorization, BOTH),
             "/client/register": _Post(
                 registration.admitting(register_client), _JSON, WireFormat.AWS

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from grantway_plugins.server._proofs.proof import ProofVerifier
 
 #: Endpoints that bind a token or a code to the key of a proof (RFC 9449 sections 5 and 10.1).
-BINDING = frozenset({"/token"})
+BINDING = frozenset({"/token", "/par"})
 
 
 class VerifyProofs:

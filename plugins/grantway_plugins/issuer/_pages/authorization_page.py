@@ -134,7 +134,7 @@ class AuthorizationPage:
                 user = local_user(self._issuer.settings)
                 sent_back = approve(self._issuer, outcome, user, transaction)
                 return sent_back, approval_event(self._issuer, client_id)
-            return deny(self._issuer, outcome), denial_event(self._issuer, client_id)
+            return deny(self._issuer, outcome, transaction), denial_event(self._issuer, client_id)
 
         outcome, event = await self._store.arun(work)
         self._record(event, request)

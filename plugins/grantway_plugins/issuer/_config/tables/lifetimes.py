@@ -14,6 +14,7 @@ class LifetimesTable(IssuerTable):
 
     access_token = Number()
     authorization_code = Number()
+    pushed_request = Number()
     device_code = Number()
     device_interval = Number()
     registration = Number()

@@ -15,3 +15,4 @@ class SecurityTable(IssuerTable):
     dpop_require_nonce = fields.Raw()  # IssuerSettings checks all of them
     dpop_proof_seconds = fields.Raw()
     require_bound_tokens = fields.Raw()
+    require_pushed_authorization_requests = fields.Raw()

@@ -29,6 +29,7 @@ def metadata(issuer: Issuer) -> dict[str, Any]:
         "authorization_endpoint": f"{url}/authorize",
         "token_endpoint": f"{url}/token",
         "device_authorization_endpoint": f"{url}/device_authorization",
+        "pushed_authorization_request_endpoint": f"{url}/par",
         "introspection_endpoint": f"{url}/introspect",
         "revocation_endpoint": f"{url}/revoke",
         "response_types_supported": ["code"],
@@ -46,6 +47,8 @@ def metadata(issuer: Issuer) -> dict[str, Any]:
         content["client_id_metadata_document_supported"] = True
     if issuer.signer is not None:
         content["jwks_uri"] = f"{url}{JWKS}"
+    if issuer.settings.require_pushed_authorization_requests:
+        content["require_pushed_authorization_requests"] = True
     if proof_algorithms():
         content["token_endpoint_auth_signing_alg_values_supported"] = list(proof_algorithms())
         content["dpop_signing_alg_values_supported"] = list(proof_algorithms())

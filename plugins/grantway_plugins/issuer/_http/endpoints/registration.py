@@ -13,6 +13,7 @@ from grantway_grants.authorization_code import GRANT_TYPE as AUTHORIZATION_CODE
 from grantway_plugins.issuer._clients.key_metadata import PRIVATE_KEY_JWT, key_members
 from grantway_plugins.issuer._decisions.confirmation import DPOP_BOUND
 from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._decisions.pushed_requests import REQUIRED as PUSH_REQUIRED
 from grantway_plugins.issuer._decisions.randomness import digest, new_id, new_secret
 from grantway_plugins.issuer._decisions.registration_policy import Terms
 from grantway_plugins.issuer._plugin import STANDARD
@@ -32,8 +33,8 @@ _CLIENT_METADATA = ClientMetadataSchema()
 
 #: Maximum size of a client's metadata, in bytes.
 MAX_METADATA_BYTES = 8192
-#: Metadata that turns a requirement on (RFC 9449 section 5.2).
-FLAGS = (DPOP_BOUND,)
+#: Metadata that turns a requirement on (RFC 9126 section 6, RFC 9449 section 5.2).
+FLAGS = (DPOP_BOUND, PUSH_REQUIRED)
 _FULL = Denial(
     "temporarily_unavailable",
     "The issuer has reached its limit of registrations; ask its operator for a client",

@@ -89,3 +89,4 @@ class ClientMetadataSchema(Schema):
     jwks = fields.Raw()
     jwks_uri = fields.Raw()
     token_endpoint_auth_signing_alg = fields.Raw()
+    require_pushed_authorization_requests = _flag()
