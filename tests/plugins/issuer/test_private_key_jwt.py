@@ -66,7 +66,7 @@ class Signer:
     def assertion(
         self, key: Key = KEY, header: dict[str, Any] | None = None, **changes: Any
     ) -> str:
-        alg = {"EC": "ES256", "OKP": "EdDSA", "RSA": "PS256"}[key.key_type]
+        alg = {"EC": "ES256", "OKP": "Ed25519", "RSA": "PS256"}[key.key_type]
         protected = {"alg": alg, **({"kid": key.kid} if key.kid else {}), **(header or {})}
         return jwt.encode(protected, self.claims(**changes), key, algorithms=list(ALGORITHMS))
 
