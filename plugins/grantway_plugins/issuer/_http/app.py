@@ -54,6 +54,7 @@ from grantway_plugins.server._listening.direct import DirectRequest, Respond
 
 from .base_path import BasePath
 from .cors import Cors
+from .endpoints.client_configuration import client_configuration
 from .endpoints.device_authorization import device_authorization
 from .endpoints.introspection import INTROSPECTION
 from .endpoints.metadata import JWKS, RESERVED, metadata, metadata_response
@@ -126,7 +127,8 @@ class App(OneProcess):
             ),
             "/register": _Post(registration.admitting(register), _JSON, WireFormat.RFC),
         }
-        self._endpoints = {each.path: self._served(each) for each in (INTROSPECTION, REVOCATION)}
+        own = (INTROSPECTION, REVOCATION, client_configuration(issuer))
+        self._endpoints = {each.path: self._served(each) for each in own}
         content = metadata(issuer)
         keys = {} if issuer.signer is None else {JWKS: metadata_response(issuer.signer.jwks())}
         added = load_extensions(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from marshmallow import Schema, ValidationError
@@ -31,6 +32,8 @@ from .registration_schemas import ClientMetadataSchema, RegisterClientSchema
 _REGISTER_CLIENT = RegisterClientSchema()
 _CLIENT_METADATA = ClientMetadataSchema()
 
+#: Path of the client configuration endpoint.
+CONFIGURATION = "/register/client"
 #: Maximum size of a client's metadata, in bytes.
 MAX_METADATA_BYTES = 8192
 #: Metadata that turns a requirement on (RFC 9126 section 6, RFC 9449 section 5.2).
@@ -100,6 +103,13 @@ def register(issuer: Issuer, members: Mapping[str, Any], terms: Terms) -> UnitOf
     """
     expires_at = issuer.clock() + issuer.settings.lifetimes.registration
     client, secret = new_client(issuer, members, terms, expires_at)
+    token = new_secret("gwm")
+    client = replace(client, registration_token_digest=digest(token))
+    content = {
+        **client_information(client, secret),
+        "registration_access_token": token,
+        "registration_client_uri": configuration_uri(issuer.settings.url, client.client_id),
+    }
 
     def work(transaction: Transaction) -> WireResponse | Denial:
         if client.anonymous and not transaction.clients.make_room(
@@ -107,11 +117,14 @@ def register(issuer: Issuer, members: Mapping[str, Any], terms: Terms) -> UnitOf
         ):
             return _FULL
         transaction.clients.add(client)
-        return json_response(
-            201, client_information(client, secret), event=registration_event(client)
-        )
+        return json_response(201, content, event=registration_event(client))
 
     return work
+
+
+def configuration_uri(url: str, client_id: str) -> str:
+    """Return the ``registration_client_uri`` of a client (RFC 7592 section 3)."""
+    return f"{url}{CONFIGURATION}?client_id={client_id}"
 
 
 def registration_event(client: RegisteredClient) -> AuditEvent:
