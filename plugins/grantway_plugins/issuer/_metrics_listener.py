@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from grantway._exceptions import ConfigurationError
 from grantway._processes.copies import OneProcess
+from grantway_plugins.server._http.wire import WireResponse
 from grantway_plugins.server._listening.address import address_of, listen
 from grantway_plugins.server._listening.limits import Limits
 from grantway_plugins.server._listening.listener import Listener
@@ -20,7 +21,7 @@ _CONNECTIONS = 64
 
 
 class MetricsListener(OneProcess):
-    """Serves the metrics of an issuer at ``/metrics``.
+    """Serves the metrics of an issuer at ``/metrics``, and its health at ``/readyz``.
 
     Args:
         host: Address to listen on.
@@ -41,8 +42,6 @@ class MetricsListener(OneProcess):
         try:
             from prometheus_client import CollectorRegistry  # noqa: PLC0415 - an extra
 
-            from grantway_plugins.server._metrics.exposition import MetricsApp  # noqa: PLC0415
-
             from ._metrics import IssuerMetrics  # noqa: PLC0415
         except ModuleNotFoundError as missing:
             rule = f"requires {missing.name}; install it with: pip install 'grantway[operation]'"
@@ -56,22 +55,27 @@ class MetricsListener(OneProcess):
             raise ConfigurationError(error.message, errors={"metrics_port": rules}) from None
         self.metrics: IssuerMetrics = IssuerMetrics(CollectorRegistry())
         self.address = f"{address_of(host, self._socket)}/metrics"
-        self._listener = Listener(
-            MetricsApp(self.metrics.registry), self._socket, Limits(connections=_CONNECTIONS)
-        )
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
-        """Serve the metrics for the block."""
+    async def serving(self, health: Callable[[], Awaitable[WireResponse]]) -> AsyncIterator[None]:
+        """Serve the metrics for the block.
+
+        Args:
+            health: Returns the response of ``/readyz``.
+        """
+        from grantway_plugins.server._metrics.exposition import MetricsApp  # noqa: PLC0415 - as above
+
+        app = MetricsApp(self.metrics.registry, health)
+        listener = Listener(app, self._socket, Limits(connections=_CONNECTIONS))
         ready = asyncio.Event()
-        serving = asyncio.create_task(self._listener.listen(ready.set))
+        serving = asyncio.create_task(listener.listen(ready.set))
         waiting = asyncio.create_task(ready.wait())
         await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         try:
             yield
         finally:
-            self._listener.stop()
+            listener.stop()
             await serving
 
     def close(self) -> None:

@@ -22,6 +22,7 @@ from grantway._secrets.hidden_arguments import hides_arguments, hides_constructi
 from grantway_plugins.server._listening.address import address_of, listen
 from grantway_plugins.server._listening.limits import Limits
 from grantway_plugins.server._listening.listener import Listener
+from grantway_plugins.server._service_manager import notify
 from grantway_plugins.server._tls.certificate import server_certificate
 
 from ._decisions.issuer import Issuer
@@ -134,6 +135,7 @@ class IssuerServer(OneProcess):
             body_seconds=limits.body_seconds,
             metrics=metrics,
         )
+        self._health = app.ready
         self._server = Listener(
             app if metrics is None else metrics.metered(app, app.endpoint_of),
             self._socket,
@@ -217,7 +219,7 @@ class IssuerServer(OneProcess):
             self._ready.set()
 
     async def _listen(self, on_ready: Callable[[], None]) -> None:
-        metrics = nullcontext() if self._metrics is None else self._metrics.serving()
+        metrics = nullcontext() if self._metrics is None else self._metrics.serving(self._health)
         async with metrics:
             await self._server.listen(on_ready)
 
@@ -241,7 +243,7 @@ def serve(
     """Run an issuer in the main thread until SIGTERM or SIGINT.
 
     Prints ``grantway issuer listening on <address>`` when the server is ready, and the address of
-    the metrics if they are enabled.
+    the metrics if they are enabled. Tells systemd when the server is ready and when it stops.
 
     Args:
         settings: Settings of the issuer.
@@ -280,19 +282,24 @@ def serve(
     )
 
     def stop(_number: int, _frame: FrameType | None) -> None:
+        notify("STOPPING=1")
         server.stop_soon()
 
     previous = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
-        server.run(lambda: print(_ready_line(server), flush=True))  # noqa: T201
+        server.run(lambda: _announce(server))
     finally:
         for each, handler in previous.items():
             signal.signal(each, handler)
 
 
-def _ready_line(server: IssuerServer) -> str:
+def _announce(server: IssuerServer) -> None:
+    """Print the addresses, and tell the service manager that the server is ready."""
     line = f"grantway issuer listening on {server.address}"
-    return line if server.metrics_address is None else f"{line}, metrics {server.metrics_address}"
+    if server.metrics_address is not None:
+        line += f", metrics {server.metrics_address}"
+    print(line, flush=True)  # noqa: T201
+    notify("READY=1")
 
 
 def _warn_of_auto_approval() -> None:

@@ -150,6 +150,8 @@ def test_only_the_metrics_are_served_and_not_to_web_pages() -> None:
         assert address is not None
         assert requests.get(f"{server.url}/metrics", timeout=PATIENCE).status_code == 404
         assert requests.get(f"{address}/x", timeout=PATIENCE).status_code == 404
+        ready = requests.get(address.replace("/metrics", "/readyz"), timeout=PATIENCE)
+        assert ready.json() == {"status": "ok"}
         assert requests.post(address, timeout=PATIENCE).status_code == 405
         port = address.rpartition(":")[2].partition("/")[0]
         host = {"host": f"attacker.example:{port}"}

@@ -185,6 +185,10 @@ class App(OneProcess):
             endpoint, extension, plugin, self._execution, body_seconds=self._body_seconds
         )
 
+    async def ready(self) -> WireResponse:
+        """Return the response of ``/readyz``."""
+        return await self._health.response()
+
     def endpoint_of(self, path: str) -> str | None:
         """Return the path of an endpoint or page without the issuer's path; None for others."""
         found = self._base.endpoint(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -48,14 +49,17 @@ def metrics_response(registry: CollectorRegistry, scope: Scope) -> WireResponse:
 
 
 class MetricsApp:
-    """The ASGI application of a listener for metrics. Web pages cannot read it.
+    """The ASGI application of a listener for metrics and health. Web pages cannot read it.
 
     Args:
         registry: The metrics of this process.
+        ready: Returns the response of ``/readyz``.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
+    def __init__(
+        self, registry: CollectorRegistry, ready: Callable[[], Awaitable[WireResponse]]
+    ) -> None:
+        self._registry, self._ready = registry, ready
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Respond to one request."""
@@ -64,10 +68,12 @@ class MetricsApp:
         if not is_own_name(scope):
             message = b"use this machine's IP address or localhost as the host name\n"
             response = WireResponse(403, (_TEXT,), message)
-        elif scope["path"] != "/metrics":
-            response = WireResponse(404, (_TEXT,), b"the path is /metrics\n")
+        elif scope["path"] not in {"/metrics", "/readyz"}:
+            response = WireResponse(404, (_TEXT,), b"the paths are /metrics and /readyz\n")
         elif scope["method"] not in {"GET", "HEAD"}:
             response = WireResponse(405, (_TEXT, (b"allow", b"GET, HEAD")), b"use GET\n")
+        elif scope["path"] == "/readyz":
+            response = await self._ready()
         else:
             response = metrics_response(self._registry, scope)
         await send_response(send, response)
