@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,7 +22,6 @@ from grantway_plugins.issuer._decisions.operator_clients import (
     remove_client,
     rotate_secret,
 )
-from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.server._log_format import LOG_FORMATS, LogFormat, log_to_stderr
 
 from .issuer_database import IssuerDatabase, database_options
@@ -51,18 +50,6 @@ def command(log_format: LogFormat | None) -> None:
     if log_format is not None:
         log_to_stderr(log_format)
         audit_log.logger.setLevel(logging.INFO)
-
-
-@contextmanager
-def _store(database: IssuerDatabase) -> Iterator[IssuerStore]:
-    where = database.url()
-    if str(where) == ":memory:":
-        raise ConfigurationError(
-            "A database in memory belongs to the issuer's process; start the issuer with a "
-            "database file, and give the same file here"
-        )
-    with closing(IssuerStore(where)) as store:
-        yield store
 
 
 @command.command(name="add")
@@ -115,7 +102,7 @@ def add(  # noqa: PLR0917 - click passes options by name
         metadata["scope"] = scope
     if redirect_uris:
         metadata["redirect_uris"] = list(redirect_uris)
-    with _new_secret_file(secret_file) as save, _store(database) as store:
+    with _new_secret_file(secret_file) as save, database.opened() as store:
         shown = add_client(store, metadata, introspects=introspect)
         if save(shown.get("client_secret")):
             del shown["client_secret"]
@@ -148,7 +135,7 @@ def rotate(
 ) -> None:
     """Issue a new secret for the client CLIENT_ID, and print it."""
     check_seconds("overlap_seconds", overlap_seconds, least=0)
-    with _new_secret_file(secret_file) as save, _store(database) as store:
+    with _new_secret_file(secret_file) as save, database.opened() as store:
         secret = rotate_secret(store, client_id, overlap=overlap_seconds)
         if not save(secret):
             click.echo(secret)
@@ -159,7 +146,7 @@ def rotate(
 @database_options
 def remove(client_id: str, database: IssuerDatabase) -> None:
     """Remove the client CLIENT_ID and revoke its tokens."""
-    with _store(database) as store:
+    with database.opened() as store:
         remove_client(store, client_id)
 
 
@@ -167,7 +154,7 @@ def remove(client_id: str, database: IssuerDatabase) -> None:
 @database_options
 def list_(database: IssuerDatabase) -> None:
     """Print every client as JSON, without secrets."""
-    with _store(database) as store:
+    with database.opened() as store:
         found = all_clients(store)
     shown = [
         {

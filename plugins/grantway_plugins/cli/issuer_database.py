@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -14,6 +15,7 @@ import click
 from grantway._exceptions import ConfigurationError
 from grantway_plugins._sql.urls import has_password
 from grantway_plugins.issuer._storage.database import default_path
+from grantway_plugins.issuer._storage.store import IssuerStore
 
 #: Environment variable with the database's URL, used without an option.
 VARIABLE = "GRANTWAY_DATABASE_URL"
@@ -60,6 +62,23 @@ class IssuerDatabase:
         if self.variable is not None or self.file is not None:
             return read_secret("database", self.variable, self.file)
         return os.environ.get(VARIABLE) or default_path()
+
+    @contextmanager
+    def opened(self) -> Iterator[IssuerStore]:
+        """Open the database of an issuer, which may be running.
+
+        Raises:
+            ConfigurationError: It is in the memory of the issuer, or as for ``url``.
+            DatabaseError: It cannot be used.
+        """
+        where = self.url()
+        if str(where) == ":memory:":
+            raise ConfigurationError(
+                "A database in memory belongs to the issuer's process; start the issuer with a "
+                "database file, and give the same file here"
+            )
+        with closing(IssuerStore(where)) as store:
+            yield store
 
 
 def read_secret(name: str, variable: str | None, file: str | None) -> str:

@@ -15,6 +15,7 @@ COMMANDS = {
     "gateway": "Run a gateway that adds tokens to the requests it forwards.",
     "grants": "List the registered grants with fields, replay class and owner.",
     "init": "Create a profile for a provider without writing TOML.",
+    "keys": "List, rotate and remove the signing keys of the embedded issuer.",
     "login": "Log in to a profile or a provider.",
     "logout": "Revoke a profile's token and delete it.",
     "new-plugin": "Create a package with a new grant, its issuer side and tests.",

@@ -176,9 +176,8 @@ _ALL: tuple[Callable[[Any], Any], ...] = (
         "signing_keys",
         type=click.Path(),
         multiple=True,
-        help="PEM file with a private key for JWTs that other issuers accept. Repeatable; the "
-        "first "
-        "key signs.",
+        help="PEM file with a private key that signs JWTs, instead of the keys in the database. "
+        "Repeatable; the first key signs.",
     ),
     click.option(
         "--resource",
@@ -194,6 +193,13 @@ _ALL: tuple[Callable[[Any], Any], ...] = (
         default=None,
         callback=lambda _context, _option, given: ClientDocuments() if given else None,
         help="Accept clients whose id is the URL of a Client ID Metadata Document.",
+    ),
+    click.option(
+        "--access-token-format",
+        type=click.Choice(["opaque", "jwt"]),
+        default="opaque",
+        show_default=True,
+        help="Format of access tokens: opaque ones for introspection, or JWTs (RFC 9068).",
     ),
     click.option(
         "--registration",

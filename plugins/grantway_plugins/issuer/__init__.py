@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ._extensions.reply import Reply as Reply
     from ._extensions.request import IssuerRequest as IssuerRequest
     from ._extensions.view import Redirect as Redirect, View as View
+    from ._keys.settings import KeySettings as KeySettings
     from ._resource import Resource as Resource
     from ._server import IssuerServer as IssuerServer, serve as serve
     from ._settings import IssuerSettings as IssuerSettings, Lifetimes as Lifetimes
@@ -80,6 +81,7 @@ if not TYPE_CHECKING:  # type checkers would accept misspelt names
             "._extensions.reply": "Reply",
             "._extensions.request": "IssuerRequest",
             "._extensions.view": "Redirect View",
+            "._keys.settings": "KeySettings",
             "._resource": "Resource",
             "._server": "IssuerServer serve",
             "._settings": "IssuerSettings Lifetimes",

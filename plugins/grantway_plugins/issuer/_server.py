@@ -29,6 +29,7 @@ from ._decisions.issuer import Issuer
 from ._extensions.loading import offered_extensions
 from ._http.app import App
 from ._http.exposure import resolve_settings
+from ._keys.opening import database_ring
 from ._metrics_listener import MetricsListener
 from ._settings import IssuerSettings
 from ._storage.database import Durability
@@ -66,7 +67,8 @@ class IssuerServer(OneProcess):
         metrics_host: Address of that listener.
 
     Raises:
-        ConfigurationError: the settings contradict each other, or the address cannot be used.
+        ConfigurationError: the settings contradict each other, the address cannot be used, or a
+            signing key cannot be used.
         DatabaseError: the database cannot be used. Nothing was changed.
     """
 
@@ -126,10 +128,16 @@ class IssuerServer(OneProcess):
         except BaseException:
             self._close_sockets()
             raise
+        try:
+            keys = built.keys or database_ring(self.settings, self.store)
+        except BaseException:
+            self._close_sockets()
+            self.store.close()
+            raise
         self._ready = threading.Event()
         metrics = None if self._metrics is None else self._metrics.metrics
         app = App(
-            replace(built, settings=self.settings),
+            replace(built, settings=self.settings, keys=keys),
             self.store,
             extensions=offered_extensions(registry),
             body_seconds=limits.body_seconds,

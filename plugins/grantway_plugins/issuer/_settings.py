@@ -19,13 +19,13 @@ from grantway_grants import authorization_code, device_code, refresh_token
 from ._aws_portal.accounts import AwsAccount
 from ._clients.document_settings import ClientDocuments
 from ._http.origin import check_origin
-from ._resource import Resource, check_resources
+from ._keys.settings import DAY, KeySettings
+from ._resource import AccessTokenFormat, Resource, check_resources
 from ._security import check_security
 from ._trust.trusted_issuer import TrustedIssuer
 
 Approve = Literal["page", "auto"]
 RegistrationMode = Literal["open", "token", "off", "unrestricted"]
-DAY = 86_400.0
 #: The grants that need the user's approval, and the refresh token grant.
 INTERACTIVE = (authorization_code.GRANT_TYPE, device_code.GRANT_TYPE, refresh_token.GRANT_TYPE)
 #: A bearer token (RFC 6750 section 2.1) of at least 128 bits.
@@ -127,10 +127,13 @@ class IssuerSettings(Value):
             registration replaces the oldest one that never received a token.
         trusted_issuers: Other issuers, such as Kubernetes or GitHub Actions, whose tokens are
             accepted instead of secrets and user logins.
-        signing_keys: Paths of PEM files with private keys. With at least one, clients can exchange
-            tokens for JWTs (RFC 8693), which other issuers verify with the keys at ``/jwks``. The
-            first key signs. To replace it, publish the new key as the second one for at least an
-            hour, then make it the first; remove the old key when its last JWT has expired.
+        keys: Signing keys in the database.
+        signing_keys: Paths of PEM files with private keys, which replace those in the database. The
+            first key of each algorithm signs, and the first one of all is the default. To replace
+            it, publish the new key as the second one for at least an hour, then make it the first;
+            remove the old key when its last JWT has expired.
+        access_token_format: ``opaque`` tokens are checked by introspection; ``jwt`` issues JWTs
+            (RFC 9068), which resource servers verify with the keys at ``/jwks``.
         resources: Protected resources for which clients may request access tokens (RFC 8707). If
             empty, clients may request tokens for any resource.
         dpop_require_nonce: Whether DPoP proofs must contain a nonce of the issuer (RFC 9449 section
@@ -164,7 +167,9 @@ class IssuerSettings(Value):
     registration_rate: int = 60
     registration_limit: int = 10_000
     trusted_issuers: tuple[TrustedIssuer, ...] = ()
+    keys: KeySettings = field(default_factory=KeySettings)
     signing_keys: tuple[str, ...] = ()
+    access_token_format: AccessTokenFormat = "opaque"
     resources: tuple[Resource, ...] = ()
     dpop_require_nonce: bool = False
     dpop_proof_seconds: float = 60.0
@@ -192,13 +197,25 @@ class IssuerSettings(Value):
                 "aws_accounts", "must be a tuple of AwsAccount, as read_accounts returns"
             )
         _check_trusted(self.trusted_issuers)
+        self._check_keys()
+
+    def _check_keys(self) -> None:
         paths: object = self.signing_keys
         if not isinstance(paths, tuple) or not all(isinstance(p, str) and p for p in paths):
             raise _invalid("signing_keys", "must be a tuple of paths")
+        if self.access_token_format not in get_args(AccessTokenFormat):
+            raise _invalid("access_token_format", 'must be "opaque" or "jwt"')
+        if not isinstance(self.keys, KeySettings):
+            raise _invalid("keys", "must be KeySettings")
+        if self.signing_keys and (self.keys.enabled is False or self.keys.encryption_keys):
+            rule = "contradicts keys.enabled and keys.encryption_keys, which are for the database"
+            raise _invalid("signing_keys", rule)
         check_resources(self.resources)
         check_security(self)
         if not isinstance(self.client_documents, ClientDocuments | None):
             raise _invalid("client_documents", "must be ClientDocuments")
+        if self.issues_jwts and self.keys.enabled is False:
+            raise _invalid("access_token_format", "jwt requires keys; set keys.enabled to true")
 
     def _check_registration(self) -> None:
         if self.registration not in {None, *get_args(RegistrationMode)}:
@@ -225,6 +242,27 @@ class IssuerSettings(Value):
                 "cors_origins",
                 "must list origins if approve is auto; with *, every web page could get a token",
             )
+
+    @property
+    def requires_keys(self) -> bool:
+        """Whether a setting requires signing keys."""
+        return self.exchanges_jwts or self.issues_jwts
+
+    @property
+    def issues_jwts(self) -> bool:
+        """Whether some or all access tokens are JWTs."""
+        formats = {each.access_token_format for each in self.resources}
+        return "jwt" in {self.access_token_format, *formats}
+
+    @property
+    def exchanges_jwts(self) -> bool:
+        """Whether clients may exchange tokens for JWTs, which requires explicit keys."""
+        return bool(self.signing_keys or self.keys.enabled)
+
+    @property
+    def longest_signed_lifetime(self) -> float:
+        """Longest lifetime of a signed token, in seconds."""
+        return self.lifetimes.access_token
 
     @property
     def url(self) -> str:

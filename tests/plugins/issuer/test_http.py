@@ -179,7 +179,7 @@ def test_metadata_lists_the_endpoints(caller: Caller) -> None:
         for name, url in found.items():
             if name.endswith("_endpoint"):
                 assert caller.http.get(url).status_code != 404
-        assert "jwks_uri" not in found
+        assert len(caller.http.get(found["jwks_uri"]).json()["keys"]) == 2
 
 
 def test_health_check_succeeds(caller: Caller) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from grantway_plugins.issuer._decisions.issuer import Issuer
-from grantway_plugins.issuer._decisions.randomness import family_digest
+from grantway_plugins.issuer._decisions.tokens.access_token import find_access_token
 from grantway_plugins.issuer._http.endpoints.revocation import revocation_event
 from grantway_plugins.issuer._storage.errors import DatabaseBusyError, DatabaseError
 from grantway_plugins.issuer._storage.records import TokenFamily
@@ -63,11 +63,11 @@ class Portal:
             query: The query string.
             headers: Headers with lower-case names.
         """
-        key = family_digest(headers.get(_TOKEN_HEADER, ""))
+        token = headers.get(_TOKEN_HEADER, "")
         operation = self._operations.get(path)
         work = self._login if operation else self._logout
         try:
-            login = await self._store.arun(lambda transaction: work(key, transaction))
+            login = await self._store.arun(lambda transaction: work(token, transaction))
             if login is None:
                 return _UNAUTHORIZED.response()
             if operation is None:
@@ -82,21 +82,24 @@ class Portal:
             _log.error("A request to the AWS portal failed: %s", shown)
             return failure_response()
 
-    def _logout(self, key: bytes, transaction: Transaction) -> TokenFamily | None:
+    def _logout(self, token: str, transaction: Transaction) -> TokenFamily | None:
         """Revoke the login and return it, or None if the access token is invalid."""
-        family = self._login(key, transaction)
+        family = self._login(token, transaction)
         if family is not None:
             transaction.revoke_family(family.family_id, self._issuer.clock())
         return family
 
-    def _login(self, key: bytes, transaction: Transaction) -> TokenFamily | None:
+    def _login(self, token: str, transaction: Transaction) -> TokenFamily | None:
         """Return the login of an access token, or None if the token is invalid."""
-        access = transaction.access_token(key)
+        now = self._issuer.clock()
+        access = find_access_token(
+            token, transaction, keys=self._issuer.keys, url=self._issuer.settings.url, now=now
+        )
         if access is None or access.family.revoked or SCOPE not in access.scope:
             return None
         if access.confirmation:  # the portal's protocol has no proofs
             return None
-        return access.family if self._issuer.clock() < access.expires_at else None
+        return access.family if now < access.expires_at else None
 
     def _list_accounts(self, query: Query) -> dict[str, Any]:
         accounts = [

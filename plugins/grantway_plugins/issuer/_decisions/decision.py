@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grantway._processes.copies import Value
 from grantway._secrets.params import Params
 from grantway._types.quantity import check_seconds
 from grantway_plugins.issuer._settings import IssuerSettings
-from grantway_plugins.issuer._storage.records import RegisteredClient, TokenFamily
+from grantway_plugins.issuer._storage.records import (
+    AccessTokenRecord,
+    RegisteredClient,
+    TokenFamily,
+)
 from grantway_plugins.issuer._trust.trusted_token import RejectedToken, TrustedToken
 from grantway_plugins.server._http.denial import Denial
 from grantway_plugins.server._http.headers import Headers
 
 from .randomness import new_id
 from .resources import target_denial
+from .tokens.access_token import find_access_token
+
+if TYPE_CHECKING:
+    from grantway_plugins.issuer._keys.ring import KeyRing
+    from grantway_plugins.issuer._storage.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,7 @@ class GrantRequest:
             claim (RFC 7800 section 3.1), such as ``jkt`` (RFC 9449). Empty for a bearer token.
         resources: Requested resources (RFC 8707), which become the audience of the access token
             unless the decision sets one.
+        keys: Signing keys of the issuer, or None.
     """
 
     params: Params
@@ -52,6 +62,16 @@ class GrantRequest:
     trusted: Mapping[str, TrustedToken | RejectedToken] = field(default_factory=dict, repr=False)
     confirmation: Mapping[str, str] = field(default_factory=dict)
     resources: tuple[str, ...] = ()
+    keys: KeyRing | None = field(default=None, repr=False)
+
+    def access_token(self, token: str, transaction: Transaction) -> AccessTokenRecord | None:
+        """Return an access token of this issuer, which may be a JWT, or None if it is unknown.
+
+        Check whether it has expired and whether its family was revoked.
+        """
+        return find_access_token(
+            token, transaction, keys=self.keys, url=self.settings.url, now=self.now
+        )
 
     def issue(
         self,
@@ -116,7 +136,7 @@ class Issue(Value):
         members: Additional members of the response, by RFC name, as JSON values. They do not
             override the standard ones.
         signed: Whether to issue a JWT for the audience instead of an access token of this issuer,
-            which ``IssuerSettings.signing_keys`` must enable. It cannot be revoked.
+            which ``IssuerSettings.keys`` or ``signing_keys`` must enable. It cannot be revoked.
     """
 
     family: TokenFamily

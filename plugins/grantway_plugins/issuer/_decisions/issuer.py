@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from grantway._exceptions import ConfigurationError
 from grantway._plugins.default_registry import default_registry
@@ -15,6 +15,7 @@ from grantway._plugins.kinds import ISSUER_GRANT
 from grantway._plugins.registry import Registry
 from grantway._types.grant import Grant, IssuerGrant
 from grantway_plugins.issuer._clients.key_metadata import PRIVATE_KEY_JWT
+from grantway_plugins.issuer._keys.opening import file_ring
 from grantway_plugins.issuer._security import proof_algorithms
 from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.issuer._storage.steady_clock import SteadyClock
@@ -22,7 +23,9 @@ from grantway_plugins.issuer._trust.trusted_token import FEDERATED
 
 from .client_auth_methods import ClientAuthMethod, client_auth_methods
 from .grants.jwt_bearer import JWT_BEARER
-from .signer import Signer
+
+if TYPE_CHECKING:
+    from grantway_plugins.issuer._keys.ring import KeyRing
 
 Clock = Callable[[], float]
 #: Standard values of ``token_endpoint_auth_method``.
@@ -49,7 +52,7 @@ class Issuer:
         grants: Offered grants by grant type.
         clock: Returns seconds since the epoch.
         client_auth: Client authentication methods of plugins, by name.
-        signer: Signs JWTs; None if there are no keys.
+        keys: Signing keys; None if they are disabled, and with them OpenID Connect.
         steady_clock: The same, but never runs backwards.
         repeatable: Names of parameters that may be repeated.
     """
@@ -58,7 +61,7 @@ class Issuer:
     grants: Mapping[str, OfferedGrant]
     clock: Clock = time.time
     client_auth: Mapping[str, ClientAuthMethod] = field(default_factory=dict)
-    signer: Signer | None = None
+    keys: KeyRing | None = None
     repeatable: frozenset[str] = field(init=False)
     steady_clock: Clock = field(init=False)
 
@@ -82,13 +85,13 @@ class Issuer:
             clock: Returns seconds since the epoch.
 
         Raises:
-            ConfigurationError: there is no grant to offer, or a signing key is invalid.
+            ConfigurationError: there is no grant to offer, or a file of ``signing_keys`` is
+                invalid.
         """
         grants = offered_grants(registry, settings)
         methods = client_auth_methods(registry)
         settings = settings or IssuerSettings()
-        signer = Signer(settings.signing_keys) if settings.signing_keys else None
-        return cls(settings, grants, clock, methods, signer)
+        return cls(settings, grants, clock, methods, file_ring(settings))
 
     @property
     def auth_methods(self) -> tuple[str, ...]:

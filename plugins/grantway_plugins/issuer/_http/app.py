@@ -56,11 +56,12 @@ from .base_path import BasePath
 from .cors import Cors
 from .endpoints.client_configuration import client_configuration
 from .endpoints.device_authorization import device_authorization
-from .endpoints.introspection import INTROSPECTION
-from .endpoints.metadata import JWKS, RESERVED, metadata, metadata_response
+from .endpoints.introspection import introspection
+from .endpoints.jwks import JWKS, PublishedKeys
+from .endpoints.metadata import RESERVED, metadata, metadata_response
 from .endpoints.pushed_authorization import push_authorization
 from .endpoints.registration import register, register_client
-from .endpoints.revocation import REVOCATION
+from .endpoints.revocation import revocation
 from .endpoints.token import create_token
 from .execution import Execution, Prepare
 from .health import Health
@@ -107,7 +108,7 @@ class App(OneProcess):
         self._cors = Cors(issuer.settings.cors_origins) if issuer.settings.cors_origins else None
         self._portal = Portal(issuer, store, issuer.settings.aws_accounts)
         registration = RegistrationPolicy(issuer.settings)
-        self._health = Health(store)
+        self._health = Health(store, issuer.keys)
         asked = issuer.settings.client_documents
         fetcher = Fetcher(() if asked is None else asked.private_hosts)
         documents = None if asked is None else ClientDocumentReader(asked, issuer, store, fetcher)
@@ -127,10 +128,10 @@ class App(OneProcess):
             ),
             "/register": _Post(registration.admitting(register), _JSON, WireFormat.RFC),
         }
-        own = (INTROSPECTION, REVOCATION, client_configuration(issuer))
+        own = (introspection(issuer), revocation(issuer), client_configuration(issuer))
         self._endpoints = {each.path: self._served(each) for each in own}
         content = metadata(issuer)
-        keys = {} if issuer.signer is None else {JWKS: metadata_response(issuer.signer.jwks())}
+        self._keys = None if issuer.keys is None else PublishedKeys(issuer.keys, store)
         added = load_extensions(
             extensions,
             issuer.settings,
@@ -141,15 +142,16 @@ class App(OneProcess):
                 *_HEALTH,
                 *_METADATA,
                 *PAGE_PATHS,
-                *keys,
+                JWKS,
             },
             metadata=RESERVED | set(content),
         )
         for path, (endpoint, extension) in added.endpoints.items():
             self._endpoints[path] = self._served(endpoint, extension.name, extension.plugin)
         document = metadata_response({**content, **added.metadata})
-        self._gets: Mapping[str, WireResponse] = {**dict.fromkeys(_METADATA, document), **keys}
-        self._base = BasePath(issuer.settings.url, [*self._gets, *self._endpoints])
+        self._gets: Mapping[str, WireResponse] = dict.fromkeys(_METADATA, document)
+        read_only = [*self._gets, *([] if self._keys is None else [JWKS])]
+        self._base = BasePath(issuer.settings.url, [*read_only, *self._endpoints])
         self._pages = Pages(
             issuer,
             store,
@@ -174,7 +176,7 @@ class App(OneProcess):
         #: Methods of the endpoints that web pages of other origins may use, if CORS is enabled.
         self._for_web_pages = {
             **dict.fromkeys(self._posts, "POST"),
-            **dict.fromkeys(self._gets, "GET, HEAD"),
+            **dict.fromkeys(read_only, "GET, HEAD"),
             **{path: each.methods for path, each in self._endpoints.items() if each.cors},
         }
 
@@ -274,6 +276,9 @@ class App(OneProcess):
         if path in _HEALTH and method in {"GET", "HEAD"}:
             await send_response(send, await self._health.response())
             return
+        if path == JWKS and self._keys is not None and method in {"GET", "HEAD"}:
+            await send_response(send, await self._keys.response())
+            return
         post = self._posts.get(path)
         if post is not None:
             if method == "POST":
@@ -293,7 +298,7 @@ class App(OneProcess):
             )
         elif path in self._portal.methods:
             await self._send(await self._call_portal(scope, headers, receive), scope, send)
-        elif path in self._gets or path in _HEALTH:
+        elif path in self._gets or path in _HEALTH or (path == JWKS and self._keys is not None):
             if method in {"GET", "HEAD"}:
                 await send_response(send, self._gets[path])
             else:

@@ -14,8 +14,8 @@ from grantway_plugins.issuer._decisions.authentication import (
 from grantway_plugins.issuer._decisions.confirmation import is_confirmed, use_proof
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.plugin_calls import call_plugin
-from grantway_plugins.issuer._decisions.randomness import family_digest
 from grantway_plugins.issuer._decisions.rate_limit import PeerRateLimit
+from grantway_plugins.issuer._decisions.tokens.access_token import find_access_token
 from grantway_plugins.issuer._extensions.additions import WITH_BODY, Endpoint
 from grantway_plugins.issuer._extensions.reply import Reply, response_to
 from grantway_plugins.issuer._extensions.request import IssuerRequest
@@ -218,8 +218,8 @@ class ServedEndpoint(OneProcess):
                 key that the request does not prove.
         """
         given = request.bearer or request.dpop or ""
-        token = transaction.access_token(family_digest(given))
         url = issuer.settings.url
+        token = find_access_token(given, transaction, keys=issuer.keys, url=url, now=now)
         if (
             token is None
             or token.family.revoked

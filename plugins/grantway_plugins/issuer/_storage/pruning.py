@@ -18,6 +18,7 @@ from .tables import (
     plugin_records,
     refresh_tokens,
     sessions,
+    signing_keys,
 )
 
 #: Retention of used and expired rows, in seconds. It lets the issuer tell a replay from an unknown
@@ -45,9 +46,10 @@ _PRUNE = {
         plugin_records,
         sessions,
         consents,
+        signing_keys,
     )
 }
-_NOT_RETAINED = frozenset({access_tokens, plugin_records, sessions, consents})
+_NOT_RETAINED = frozenset({access_tokens, plugin_records, sessions, consents, signing_keys})
 _EXPIRED_FAMILIES = Prepared(
     sa.select(families.c.family_id)
     .where(
@@ -72,8 +74,8 @@ _DELETE_REFRESH_TOKENS = Prepared(
 def prune_rows(cursor: Cursor, now: float) -> int:
     """Delete rows that expired more than ``RETENTION`` seconds ago.
 
-    Expired access tokens, records of plugins, sessions and consents are deleted at once. Every
-    table loses at most ``PRUNE_LIMIT`` rows.
+    Expired access tokens, records of plugins, sessions, consents and signing keys are deleted at
+    once. Every table loses at most ``PRUNE_LIMIT`` rows.
 
     Args:
         cursor: The transaction's cursor.

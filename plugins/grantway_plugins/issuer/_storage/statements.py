@@ -60,6 +60,7 @@ REVOKE_FAMILY = Prepared(
     .where(families.c.revoked_at.is_(None))
     .values(revoked_at=bindparam("now"))
 )
+FAMILY = Prepared(sa.select(*_FAMILY_COLUMNS).where(families.c.family_id == bindparam("id")))
 LOCK_FAMILY = Prepared(
     sa.select(families.c.revoked_at)
     .where(families.c.family_id == bindparam("id"))

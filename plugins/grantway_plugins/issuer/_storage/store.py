@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from grantway._processes.copies import OneProcess
 from grantway._secrets.hidden_arguments import hides_construction
+from grantway_plugins._sql.urls import sqlite_file
 
 from . import tables
 from .checkpoint import Checkpointer
@@ -97,12 +98,18 @@ class IssuerStore(OneProcess):
         self.form_key = self._read_form_key()
         #: Receives measurements, in the store's thread.
         self.watch: StoreWatch | None = None
-        self._clock = clock
+        #: Returns seconds since the epoch.
+        self.clock = clock
         path = self._engine.url.database if self._engine.dialect.name == "sqlite" else None
         self._checkpointer = Checkpointer(path) if path else None
         self._known_clients: TTLCache[str, RegisteredClient] = TTLCache(
             CLIENT_CACHE_SIZE, ttl=CLIENT_CACHE_SECONDS, timer=time.monotonic
         )
+        is_sqlite = self._engine.dialect.name == "sqlite"
+        #: The SQLite file, or None.
+        self.file = sqlite_file(self._engine.url) if is_sqlite else None
+        #: Whether the database is in the memory of this process.
+        self.in_memory = is_sqlite and self.file is None
         self._writer = Writer(self._engine)
         self._loop_jobs: LoopJobs | None = None
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -230,7 +237,7 @@ class IssuerStore(OneProcess):
         """
         committing = False
         try:
-            transaction = Transaction(self._writer.begin(), self._known_clients, self._clock)
+            transaction = Transaction(self._writer.begin(), self._known_clients, self.clock)
             outcomes: list[Outcome] = [(job, job.work(transaction), None) for job in batch]
             transaction.flush()
             committing = True
@@ -252,8 +259,8 @@ class IssuerStore(OneProcess):
 
     def _prune(self) -> int:
         try:
-            transaction = Transaction(self._writer.begin(), self._known_clients, self._clock)
-            count = transaction.prune(self._clock(), self._unused_registration)
+            transaction = Transaction(self._writer.begin(), self._known_clients, self.clock)
+            count = transaction.prune(self.clock(), self._unused_registration)
             self._writer.commit()
         except (SQLAlchemyError, self._driver_error) as failed:
             self._roll_back(failed)

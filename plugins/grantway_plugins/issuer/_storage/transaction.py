@@ -32,6 +32,7 @@ from .records import (
     TokenFamily,
 )
 from .sessions import Sessions
+from .signing_key_rows import SigningKeyRows
 from .users import Users
 
 
@@ -83,6 +84,11 @@ class Transaction(OneProcess):
                 "details": family.details.to_json(),
             },
         )
+
+    def family(self, family_id: str) -> TokenFamily | None:
+        """Return a token family, even if it has been revoked."""
+        row = self._cursor.row(sql.FAMILY, {"id": family_id})
+        return None if row is None else _family(row)
 
     def revoke_family(self, family_id: str, now: float) -> None:
         """Revoke a family, and every family whose tokens were exchanged for one of its tokens."""
@@ -179,6 +185,11 @@ class Transaction(OneProcess):
     def consents(self) -> Consents:
         """Remembered consent of users to clients."""
         return Consents(self._cursor)
+
+    @property
+    def signing_keys(self) -> SigningKeyRows:
+        """Keys that sign JWTs."""
+        return SigningKeyRows(self._cursor)
 
     @property
     def failed(self) -> bool:

@@ -19,7 +19,14 @@ from tests.docs.pages import DOCS
 
 TOKEN = "t" * 22
 #: Settings that have no key of the same name; they are checked with their tables.
-BUILT = {"lifetimes", "trusted_issuers", "aws_accounts", "resources", "client_documents"}
+BUILT = {
+    "lifetimes",
+    "trusted_issuers",
+    "aws_accounts",
+    "resources",
+    "client_documents",
+    "keys",
+}
 
 
 def options_of(folder: Path, text: str, flags: dict[Any, Any] | None = None) -> Options:

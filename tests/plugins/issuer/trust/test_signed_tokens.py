@@ -17,7 +17,7 @@ import grantway
 from grantway._exceptions import ConfigurationError
 from grantway_plugins.grants import client_credentials, jwt_bearer, token_exchange
 from grantway_plugins.grants.token_exchange import ACCESS_TOKEN, JWT
-from grantway_plugins.issuer import IssuerServer, IssuerSettings, TrustedIssuer
+from grantway_plugins.issuer import IssuerServer, IssuerSettings, KeySettings, TrustedIssuer
 from tests.plugins.issuer.conftest import Caller, Clock
 
 OTHER = "https://other.example"
@@ -25,6 +25,7 @@ GRANTS = [client_credentials.GRANT_TYPE, token_exchange.GRANT_TYPE, jwt_bearer.G
 
 
 def written(file: Path) -> str:
+    file.touch(mode=0o600)
     file.write_bytes(ECKey.generate_key("P-256").as_pem(private=True))
     return str(file)
 
@@ -101,8 +102,9 @@ def jwt_part(part: str) -> bytes:
 
 
 def test_without_signing_keys_there_are_no_jwts() -> None:
+    disabled = IssuerSettings(registration="unrestricted", keys=KeySettings(enabled=False))
     with (
-        IssuerServer(IssuerSettings(registration="unrestricted")) as server,
+        IssuerServer(disabled) as server,
         Caller(server.url) as caller,
     ):
         caller.register_rfc(grant_types=GRANTS[:2], redirect_uris=[])
@@ -117,7 +119,7 @@ def test_another_grantway_issuer_accepts_the_jwt(server: IssuerServer, caller: C
     trusted = TrustedIssuer(server.url, subjects=(caller.id,))
     settings = IssuerSettings(registration="unrestricted", trusted_issuers=(trusted,))
     with (
-        IssuerServer(settings, clock=server.store._clock) as other,
+        IssuerServer(settings, clock=server.store.clock) as other,
         Caller(other.url) as there,
         grantway.Client(
             grantway.Provider.discover(server.url),

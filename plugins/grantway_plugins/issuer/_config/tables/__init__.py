@@ -6,6 +6,7 @@ from .aws_portal import AwsPortalTable
 from .client_documents import ClientDocumentsTable
 from .database import DatabaseTable
 from .identity import IdentityTable
+from .keys import KeysTable
 from .lifetimes import LifetimesTable
 from .limits import LimitsTable
 from .metrics import MetricsTable
@@ -23,6 +24,7 @@ TABLES: tuple[type[IssuerTable], ...] = (
     MetricsTable,
     DatabaseTable,
     RegistrationTable,
+    KeysTable,
     LifetimesTable,
     LimitsTable,
     SecurityTable,

@@ -34,3 +34,4 @@ class IdentityTable(IssuerTable):
     )
     cors_origins = Texts("https://app.example.com")
     signing_keys = _Paths("signing-key.pem")
+    access_token_format = Choice("opaque", "jwt")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from grantway_plugins.grants.token_exchange import ACCESS_TOKEN, ID_TOKEN, JWT
 from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
-from grantway_plugins.issuer._decisions.randomness import family_digest
 from grantway_plugins.issuer._trust.trusted_token import TrustedToken, denial_of, spend
 from grantway_plugins.server._http.denial import Denial
 
@@ -25,7 +24,7 @@ class TokenExchangeIssuer:
     The new token has at most the scopes and the lifetime of the exchanged one, and stays bound to
     its audience. A token with an audience can be exchanged only by that audience and by the client
     that received it. A JWT of a trusted issuer can be exchanged by every client of this grant.
-    Delegation is not supported: an actor token is rejected. If the issuer has signing keys, the new
+    Delegation is not supported: an actor token is rejected. If the operator permits it, the new
     token may be a JWT for another issuer.
     """
 
@@ -36,11 +35,15 @@ class TokenExchangeIssuer:
         unknown = _unsupported(request)
         if unknown:
             return Denial("invalid_request", unknown)
+        wants_jwt = request.params.get("requested_token_type") == JWT
+        if wants_jwt and any(transaction.clients.find(each) for each in _target(request)):
+            # It would be an ID token for that client.
+            return Denial("invalid_target", "A JWT must not have a client as audience")
         if request.params["subject_token_type"] != ACCESS_TOKEN:
             decision = _exchange_trusted(request, transaction)
         else:
             decision = _exchange_own(request, transaction)
-        if request.params.get("requested_token_type") == JWT and isinstance(decision, Issue):
+        if wants_jwt and isinstance(decision, Issue):
             return replace(decision, signed=True, members={"issued_token_type": JWT})
         return decision
 
@@ -50,7 +53,7 @@ TOKEN_EXCHANGE = TokenExchangeIssuer()
 
 def _exchange_own(request: GrantRequest, transaction: Transaction) -> Issue | Denial:
     """Exchange an access token of this issuer."""
-    subject = transaction.access_token(family_digest(request.params["subject_token"]))
+    subject = request.access_token(request.params["subject_token"], transaction)
     if not _usable(subject, request) or not transaction.lock_family(subject.family.family_id):
         return Denial(
             "invalid_request", "The subject_token is unknown, expired or issued to others"
@@ -102,7 +105,7 @@ def _unsupported(request: GrantRequest) -> str | None:
     if params["subject_token_type"] not in {ACCESS_TOKEN, *_JWTS}:
         return f"subject_token_type must be one of {', '.join((ACCESS_TOKEN, *_JWTS))}"
     requested = params.get("requested_token_type", ACCESS_TOKEN)
-    if requested == JWT and request.settings.signing_keys:
+    if requested == JWT and request.settings.exchanges_jwts:
         return None if _target(request) else "audience is required for a JWT"
     if requested != ACCESS_TOKEN:
         return f"requested_token_type must be {ACCESS_TOKEN}"

@@ -7,17 +7,21 @@ from typing import Any
 from grantway._exceptions import PluginError
 from grantway_plugins.issuer._decisions.decision import Issue
 from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._decisions.randomness import new_id
+from grantway_plugins.issuer._storage.transaction import Transaction
 
 
-def exchanged_response(issue: Issue, now: float, issuer: Issuer) -> dict[str, Any]:
+def exchanged_response(
+    issue: Issue, now: float, issuer: Issuer, transaction: Transaction
+) -> dict[str, Any]:
     """Return the members of a response with a JWT, which is not stored.
 
     Raises:
         PluginError: the issuer has no signing keys, or the decision has no audience.
     """
     expires_at = int(min(now + issuer.settings.lifetimes.access_token, issue.family.expires_at))
-    if issuer.signer is None or not issue.audience:
-        raise PluginError("An Issue with signed=True needs signing_keys and an audience.")
+    if issuer.keys is None or not issue.audience:
+        raise PluginError("An Issue with signed=True needs signing keys and an audience.")
     scope = " ".join(issue.scope)
     claims = {
         "iss": issuer.settings.url,
@@ -27,10 +31,11 @@ def exchanged_response(issue: Issue, now: float, issuer: Issuer) -> dict[str, An
         "scope": scope,
         "iat": int(now),
         "exp": expires_at,
+        "jti": new_id(),
     }
     return {
         **issue.members,
-        "access_token": issuer.signer.sign(claims),
+        "access_token": issuer.keys.sign(claims, transaction, now),
         "token_type": "N_A",  # RFC 8693 section 2.2.1: it is not an access token
         "expires_in": max(0, expires_at - int(now)),
         "scope": scope,

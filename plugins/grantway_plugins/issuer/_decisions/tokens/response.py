@@ -48,7 +48,7 @@ def token_response(
     )
     content: dict[str, Any] = {
         **issue.members,
-        "access_token": new_access_token(record, transaction),
+        "access_token": new_access_token(record, issuer, transaction),
         "token_type": "DPoP" if "jkt" in confirmation else "Bearer",
         "expires_in": int(expires_at - now),
     }

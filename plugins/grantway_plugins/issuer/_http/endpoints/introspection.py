@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
+from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.randomness import family_digest
 from grantway_plugins.issuer._decisions.resources import may_introspect
+from grantway_plugins.issuer._decisions.tokens.access_token import find_access_token
 from grantway_plugins.issuer._extensions.additions import Endpoint
 from grantway_plugins.issuer._extensions.reply import Reply
 from grantway_plugins.issuer._extensions.request import IssuerRequest
@@ -16,7 +19,7 @@ from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.server._http.denial import Denial
 
 
-def introspect(request: IssuerRequest, transaction: Transaction) -> Reply | Denial:
+def introspect(issuer: Issuer, request: IssuerRequest, transaction: Transaction) -> Reply | Denial:
     """Return the state of a token.
 
     The client must authenticate (RFC 7662 section 2.1). It may introspect its own tokens, those
@@ -31,12 +34,15 @@ def introspect(request: IssuerRequest, transaction: Transaction) -> Reply | Deni
     token = request.params.get("token")
     if token is None:
         return Denial("invalid_request", "token is required")
-    members = _token_members(family_digest(token), request, transaction)
+    members = _token_members(token, issuer, request, transaction)
     allowed = _may_introspect(request.settings, client, members)
     return Reply(members if allowed else {"active": False})
 
 
-INTROSPECTION = Endpoint("/introspect", introspect, authenticate="client", per_minute=None)
+def introspection(issuer: Issuer) -> Endpoint:
+    """Return the introspection endpoint."""
+    handle = partial(introspect, issuer)
+    return Endpoint("/introspect", handle, authenticate="client", per_minute=None)
 
 
 def _may_introspect(
@@ -49,9 +55,11 @@ def _may_introspect(
     )
 
 
-def _token_members(key: bytes, request: IssuerRequest, transaction: Transaction) -> dict[str, Any]:
+def _token_members(
+    token: str, issuer: Issuer, request: IssuerRequest, transaction: Transaction
+) -> dict[str, Any]:
     now, iss = request.now, request.settings.url
-    access = transaction.access_token(key)
+    access = find_access_token(token, transaction, keys=issuer.keys, url=iss, now=now)
     if access is not None:
         if access.family.revoked or now >= access.expires_at:
             return {"active": False}
@@ -68,7 +76,7 @@ def _token_members(key: bytes, request: IssuerRequest, transaction: Transaction)
             "iat": int(access.issued_at),
             "exp": int(access.expires_at),
         }
-    refresh = transaction.refresh_token(key)
+    refresh = transaction.refresh_token(family_digest(token))
     if refresh is None or refresh.family.revoked or now >= refresh.family.expires_at:
         return {"active": False}
     if refresh.used_at is not None:

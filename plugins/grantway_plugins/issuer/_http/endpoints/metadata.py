@@ -12,8 +12,8 @@ from grantway_plugins.issuer._security import proof_algorithms
 from grantway_plugins.issuer._trust.trusted_token import FEDERATED
 from grantway_plugins.server._http.wire import WireResponse
 
-#: Path of the public keys.
-JWKS = "/jwks"
+from .jwks import JWKS
+
 #: Entries that extensions cannot add, in addition to those of ``metadata``.
 RESERVED = frozenset({"registration_endpoint"})
 
@@ -45,7 +45,7 @@ def metadata(issuer: Issuer) -> dict[str, Any]:
     }
     if issuer.settings.client_documents is not None:
         content["client_id_metadata_document_supported"] = True
-    if issuer.signer is not None:
+    if issuer.keys is not None:
         content["jwks_uri"] = f"{url}{JWKS}"
     if issuer.settings.require_pushed_authorization_requests:
         content["require_pushed_authorization_requests"] = True

@@ -62,6 +62,7 @@ def create_token(issuer: Issuer, request: WireRequest) -> UnitOfWork:
             request.trusted,
             request.confirmation,
             resources,
+            issuer.keys,
         )
         decision: Issue | Denial = call_plugin(
             f"decide of the issuer grant {offered.grant.grant_type}",
@@ -77,7 +78,7 @@ def create_token(issuer: Issuer, request: WireRequest) -> UnitOfWork:
         decision = for_resources(decision, resources, issuer.settings)
         event = _login_event(decision, offered.grant.grant_type) if decision.new else None
         if decision.signed:
-            content = exchanged_response(decision, now, issuer)
+            content = exchanged_response(decision, now, issuer, transaction)
         else:
             content = token_response(
                 decision, client, issuer, transaction, now=now, confirmation=request.confirmation

@@ -1,0 +1,67 @@
+"""Choose the key ring of an issuer."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from .errors import SigningKeyError
+
+if TYPE_CHECKING:
+    from grantway_plugins.issuer._settings import IssuerSettings
+    from grantway_plugins.issuer._storage.store import IssuerStore
+
+    from .ring import KeyRing
+
+
+def file_ring(settings: IssuerSettings) -> KeyRing | None:
+    """Return the ring with the files of ``signing_keys``, or None if there are none.
+
+    Raises:
+        SigningKeyError: a file cannot be used.
+    """
+    if not settings.signing_keys:
+        return None
+    from .file_ring import FileRing  # noqa: PLC0415 - seldom needed
+
+    return FileRing(settings.signing_keys)
+
+
+def database_ring(settings: IssuerSettings, store: IssuerStore) -> KeyRing | None:
+    """Return the ring with the keys in the database, or None if they are disabled.
+
+    Importing the libraries and generating a key are left to the first use of the keys.
+
+    Raises:
+        SigningKeyError: the settings require keys, and a library or an encryption key is missing;
+            or a stored key cannot be used.
+    """
+    keys = settings.keys
+    if keys.enabled is False:
+        return None
+    missing = next((name for name in ("joserfc", "cryptography") if find_spec(name) is None), None)
+    if missing is not None:
+        _require(
+            settings, f"signing keys need {missing}; install it with: pip install 'grantway[jose]'"
+        )
+        return None
+    from .database_ring import DatabaseRing  # noqa: PLC0415 - imports the database
+    from .encryption import KeyEncryption  # noqa: PLC0415
+
+    encryption = KeyEncryption.of(keys, store.file, in_memory=store.in_memory)
+    if encryption is None:
+        _require(
+            settings,
+            "signing keys in this database must be encrypted; set encryption_keys to the output of "
+            "`openssl rand -base64 32`, or use signing_keys",
+        )
+        return None
+    ring = DatabaseRing(keys, encryption, settings.longest_signed_lifetime)
+    store.run(lambda transaction: ring.check(transaction, store.clock()))
+    return ring
+
+
+def _require(settings: IssuerSettings, problem: str) -> None:
+    """Report a problem if the settings require keys."""
+    if settings.requires_keys:
+        raise SigningKeyError(problem, errors={"keys": [problem]})
