@@ -21,7 +21,7 @@ from ._clients.document_settings import ClientDocuments
 from ._http.origin import check_origin
 from ._keys.settings import DAY, KeySettings
 from ._resource import AccessTokenFormat, Resource, check_resources
-from ._security import check_security
+from ._security import check_security, implied_by_fapi2
 from ._trust.trusted_issuer import TrustedIssuer
 
 Approve = Literal["page", "auto"]
@@ -146,6 +146,9 @@ class IssuerSettings(Value):
         client_documents: Which Client ID Metadata Documents are accepted; None for none.
         require_pushed_authorization_requests: Whether clients must push authorization requests (RFC
             9126), so that the browser cannot change them.
+        fapi2: Whether to enforce the FAPI 2.0 Security Profile. Implies the two requirements above
+            and codes that live 60 seconds at most. Clients must authenticate with
+            ``private_key_jwt`` or mutual TLS, and keep their refresh token when they use it.
 
     Raises:
         ConfigurationError: a field is invalid; the error names it.
@@ -176,6 +179,7 @@ class IssuerSettings(Value):
     require_bound_tokens: bool = False
     client_documents: ClientDocuments | None = None
     require_pushed_authorization_requests: bool = False
+    fapi2: bool = False
 
     def __post_init__(self) -> None:
         """Validate the fields."""
@@ -212,6 +216,8 @@ class IssuerSettings(Value):
             raise _invalid("signing_keys", rule)
         check_resources(self.resources)
         check_security(self)
+        for name, implied in implied_by_fapi2(self).items() if self.fapi2 else ():
+            object.__setattr__(self, name, implied)
         if not isinstance(self.client_documents, ClientDocuments | None):
             raise _invalid("client_documents", "must be ClientDocuments")
         if self.issues_jwts and self.keys.enabled is False:

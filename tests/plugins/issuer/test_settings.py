@@ -41,6 +41,7 @@ def test_rejects_an_invalid_lifetime(field: str, value: Any) -> None:
         ("dpop_proof_seconds", 601),
         ("dpop_proof_seconds", float("nan")),
         ("require_bound_tokens", None),
+        ("fapi2", "yes"),
         ("require_pushed_authorization_requests", "yes"),
         ("issuer", "login.example.com"),
         ("issuer", "ftp://login.example.com"),

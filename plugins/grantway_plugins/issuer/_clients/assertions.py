@@ -19,6 +19,7 @@ from cachetools import LRUCache
 from grantway._processes.copies import OneProcess
 from grantway._processes.driving import drive_async
 from grantway_plugins._jwt import unverified_claims, unverified_part
+from grantway_plugins.issuer._security import proof_algorithms
 from grantway_plugins.issuer._storage.records import RegisteredClient
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._trust.cached_keys import CachedKeys
@@ -60,11 +61,20 @@ class VerifyClientAssertions(OneProcess):
         store: The database with the clients.
         clock: Returns seconds since the epoch.
         fetcher: Reads keys that clients publish.
+        fapi2: Whether to enforce the FAPI 2.0 Security Profile.
     """
 
     def __init__(
-        self, url: str, store: IssuerStore, clock: Callable[[], float], fetcher: Fetcher
+        self,
+        url: str,
+        store: IssuerStore,
+        clock: Callable[[], float],
+        fetcher: Fetcher,
+        *,
+        fapi2: bool = False,
     ) -> None:
+        self._fapi2 = fapi2
+        self._algorithms = proof_algorithms(fapi2=fapi2)
         self._url = url
         self._store = store
         self._clock = clock
@@ -98,9 +108,11 @@ class VerifyClientAssertions(OneProcess):
         if not isinstance(typ, str) or typ.lower() not in TYPES[PARAMETER]:
             raise TokenRejectedError("has a typ that does not fit a client assertion")
         registered = client.metadata.get(ALGORITHM)
-        if algorithm not in ((registered,) if registered else ALGORITHMS):
+        if algorithm not in self._algorithms or registered not in (None, algorithm):
             raise TokenRejectedError("has an algorithm that the client did not register")
         claims = await self._claims(assertion, client, header)
+        if self._fapi2 and claims.get("aud") != self._url:
+            raise TokenRejectedError(f"must have the audience {self._url}")
         return _judged(claims, client, self._audiences(path), self._clock())
 
     async def _claims(

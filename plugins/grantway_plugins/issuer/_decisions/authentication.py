@@ -10,6 +10,7 @@ from grantway._exceptions import PluginError
 from grantway._requests.client_auth import JWT_BEARER
 from grantway._secrets.params import Params
 from grantway_plugins.issuer._extensions.request import IssuerRequest
+from grantway_plugins.issuer._security import FAPI2_METHODS
 from grantway_plugins.issuer._storage.records import AccessTokenRecord, RegisteredClient
 from grantway_plugins.issuer._trust.trusted_token import (
     RejectedToken,
@@ -155,6 +156,9 @@ def authenticate(
             denial = denial_of(rejected, "client_assertion", "invalid_client")
             raise DenialError.of(_unauthentic(denial))
         raise DenialError("invalid_client", _FAILED)
+    if issuer.settings.fapi2 and client.authentication.method not in FAPI2_METHODS:
+        listing = ", ".join(sorted(FAPI2_METHODS))
+        raise DenialError("invalid_client", f"The client must authenticate with one of: {listing}")
     if now >= client.expires_at:
         raise DenialError("invalid_client", "The client's registration has expired; register again")
     if credentials.assertion is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
 from grantway_grants.authorization_code import GRANT_TYPE
+from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.issuer._storage.records import (
     AuthorizationCodeRecord,
     LoginDetails,
@@ -291,9 +292,7 @@ def _check(
     for name, error in _UNSUPPORTED.items():
         if name in values:
             raise DenialError(error, f"{name} is not supported; send each parameter separately")
-    required = issuer.settings.require_pushed_authorization_requests
-    if not request.pushed and (required or client.metadata.get(PUSH_REQUIRED)):
-        raise DenialError("invalid_request", "The client must push its requests to /par (RFC 9126)")
+    _check_security(issuer.settings, client, request)
     if GRANT_TYPE not in client.grant_types:
         raise DenialError(
             "unauthorized_client", "The client is not registered for authorization_code"
@@ -305,7 +304,7 @@ def _check(
         raise DenialError("invalid_request", "response_type is required")
     if values["response_type"] != "code":
         raise DenialError("unsupported_response_type", "response_type must be code")
-    _check_challenge(client, values)
+    _check_challenge(values, must_use_pkce=client.must_use_pkce or issuer.settings.fapi2)
     if _is_silent(values):
         _check_silent(issuer, values)
 
@@ -322,10 +321,20 @@ def _is_silent(values: Mapping[str, str]) -> bool:
     return "none" in values.get("prompt", "").split()
 
 
-def _check_challenge(client: RegisteredClient, values: Mapping[str, str]) -> None:
+def _check_security(
+    settings: IssuerSettings, client: RegisteredClient, request: AuthorizationRequest
+) -> None:
+    required = settings.require_pushed_authorization_requests
+    if not request.pushed and (required or client.metadata.get(PUSH_REQUIRED)):
+        raise DenialError("invalid_request", "The client must push its requests to /par (RFC 9126)")
+    if settings.fapi2 and "redirect_uri" not in request.values:
+        raise DenialError("invalid_request", "redirect_uri is required (FAPI 2.0)")
+
+
+def _check_challenge(values: Mapping[str, str], *, must_use_pkce: bool) -> None:
     challenge, method = values.get("code_challenge"), values.get("code_challenge_method")
     rule: str | None = None
-    if challenge is None and client.must_use_pkce:
+    if challenge is None and must_use_pkce:
         rule = "code_challenge is required, with code_challenge_method=S256"
     elif challenge is None:
         if method is not None:

@@ -16,7 +16,7 @@ from grantway._plugins.registry import Registry
 from grantway._types.grant import Grant, IssuerGrant
 from grantway_plugins.issuer._clients.key_metadata import PRIVATE_KEY_JWT
 from grantway_plugins.issuer._keys.opening import file_ring
-from grantway_plugins.issuer._security import proof_algorithms
+from grantway_plugins.issuer._security import FAPI2_METHODS, proof_algorithms
 from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.issuer._storage.steady_clock import SteadyClock
 from grantway_plugins.issuer._trust.trusted_token import FEDERATED
@@ -97,7 +97,10 @@ class Issuer:
     def auth_methods(self) -> tuple[str, ...]:
         """The supported values of ``token_endpoint_auth_method``."""
         signed = (PRIVATE_KEY_JWT,) if proof_algorithms() else ()
-        return (*METHODS, *signed, *sorted(set(self.client_auth) - set(signed)))
+        methods = (*METHODS, *signed, *sorted(set(self.client_auth) - set(signed)))
+        if not self.settings.fapi2:
+            return methods
+        return tuple(each for each in methods if each in FAPI2_METHODS)
 
 
 def offered_grants(

@@ -46,7 +46,7 @@ class VerifyProofs:
 
 def verify_proofs(issuer: Issuer, store: IssuerStore) -> VerifyProofs | None:
     """Return the step that verifies proofs, or None if the extra ``jose`` is not installed."""
-    settings, algorithms = issuer.settings, proof_algorithms()
+    settings, algorithms = issuer.settings, proof_algorithms(fapi2=issuer.settings.fapi2)
     if not algorithms:
         return None
     from grantway_plugins.server._proofs.proof import (  # noqa: PLC0415 - needs the extra jose

@@ -88,7 +88,8 @@ def verify_assertions(issuer: Issuer, store: IssuerStore, fetcher: Fetcher) -> P
         VerifyClientAssertions,
     )
 
-    return VerifyClientAssertions(issuer.settings.url, store, issuer.clock, fetcher)
+    settings = issuer.settings
+    return VerifyClientAssertions(settings.url, store, issuer.clock, fetcher, fapi2=settings.fapi2)
 
 
 def preparations(

@@ -16,3 +16,4 @@ class SecurityTable(IssuerTable):
     dpop_proof_seconds = fields.Raw()
     require_bound_tokens = fields.Raw()
     require_pushed_authorization_requests = fields.Raw()
+    fapi2 = fields.Raw()

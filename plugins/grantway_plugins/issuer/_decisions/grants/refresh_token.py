@@ -40,8 +40,10 @@ class RefreshTokenIssuer:
         if isinstance(scope, Denial):
             return scope
         now = request.steady_now
-        if token.used_at is None and transaction.spend_refresh_token(key, now):
-            return Issue(token.family, scope)
+        # FAPI 2.0 forbids rotation: the client's authentication protects the refresh token.
+        rotates = not request.settings.fapi2
+        if token.used_at is None and (not rotates or transaction.spend_refresh_token(key, now)):
+            return Issue(token.family, scope, refresh_token=rotates)
         # If spending failed, another request replaced the token at the same time.
         used_at = now if token.used_at is None else token.used_at
         window = request.settings.lifetimes.refresh_reuse_window

@@ -49,9 +49,10 @@ def metadata(issuer: Issuer) -> dict[str, Any]:
         content["jwks_uri"] = f"{url}{JWKS}"
     if issuer.settings.require_pushed_authorization_requests:
         content["require_pushed_authorization_requests"] = True
-    if proof_algorithms():
-        content["token_endpoint_auth_signing_alg_values_supported"] = list(proof_algorithms())
-        content["dpop_signing_alg_values_supported"] = list(proof_algorithms())
+    algorithms = list(proof_algorithms(fapi2=issuer.settings.fapi2))
+    if algorithms:
+        content["token_endpoint_auth_signing_alg_values_supported"] = algorithms
+        content["dpop_signing_alg_values_supported"] = algorithms
     if issuer.settings.registration != "off":
         content["registration_endpoint"] = f"{url}/register"
     return content
