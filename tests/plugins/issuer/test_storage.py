@@ -31,7 +31,7 @@ from grantway_plugins.issuer._decisions.randomness import (
     new_family_secret,
     new_id,
 )
-from grantway_plugins.issuer._storage.pruning import PRUNE_LIMIT, RETENTION
+from grantway_plugins.issuer._storage.pruning import MOST, RETENTION
 from grantway_plugins.issuer._storage.records import TokenFamily
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.transaction import Transaction
@@ -242,7 +242,7 @@ def test_pruning_deletes_the_tokens_of_a_revoked_login_after_a_day(
 def test_prunes_a_family_with_many_tokens_in_steps(clock: Clock) -> None:
     """Requests are handled between the steps."""
     store = IssuerStore(":memory:", clock=clock)
-    many = PRUNE_LIMIT + 500
+    many = MOST + 500
     family = TokenFamily(new_id(), "client", "me", ("a",), clock() - 1)
 
     def fill(transaction: Transaction) -> None:
@@ -255,7 +255,7 @@ def test_prunes_a_family_with_many_tokens_in_steps(clock: Clock) -> None:
     clock.tick(100_000)
     gone = [store.run(lambda transaction: transaction.prune(clock())) for _ in range(3)]
     store.close()
-    assert gone == [PRUNE_LIMIT, 500 + 1, 0]
+    assert gone == [MOST, 500 + 1, 0]
 
 
 def test_a_failure_in_a_shared_transaction_affects_only_its_request(clock: Clock) -> None:

@@ -36,7 +36,7 @@ from .errors import (
     database_error,
 )
 from .jobs import DATABASE_TIMEOUT, Done, Job, LoopJobs, Outcome
-from .pruning import PRUNE_LIMIT
+from .pruning import PRUNE_INTERVAL, PruningPace
 from .records import RegisteredClient
 from .transaction import Transaction
 from .writer import Writer
@@ -46,8 +46,6 @@ UnitOfWork = Callable[[Transaction], T]
 
 #: Maximum number of requests that share a transaction.
 BATCH_SIZE = 64
-#: Seconds between two prunings.
-PRUNE_INTERVAL = 60.0
 CLIENT_CACHE_SIZE = 4096
 #: Seconds until a client is read again, because another process may have rotated its secret.
 CLIENT_CACHE_SECONDS = 5.0
@@ -111,6 +109,7 @@ class IssuerStore(OneProcess):
         #: Whether the database is in the memory of this process.
         self.in_memory = is_sqlite and self.file is None
         self._writer = Writer(self._engine)
+        self._pruning = PruningPace()
         self._loop_jobs: LoopJobs | None = None
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._closed = False
@@ -220,9 +219,7 @@ class IssuerStore(OneProcess):
                 if self._checkpointer is not None:
                     self._checkpointer.changed()
             if time.monotonic() >= prune_at:
-                # Delete a backlog in small steps, so that requests are handled in between.
-                left = self._prune() >= PRUNE_LIMIT
-                prune_at = time.monotonic() + (0 if left else PRUNE_INTERVAL)
+                prune_at = self._prune() + time.monotonic()
         if self._checkpointer is not None:
             self._checkpointer.stop()
         self._writer.close()
@@ -257,18 +254,23 @@ class IssuerStore(OneProcess):
             return outcomes
         return [outcome for job in batch for outcome in self._commit([job])]
 
-    def _prune(self) -> int:
+    def _prune(self) -> float:
+        """Delete some expired rows; return the seconds until the next deletion."""
+        began = time.monotonic()
         try:
             transaction = Transaction(self._writer.begin(), self._known_clients, self.clock)
-            count = transaction.prune(self.clock(), self._unused_registration)
+            count = transaction.prune(self.clock(), self._unused_registration, self._pruning.limit)
+            deleted = time.monotonic()
             self._writer.commit()
         except (SQLAlchemyError, self._driver_error) as failed:
             self._roll_back(failed)
             _log.warning("Pruning failed and will be retried: %s", self._as_database_error(failed))
-            return 0
+            return PRUNE_INTERVAL
         if self.watch is not None:
             self.watch.pruned(count)
-        return count
+        if count and self._checkpointer is not None:
+            self._checkpointer.changed()
+        return self._pruning.pause(count, deleted - began, time.monotonic() - deleted)
 
     def _roll_back(self, failed: Exception) -> bool:
         """Roll a failed transaction back; return whether the connection was lost."""

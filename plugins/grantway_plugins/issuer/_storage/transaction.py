@@ -21,7 +21,7 @@ from .consents import Consents
 from .device_code_rows import DeviceCodeRows
 from .plugin_records import Records
 from .prepared import Cursor, Prepared
-from .pruning import PRUNE_LIMIT, RETENTION, prune_rows
+from .pruning import MOST, RETENTION, prune_rows
 from .records import (
     AccessTokenRecord,
     AuthorizationCodeRecord,
@@ -272,18 +272,19 @@ class Transaction(OneProcess):
 
     # --- housekeeping ---
 
-    def prune(self, now: float, unused_registration: float = math.inf) -> int:
+    def prune(self, now: float, unused_registration: float = math.inf, limit: int = MOST) -> int:
         """Delete rows that are no longer needed; see ``prune_rows``.
 
         Args:
             now: Seconds since the epoch.
             unused_registration: Lifetime of an anonymous registration without a token, in seconds.
+            limit: Maximum number of rows to delete from each table.
 
         Returns:
-            Number of deleted rows. If it is ``PRUNE_LIMIT`` or more, call again.
+            Number of deleted rows. If it is ``limit`` or more, call again.
         """
-        return prune_rows(self._cursor, now) + self.clients.prune_unused(
-            now - unused_registration, PRUNE_LIMIT
+        return prune_rows(self._cursor, now, limit) + self.clients.prune_unused(
+            now - unused_registration, limit
         )
 
     def _changed(self, statement: Prepared, values: dict[str, Any]) -> bool:
