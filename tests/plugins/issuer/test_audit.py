@@ -357,7 +357,7 @@ def test_logs_only_committed_events(
     log.take()
     failure: Exception = DatabaseBusyError("busy")
 
-    def lost(_store: IssuerStore, _work: Any, done: Done) -> Any:
+    def lost(_store: IssuerStore, _work: Any, done: Done, **_options: Any) -> Any:
         done(None, failure)
 
     monkeypatch.setattr(IssuerStore, "start", lost)

@@ -375,3 +375,32 @@ def running(path: Path, durability: str) -> Iterator[tuple[str, subprocess.Popen
             yield line.split()[-1], process
         finally:
             process.kill()
+
+
+def test_a_refresh_token_is_replaced_once_within_a_transaction(clock: Clock) -> None:
+    store = IssuerStore(":memory:", clock=clock)
+    family = TokenFamily(new_id(), "client", "me", ("a",), clock() + 100)
+    token = family_digest(new_family_secret("gwr", family.family_id))
+    unread = family_digest(new_family_secret("gwr", family.family_id))
+
+    def issue(transaction: Transaction) -> None:
+        transaction.add_family(family)
+        transaction.add_refresh_token(token, family)
+        transaction.add_refresh_token(unread, family)
+
+    def spend(transaction: Transaction) -> tuple[Any, ...]:
+        first, spent = transaction.refresh_token(token), transaction.spend_refresh_token(token, 5.0)
+        again = transaction.refresh_token(token)
+        assert first is not None
+        assert again is not None
+        return (
+            *(first.used_at, spent, again.used_at),
+            transaction.spend_refresh_token(token, 6.0),
+            transaction.spend_refresh_token(unread, 6.0),
+            transaction.last_spent(family.family_id),
+        )
+
+    store.run(issue)
+    assert store.run(spend) == (None, True, 5.0, False, False, 5.0)
+    assert store.run(spend)[:3] == (5.0, False, 5.0)
+    store.close()

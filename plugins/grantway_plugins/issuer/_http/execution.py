@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from grantway_plugins.issuer._audit_log import AuditLog
 from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._decisions.randomness import family_digest
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.unit_of_work import UnitOfWork, failure_response, guarded
 from grantway_plugins.issuer._trust.trusted_token import KeysUnavailableError
@@ -96,7 +97,9 @@ class Execution:
         if isinstance(work, WireResponse):
             finish(work)
         else:
-            self._store.start(self._guarded(work, request), receive)
+            token = request.params.get("refresh_token")
+            key = family_digest(token) if isinstance(token, str) else None
+            self._store.start(self._guarded(work, request), receive, refresh_token=key)
 
     def _failure(self, error: Exception, request: WireRequest) -> WireResponse | Denial:
         if isinstance(error, DenialError):

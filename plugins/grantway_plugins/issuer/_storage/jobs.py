@@ -31,16 +31,22 @@ class Job:
         work: Called with the transaction.
         done: Called once, unless the caller gives up.
         loop_jobs: Calls ``done`` in an event loop; None calls it in the store's thread.
+        refresh_token: Digest of a refresh token that the work reads, if any.
     """
 
-    __slots__ = ("begun", "deadline", "done", "given_up", "loop_jobs", "work")
+    __slots__ = ("begun", "deadline", "done", "given_up", "loop_jobs", "refresh_token", "work")
 
     def __init__(
-        self, work: Callable[[Transaction], Any], done: Done, loop_jobs: LoopJobs | None = None
+        self,
+        work: Callable[[Transaction], Any],
+        done: Done,
+        loop_jobs: LoopJobs | None = None,
+        refresh_token: bytes | None = None,
     ) -> None:
         self.work = work
         self.done = done
         self.loop_jobs = loop_jobs
+        self.refresh_token = refresh_token
         self.deadline = 0.0
         self.begun = False
         self.given_up = False
@@ -79,15 +85,8 @@ class LoopJobs:
         self._waiting: dict[Job, None] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, work: Callable[[Transaction], Any], done: Done) -> Job:
-        """Run a unit of work in a transaction.
-
-        Args:
-            work: Called with the transaction. It may be called twice, so it must have no other
-                side effects.
-            done: Called with the result after the commit, or with an error.
-        """
-        job = Job(work, done, self)
+    def add(self, job: Job) -> Job:
+        """Run a job in a transaction, together with others that arrive at the same time."""
         if not self._gathered:
             # Runs after the requests that have already arrived were read.
             self.loop.call_soon(self._hand_over)

@@ -37,12 +37,21 @@ _FAMILY_COLUMNS = (
     families.c.origin,
     families.c.details,
 )
+# On databases with several writers, keep the token from being replaced and the family from being
+# revoked concurrently.
+_LOCKED = (families, refresh_tokens)
 REFRESH_TOKEN = Prepared(
     sa.select(refresh_tokens.c.used_at, *_FAMILY_COLUMNS)
     .join_from(refresh_tokens, families, refresh_tokens.c.family_id == families.c.family_id)
     .where(refresh_tokens.c.digest == bindparam("key"))
-    # On databases with several writers, keep the family from being revoked concurrently.
-    .with_for_update(of=families)
+    .with_for_update(of=_LOCKED)
+)
+REFRESH_TOKENS = Prepared(
+    sa.select(refresh_tokens.c.digest, refresh_tokens.c.used_at, *_FAMILY_COLUMNS)
+    .join_from(refresh_tokens, families, refresh_tokens.c.family_id == families.c.family_id)
+    .where(refresh_tokens.c.digest == sa.any_(bindparam("keys", type_=sa.ARRAY(sa.LargeBinary))))
+    .order_by(refresh_tokens.c.digest)  # transactions that lock in the same order do not deadlock
+    .with_for_update(of=_LOCKED)
 )
 SPEND_REFRESH_TOKEN = Prepared(
     sa.update(refresh_tokens)

@@ -154,7 +154,7 @@ class IssuerStore(OneProcess):
         """Return the number of units of work that wait for a transaction."""
         return self._jobs.qsize()
 
-    def start(self, work: UnitOfWork[T], done: Done) -> Job:
+    def start(self, work: UnitOfWork[T], done: Done, *, refresh_token: bytes | None = None) -> Job:
         """Run a unit of work in a transaction, like ``arun``, without a coroutine.
 
         Args:
@@ -162,11 +162,13 @@ class IssuerStore(OneProcess):
                 side effects.
             done: Called in the running event loop with the result after the commit, or with an
                 error.
+            refresh_token: Digest of a refresh token that the work reads, if any. The tokens of all
+                work in a transaction may be read together.
         """
         loop = asyncio.get_running_loop()
         if self._loop_jobs is None or self._loop_jobs.loop is not loop:
             self._loop_jobs = LoopJobs(loop, self._submit)
-        return self._loop_jobs.add(work, done)
+        return self._loop_jobs.add(Job(work, done, self._loop_jobs, refresh_token))
 
     def close(self) -> None:
         """Finish the pending work, then close the database. May be called again."""
@@ -235,8 +237,12 @@ class IssuerStore(OneProcess):
         committing = False
         try:
             transaction = Transaction(self._writer.begin(), self._known_clients, self.clock)
+            digests = [job.refresh_token for job in batch if job.refresh_token is not None]
+            if len(digests) > 1 and self._writer.has_batches:
+                transaction.prefetch(digests)
             outcomes: list[Outcome] = [(job, job.work(transaction), None) for job in batch]
-            transaction.flush()
+            with self._writer.batching():
+                transaction.flush()
             committing = True
             self._writer.commit()
         except Exception as failed:  # noqa: BLE001 - one request must not fail the others

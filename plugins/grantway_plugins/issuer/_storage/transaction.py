@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any
 
 from grantway._processes.copies import OneProcess
-from grantway_plugins.issuer._decisions.randomness import digests_of_family
 
 from . import statements as sql
 from .client_rows import ClientRows
@@ -31,6 +30,7 @@ from .records import (
     RegisteredClient,
     TokenFamily,
 )
+from .refresh_token_rows import RefreshTokenRows, family_of
 from .sessions import Sessions
 from .signing_key_rows import SigningKeyRows
 from .users import Users
@@ -39,8 +39,8 @@ from .users import Users
 class Transaction(OneProcess):
     """Database operations of one transaction.
 
-    New tokens are collected and written together by ``flush``. Nobody can use a token before the
-    transaction is committed, so no query needs to find it earlier.
+    New and replaced tokens are collected and written together by ``flush``. Nobody can use a token
+    before the transaction is committed, so no query needs to find it earlier.
 
     Args:
         cursor: Runs the statements of the transaction.
@@ -61,7 +61,7 @@ class Transaction(OneProcess):
         self._clock = clock
         #: Client registrations.
         self.clients = ClientRows(self._cursor, known_clients)
-        self._new_refresh_tokens: list[dict[str, Any]] = []
+        self._refresh_tokens = RefreshTokenRows(cursor)
         self._new_access_tokens: list[dict[str, Any]] = []
 
     def probe(self) -> None:
@@ -88,11 +88,12 @@ class Transaction(OneProcess):
     def family(self, family_id: str) -> TokenFamily | None:
         """Return a token family, even if it has been revoked."""
         row = self._cursor.row(sql.FAMILY, {"id": family_id})
-        return None if row is None else _family(row)
+        return None if row is None else family_of(row)
 
     def revoke_family(self, family_id: str, now: float) -> None:
         """Revoke a family, and every family whose tokens were exchanged for one of its tokens."""
         self._cursor.change(sql.REVOKE_FAMILY, {"id": family_id, "now": now})
+        self._refresh_tokens.forget()
 
     def lock_family(self, family_id: str) -> bool:
         """Lock a family against revocation until the end of the transaction.
@@ -105,7 +106,7 @@ class Transaction(OneProcess):
 
     def add_refresh_token(self, digest: bytes, family: TokenFamily) -> None:
         """Add a refresh token to the tokens to store."""
-        self._new_refresh_tokens.append({"digest": digest, "family_id": family.family_id})
+        self._refresh_tokens.add(digest, family)
 
     def add_access_token(self, digest: bytes, token: AccessTokenRecord) -> None:
         """Add an access token to the tokens to store."""
@@ -124,28 +125,31 @@ class Transaction(OneProcess):
         )
 
     def flush(self) -> None:
-        """Write the tokens added so far."""
-        if self._new_refresh_tokens:
-            self._cursor.change_all(sql.ADD_REFRESH_TOKEN, self._new_refresh_tokens)
-            self._new_refresh_tokens = []
+        """Write the tokens added and replaced so far."""
+        self._refresh_tokens.flush()
         if self._new_access_tokens:
             self._cursor.change_all(sql.ADD_ACCESS_TOKEN, self._new_access_tokens)
             self._new_access_tokens = []
 
     def refresh_token(self, digest: bytes) -> RefreshTokenRecord | None:
         """Return the refresh token with this digest, even if it has been replaced."""
-        row = self._cursor.row(sql.REFRESH_TOKEN, {"key": digest})
-        return None if row is None else RefreshTokenRecord(digest, row[0], _family(row[1:]))
+        return self._refresh_tokens.find(digest)
+
+    def prefetch(self, digests: Iterable[bytes]) -> None:
+        """Read several refresh tokens, which may not exist, with one query."""
+        self._refresh_tokens.prefetch(digests)
 
     def spend_refresh_token(self, digest: bytes, now: float) -> bool:
-        """Mark a refresh token as replaced; return False if it has been replaced already."""
-        return self._changed(sql.SPEND_REFRESH_TOKEN, {"key": digest, "now": now})
+        """Mark a refresh token that this transaction has read as replaced.
+
+        Returns:
+            False if it has been replaced already.
+        """
+        return self._refresh_tokens.spend(digest, now)
 
     def last_spent(self, family_id: str) -> float:
         """Return the latest time at which a refresh token of the family was replaced, or 0."""
-        low, high = digests_of_family(family_id)
-        row = self._cursor.row(sql.LAST_SPENT, {"low": low, "high": high})
-        return 0.0 if row is None or row[0] is None else float(row[0])
+        return self._refresh_tokens.last_spent(family_id)
 
     def access_token(self, digest: bytes) -> AccessTokenRecord | None:
         """Return the access token with this digest."""
@@ -157,7 +161,7 @@ class Transaction(OneProcess):
             scope=tuple(scope.split()),
             issued_at=issued_at,
             expires_at=expires_at,
-            family=_family(family),
+            family=family_of(family),
             audience=tuple(json.loads(audience)) if audience else (),
             confirmation=json.loads(confirmation) if confirmation else {},
         )
@@ -289,17 +293,3 @@ class Transaction(OneProcess):
 
     def _changed(self, statement: Prepared, values: dict[str, Any]) -> bool:
         return self._cursor.change(statement, values) == 1
-
-
-def _family(row: Any) -> TokenFamily:
-    family_id, client_id, subject, scope, expires_at, revoked_at, origin, details = row
-    return TokenFamily(
-        family_id=family_id,
-        client_id=client_id,
-        subject=subject,
-        scope=tuple(scope.split()),
-        expires_at=expires_at,
-        revoked=revoked_at is not None,
-        origin=origin,
-        details=LoginDetails.from_json(details),
-    )

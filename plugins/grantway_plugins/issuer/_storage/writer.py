@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,6 +27,8 @@ class Writer(OneProcess):
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._locks_at_begin = engine.dialect.name == "sqlite"
+        #: Whether the database is a server, and the driver sends statements in batches.
+        self.has_batches = engine.dialect.driver == "psycopg" and _has_pipelines(engine.dialect)
         self._connection: Any = None
         self._cursor: Any = None
 
@@ -37,6 +40,13 @@ class Writer(OneProcess):
         if self._locks_at_begin:  # other drivers begin with the first statement
             self._cursor.execute("BEGIN IMMEDIATE")
         return Cursor(self._cursor, self._engine.dialect)
+
+    def batching(self) -> AbstractContextManager[object]:
+        """Return a context whose statements are sent together, if the driver can do this.
+
+        Their results must not be used before the end of the context, which raises their errors.
+        """
+        return self._connection.pipeline() if self.has_batches else nullcontext()
 
     def commit(self) -> None:
         """Commit the transaction."""
@@ -70,3 +80,9 @@ class Writer(OneProcess):
             self._connection.close()
             self._connection = None
         self._engine.dispose()
+
+
+def _has_pipelines(dialect: sa.Dialect) -> bool:
+    """Return whether libpq is new enough for psycopg's pipelines."""
+    driver: Any = dialect.loaded_dbapi
+    return bool(driver.Pipeline.is_supported())
