@@ -12,21 +12,16 @@ import requests
 from joserfc.jwk import ECKey
 
 import grantway
-from grantway._types.issuer_plugins import IssuerExtension
 from grantway_plugins.auth import TokenAuth
 from grantway_plugins.client_auth import DPoP
 from grantway_plugins.issuer import (
-    Additions,
     AwsAccount,
-    Endpoint,
-    IssuerRequest,
     IssuerServer,
     IssuerSettings,
     Lifetimes,
-    Reply,
-    Transaction,
 )
 from tests.plugins.issuer.conftest import Caller, Clock, query_of
+from tests.plugins.issuer.whoami import WhoAmIPlugin
 from tests.plugins.server.proofs import KEY, OTHER_KEY, proof
 
 PUBLIC = {"token_endpoint_auth_method": "none"}
@@ -363,33 +358,11 @@ def test_another_issuer_on_the_database_rejects_a_proof(tmp_path: Path, clock: C
         assert token_with(caller, header).status_code == 200
 
 
-class WhoAmI:
-    """An extension whose endpoint requires an access token."""
-
-    def extend(self, _settings: IssuerSettings) -> Additions:
-        """Add the endpoint."""
-        endpoint = Endpoint("/whoami", _whoami, methods=("GET",), authenticate="token")
-        return Additions(endpoints=[endpoint])
-
-
-def _whoami(request: IssuerRequest, _transaction: Transaction) -> Reply:
-    assert request.token is not None
-    return Reply({"sub": request.token.family.subject})
-
-
-class Plugin:
-    """Registers the extension."""
-
-    @grantway.hookimpl
-    def grantway_register_issuer_extensions(self) -> dict[str, IssuerExtension]:
-        return {"whoami": WhoAmI()}
-
-
 @pytest.fixture(scope="module", params=[False, True], ids=["no nonce", "nonce"])
 def resource(request: pytest.FixtureRequest) -> Iterator[IssuerServer]:
     """An issuer with an endpoint that requires an access token; its clock is the real one."""
     settings = IssuerSettings(registration="unrestricted", dpop_require_nonce=request.param)
-    registry = grantway.build_registry({"whoami": Plugin()})
+    registry = grantway.build_registry({"whoami": WhoAmIPlugin()})
     with IssuerServer(settings, registry=registry) as server:
         yield server
 
