@@ -28,7 +28,7 @@ _SERVICES = frozenset({"gateway", "serve"})
 #: Commands whose output includes the plugins that are not loaded, with the reason.
 _LISTING = frozenset({"doctor", "plugins"})
 #: Commands that use plugins, but no profile.
-_CONFIGURED = frozenset({"client", "grants", "plugins", "serve"})
+_CONFIGURED = frozenset({"clients", "grants", "plugins", "serve"})
 
 
 class _LoginNeeded(click.ClickException):

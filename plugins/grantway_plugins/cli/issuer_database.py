@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import click
 
 from grantway._exceptions import ConfigurationError
 from grantway_plugins._sql.urls import has_password
+from grantway_plugins.issuer._config import IssuerFile
 from grantway_plugins.issuer._storage.database import default_path
 from grantway_plugins.issuer._storage.store import IssuerStore
 
@@ -29,11 +30,13 @@ class IssuerDatabase:
         argument: Value of ``--database``.
         variable: Name of the environment variable given with ``--database-env``.
         file: Path given with ``--database-file``.
+        config: Configuration file of the issuer that names the database, if no option does.
     """
 
     argument: str | None = field(default=None, repr=False)
     variable: str | None = None
     file: str | None = None
+    config: str | None = None
 
     @property
     def is_given(self) -> bool:
@@ -61,7 +64,18 @@ class IssuerDatabase:
             return self.argument
         if self.variable is not None or self.file is not None:
             return read_secret("database", self.variable, self.file)
-        return os.environ.get(VARIABLE) or default_path()
+        return os.environ.get(VARIABLE) or self._configured() or default_path()
+
+    def _configured(self) -> str | None:
+        """Return the database in the configuration file, if there is one."""
+        if self.config is None:
+            return None
+        file = IssuerFile(self.config)
+        file.read("database")
+        if file.mistakes:
+            raise file.toml.wrong(file.mistakes)
+        url: str | None = file.options.get("server", {}).get("database")
+        return url
 
     @contextmanager
     def opened(self) -> Iterator[IssuerStore]:
@@ -148,3 +162,18 @@ def database_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         with_database = option(with_database)
     return with_database
+
+
+def operator_database_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the database options, and ``--config`` for the issuer's configuration file."""
+
+    @wraps(command)
+    def with_config(*args: Any, database: IssuerDatabase, config: str | None, **rest: Any) -> Any:
+        return command(*args, database=replace(database, config=config), **rest)
+
+    return click.option(
+        "--config",
+        type=click.Path(),
+        default=None,
+        help="Configuration file of grantway serve that names the database.",
+    )(database_options(with_config))

@@ -9,7 +9,7 @@ import click
 
 from grantway._exceptions import ConfigurationError
 
-from .issuer_database import IssuerDatabase, database_options
+from .issuer_database import IssuerDatabase, operator_database_options
 
 
 @click.group(name="keys")
@@ -21,7 +21,7 @@ def command() -> None:
 
 
 @command.command(name="list")
-@database_options
+@operator_database_options
 def list_(database: IssuerDatabase) -> None:
     """Print every key as JSON, without private keys."""
     with database.opened() as store:
@@ -40,7 +40,7 @@ def list_(database: IssuerDatabase) -> None:
 
 
 @command.command(name="rotate")
-@database_options
+@operator_database_options
 def rotate(database: IssuerDatabase) -> None:
     """Make the issuer replace its keys. Each new key is published before it signs."""
     with database.opened() as store:
@@ -52,7 +52,7 @@ def rotate(database: IssuerDatabase) -> None:
 
 @command.command(name="remove")
 @click.argument("kid")
-@database_options
+@operator_database_options
 def remove(kid: str, database: IssuerDatabase) -> None:
     """Remove the key KID, for example because it is damaged or was stolen.
 

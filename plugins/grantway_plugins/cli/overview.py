@@ -8,7 +8,7 @@ import os
 ABOUT = "Get, store and refresh OAuth tokens for programs, gateways and command lines."
 #: Summary of each command. A command has a module of the same name, imported when it is run.
 COMMANDS = {
-    "client": "Add, list, rotate and remove clients of the embedded issuer.",
+    "clients": "Add, list, rotate and remove clients of the embedded issuer.",
     "completion": "Print a shell completion script for commands and profiles.",
     "demo": "Run all three grants against an embedded issuer and show each step.",
     "doctor": "Find problems with this installation and say how to fix them.",

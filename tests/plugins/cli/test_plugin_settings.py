@@ -101,7 +101,7 @@ def test_the_command_line_uses_the_settings_in_the_profile_file(config: Path) ->
     (found,) = [each for each in json.loads(run.stdout) if each["distribution"] == "acme-audit"]
     assert found["status"] == "loaded"
     config.write_text(MISTAKES)
-    add = ["client", "add", "x", "--database", str(config.with_name("issuer.sqlite3"))]
+    add = ["clients", "add", "x", "--database", str(config.with_name("issuer.sqlite3"))]
     for command in (["plugins"], ["grants"], add):
         failed = CliRunner().invoke(app, command)
         assert failed.exit_code == 1

@@ -12,7 +12,7 @@ import pytest
 from grantway_plugins._sql.urls import has_password
 from grantway_plugins.issuer import DatabaseError, IssuerServer
 from grantway_plugins.issuer._storage.store import IssuerStore
-from tests.plugins.cli.test_client import grantway
+from tests.plugins.cli.test_clients import grantway
 from tests.plugins.stores.contract import shown
 
 PASSWORD = "Zk3-pw"
@@ -64,7 +64,7 @@ def test_rejects_a_database_name_that_looks_like_a_url(
     IssuerStore(Path(name.replace("/", ""))).close()
 
 
-@pytest.mark.parametrize("command", [("serve", "--port", "0"), ("client", "list")])
+@pytest.mark.parametrize("command", [("serve", "--port", "0"), ("clients", "list")])
 def test_rejects_a_password_as_an_argument(command: tuple[str, ...]) -> None:
     url = f"postgresql+psycopg://issuer:{PASSWORD}@127.0.0.1:1/tokens"
     refused = grantway(*command, "--database", url)
@@ -76,9 +76,9 @@ def test_rejects_a_password_as_an_argument(command: tuple[str, ...]) -> None:
 def test_reads_the_url_from_a_file(tmp_path: Path) -> None:
     named = tmp_path / "url"
     named.write_text(f"sqlite:///{tmp_path}/x.db\n")
-    assert grantway("client", "list", "--database-file", str(named)).stdout == "[]\n"
-    assert "cannot read" in grantway("client", "list", "--database-file", "missing").stderr
-    both = grantway("client", "list", "--database-file", "x", "--database-env", "Y")
+    assert grantway("clients", "list", "--json", "--database-file", str(named)).stdout == "[]\n"
+    assert "cannot read" in grantway("clients", "list", "--database-file", "missing").stderr
+    both = grantway("clients", "list", "--database-file", "x", "--database-env", "Y")
     assert "only one" in both.stderr
 
 

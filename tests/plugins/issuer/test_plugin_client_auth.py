@@ -289,11 +289,11 @@ def test_the_operator_adds_a_client_with_its_own_metadata(tmp_path: Path) -> Non
     database = tmp_path / "issuer.db"
     grantway.register_plugin("keys", Plugin())
     try:
-        add = ["client", "add", "shop", "--auth", "api_key", "--database", str(database)]
+        add = ["clients", "add", "shop", "--json", "--auth", "api_key", "--database", str(database)]
         missing = CliRunner().invoke(app, [*add, "--grant-type", CREDENTIALS])
         added = CliRunner().invoke(app, [*add, "--metadata", str(metadata)])
         assert added.exit_code == 0, added.output
-        listed = CliRunner().invoke(app, ["client", "list", "--database", str(database)])
+        listed = CliRunner().invoke(app, ["clients", "list", "--json", "--database", str(database)])
         assert json.loads(listed.stdout)[0]["token_endpoint_auth_method"] == "api_key"
         with IssuerServer(IssuerSettings(), database=database) as server:
             client = Caller(server.url)

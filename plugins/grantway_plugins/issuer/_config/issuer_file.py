@@ -56,20 +56,24 @@ class IssuerFile(OneProcess):
         found = server.get("log_format") if isinstance(server, Mapping) else None
         return cast("LogFormat", found) if found in LOG_FORMATS else None
 
-    def read(self) -> None:
-        """Read every table into ``options`` and ``mistakes``."""
+    def read(self, only: str | None = None) -> None:
+        """Read the tables into ``options`` and ``mistakes``.
+
+        Args:
+            only: Name of the only table to read; by default all.
+        """
         data = self.toml.data
         known = {each.table: each for each in TABLES}
         names = [*known, _PLUGINS]
         self.mistakes = [
             ((name,), f"is an unknown key; {nearest(name, names)}")
             for name in data
-            if name not in names
+            if name not in names and only is None
         ]
         # First, because plugins provide secret sources.
         self.mistakes += check_plugin_settings(self.toml) if _PLUGINS in data else []
         for name, kind in known.items():
-            if name in data:
+            if name in data and only in {None, name}:
                 self._read_tables(kind, data[name])
 
     def place(self, part: Part, name: str) -> KeyPath:

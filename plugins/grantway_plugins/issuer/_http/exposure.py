@@ -71,7 +71,7 @@ def resolve_settings(
     if settings.registration is None:
         raise ConfigurationError(
             f"{why}, so choose a registration policy: registration=off (only you, with "
-            "`grantway client add`), registration=token (holders of an initial access token) or "
+            "`grantway clients add`), registration=token (holders of an initial access token) or "
             "registration=open (anyone, for the grants and scopes that you allow)",
             errors={
                 "registration": [

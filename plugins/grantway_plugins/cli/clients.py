@@ -1,4 +1,4 @@
-"""``grantway client``: add, list, rotate and remove clients of the embedded issuer."""
+"""``grantway clients``: add, list, rotate and remove clients of the embedded issuer."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ from grantway_plugins.issuer._decisions.operator_clients import (
     remove_client,
     rotate_secret,
 )
+from grantway_plugins.issuer._http.endpoints.registration import client_information
 from grantway_plugins.server._log_format import LOG_FORMATS, LogFormat, log_to_stderr
 
-from .issuer_database import IssuerDatabase, database_options
+from .issuer_database import IssuerDatabase, operator_database_options
+from .terminal import Terminal
 
 secret_file_option = click.option(
     "--secret-file",
@@ -32,9 +34,12 @@ secret_file_option = click.option(
     default=None,
     help="Write the secret to this file, readable by this user only, instead of printing it.",
 )
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON value and nothing else."
+)
 
 
-@click.group(name="client")
+@click.group(name="clients")
 @click.option(
     "--log-format",
     type=click.Choice(LOG_FORMATS),
@@ -61,39 +66,43 @@ def command(log_format: LogFormat | None) -> None:
 )
 @click.option(
     "--auth",
-    default="client_secret_basic",
-    show_default=True,
-    help="Authentication method of the client: client_secret_basic, client_secret_post, none, "
-    "federated_jwt (a token of an issuer in the file of grantway serve --trust), or one that a "
-    "plugin registers.",
+    default=None,
+    help="Authentication method of the client: client_secret_basic (default), client_secret_post, "
+    "none, private_key_jwt (with jwks or jwks_uri in --metadata), federated_jwt (a token of an "
+    "issuer in the file of grantway serve --trust), or one that a plugin registers.",
 )
 @click.option(
     "--metadata",
     "metadata_file",
     type=click.File("r", encoding="utf-8"),
     default=None,
-    help="JSON file with more client metadata (RFC 7591), such as that of a plugin's method. "
-    "Options take precedence.",
+    help="JSON file with client metadata (RFC 7591), such as redirect_uris, jwks or the members of "
+    "a plugin's method; - reads standard input. Options take precedence.",
 )
 @click.option(
     "--introspect", is_flag=True, help="Let the client introspect the tokens of all clients."
 )
 @secret_file_option
-@database_options
+@json_option
+@operator_database_options
 def add(  # noqa: PLR0917 - click passes options by name
     name: str,
     grant_types: tuple[str, ...],
     scope: str | None,
     redirect_uris: tuple[str, ...],
-    auth: str,
+    auth: str | None,
     metadata_file: TextIO | None,
     introspect: bool,
     secret_file: str | None,
+    as_json: bool,
     database: IssuerDatabase,
 ) -> None:
-    """Add a client called NAME, and print it as JSON. It does not expire."""
+    """Add a client called NAME, and print it. It does not expire."""
     metadata = {} if metadata_file is None else _read_metadata(metadata_file)
-    metadata |= {"client_name": name, "token_endpoint_auth_method": auth}
+    metadata["client_name"] = name
+    if auth is not None:
+        metadata["token_endpoint_auth_method"] = auth
+    metadata.setdefault("token_endpoint_auth_method", "client_secret_basic")
     if grant_types:
         metadata["grant_types"] = list(grant_types)
     elif introspect:
@@ -106,7 +115,13 @@ def add(  # noqa: PLR0917 - click passes options by name
         shown = add_client(store, metadata, introspects=introspect)
         if save(shown.get("client_secret")):
             del shown["client_secret"]
-    click.echo(json.dumps(shown, indent=2))
+    if as_json:
+        click.echo(json.dumps(shown, indent=2))
+        return
+    terminal = Terminal()
+    for member, value in shown.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        terminal.line(f"{member}: {text}")
 
 
 def _read_metadata(file: TextIO) -> dict[str, Any]:
@@ -129,47 +144,72 @@ def _read_metadata(file: TextIO) -> dict[str, Any]:
     help="How long the current secret remains valid.",
 )
 @secret_file_option
-@database_options
+@json_option
+@operator_database_options
 def rotate(
-    client_id: str, overlap_seconds: float, secret_file: str | None, database: IssuerDatabase
+    client_id: str,
+    overlap_seconds: float,
+    secret_file: str | None,
+    as_json: bool,
+    database: IssuerDatabase,
 ) -> None:
     """Issue a new secret for the client CLIENT_ID, and print it."""
     check_seconds("overlap_seconds", overlap_seconds, least=0)
     with _new_secret_file(secret_file) as save, database.opened() as store:
         secret = rotate_secret(store, client_id, overlap=overlap_seconds)
-        if not save(secret):
-            click.echo(secret)
+        shown = {"client_id": client_id, "client_secret": secret}
+        if save(secret):
+            del shown["client_secret"]
+    if as_json:
+        click.echo(json.dumps(shown, indent=2))
+    elif "client_secret" in shown:
+        click.echo(secret)
 
 
 @command.command(name="remove")
 @click.argument("client_id")
-@database_options
-def remove(client_id: str, database: IssuerDatabase) -> None:
+@json_option
+@operator_database_options
+def remove(client_id: str, as_json: bool, database: IssuerDatabase) -> None:
     """Remove the client CLIENT_ID and revoke its tokens."""
     with database.opened() as store:
         remove_client(store, client_id)
+    if as_json:
+        click.echo(json.dumps({"client_id": client_id}, indent=2))
 
 
 @command.command(name="list")
-@database_options
-def list_(database: IssuerDatabase) -> None:
-    """Print every client as JSON, without secrets."""
+@json_option
+@operator_database_options
+def list_(as_json: bool, database: IssuerDatabase) -> None:
+    """Print every client, without secrets."""
     with database.opened() as store:
         found = all_clients(store)
     shown = [
         {
-            "client_id": each.client_id,
-            "client_name": each.name,
-            "grant_types": sorted(each.grant_types),
-            "scope": " ".join(each.scope),
-            "token_endpoint_auth_method": each.authentication.method,
+            **client_information(each),
             "anonymous": each.anonymous,
             "introspects": each.introspects,
-            "issued_at": int(each.issued_at),
         }
         for each in found
     ]
-    click.echo(json.dumps(shown, indent=2))
+    if as_json:
+        click.echo(json.dumps(shown, indent=2))
+        return
+    Terminal().table(
+        ("client_id", "name", "auth", "grant_types", "scope", "introspects"),
+        [
+            (
+                each.client_id,
+                each.name,
+                each.authentication.method,
+                " ".join(sorted(each.grant_types)),
+                " ".join(each.scope),
+                "yes" if each.introspects else "no",
+            )
+            for each in found
+        ],
+    )
 
 
 @contextmanager
