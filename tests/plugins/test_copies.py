@@ -76,6 +76,7 @@ from grantway_plugins.grants.ciba import BackchannelAuthentication
 from grantway_plugins.issuer import (
     AccessTokenRecord,
     Additions,
+    ClientCertificates,
     ClientDocuments,
     Denial,
     Endpoint,
@@ -292,6 +293,7 @@ def samples() -> dict[type, Any]:
         Headers({b"authorization": SECRET}),
         registration,
         family,
+        ClientCertificates(),
         ClientDocuments(),
         Resource("https://api.example"),
         LoginDetails(("https://api.example",), {"jkt": "key"}, 1.0, "session", "nonce"),

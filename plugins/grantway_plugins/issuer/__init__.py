@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._aws_portal.accounts import AwsAccount as AwsAccount, RoleCredentials as RoleCredentials
     from ._aws_portal.accounts_file import read_accounts as read_accounts
     from ._browser_driver import BrowserDriver as BrowserDriver
+    from ._clients.certificate_settings import ClientCertificates as ClientCertificates
     from ._clients.document_settings import ClientDocuments as ClientDocuments
     from ._decisions.decision import (
         GrantRequest as GrantRequest,
@@ -74,6 +75,7 @@ if not TYPE_CHECKING:  # type checkers would accept misspelt names
             "._browser_driver": "BrowserDriver",
             "grantway._types.grant": "IssuerGrant",
             "grantway._types.issuer_plugins": "IssuerClientAuth IssuerExtension",
+            "._clients.certificate_settings": "ClientCertificates",
             "._clients.document_settings": "ClientDocuments",
             "._decisions.decision": "GrantRequest Issue",
             "._decisions.randomness": "digest",

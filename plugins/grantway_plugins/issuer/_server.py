@@ -128,22 +128,23 @@ class IssuerServer(OneProcess):
         except BaseException:
             self._close_sockets()
             raise
+        self._ready = threading.Event()
+        metrics = None if self._metrics is None else self._metrics.metrics
         try:
             keys = built.keys or database_ring(self.settings, self.store)
+            app = App(
+                replace(built, settings=self.settings, keys=keys),
+                self.store,
+                extensions=offered_extensions(registry),
+                body_seconds=limits.body_seconds,
+                metrics=metrics,
+            )
         except BaseException:
             self._close_sockets()
             self.store.close()
             raise
-        self._ready = threading.Event()
-        metrics = None if self._metrics is None else self._metrics.metrics
-        app = App(
-            replace(built, settings=self.settings, keys=keys),
-            self.store,
-            extensions=offered_extensions(registry),
-            body_seconds=limits.body_seconds,
-            metrics=metrics,
-        )
         self._health = app.ready
+        certificates = self.settings.client_certificates
         self._server = Listener(
             app if metrics is None else metrics.metered(app, app.endpoint_of),
             self._socket,
@@ -153,6 +154,7 @@ class IssuerServer(OneProcess):
             date=True,
             certificate=certificate,
             direct=app,
+            proxy_only=() if certificates is None else (certificates.header,),
         )
         if metrics is not None:
             metrics.watch_store(self.store)

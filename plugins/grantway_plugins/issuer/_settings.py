@@ -17,6 +17,7 @@ from grantway._types.quantity import check_count, check_seconds
 from grantway_grants import authorization_code, device_code, refresh_token
 
 from ._aws_portal.accounts import AwsAccount
+from ._clients.certificate_settings import ClientCertificates
 from ._clients.document_settings import ClientDocuments
 from ._http.origin import check_origin
 from ._keys.settings import DAY, KeySettings
@@ -143,6 +144,8 @@ class IssuerSettings(Value):
             far in the future, but at most 60 seconds, because clocks differ.
         require_bound_tokens: Whether access tokens are issued only to clients that prove possession
             of a key, by DPoP or by a certificate.
+        client_certificates: How the issuer learns the certificates of clients (RFC 8705); None if
+            it does not. Requires ``trusted_proxies``.
         client_documents: Which Client ID Metadata Documents are accepted; None for none.
         require_pushed_authorization_requests: Whether clients must push authorization requests (RFC
             9126), so that the browser cannot change them.
@@ -177,6 +180,7 @@ class IssuerSettings(Value):
     dpop_require_nonce: bool = False
     dpop_proof_seconds: float = 60.0
     require_bound_tokens: bool = False
+    client_certificates: ClientCertificates | None = None
     client_documents: ClientDocuments | None = None
     require_pushed_authorization_requests: bool = False
     fapi2: bool = False
@@ -218,6 +222,8 @@ class IssuerSettings(Value):
         check_security(self)
         for name, implied in implied_by_fapi2(self).items() if self.fapi2 else ():
             object.__setattr__(self, name, implied)
+        if not isinstance(self.client_certificates, ClientCertificates | None):
+            raise _invalid("client_certificates", "must be ClientCertificates")
         if not isinstance(self.client_documents, ClientDocuments | None):
             raise _invalid("client_documents", "must be ClientDocuments")
         if self.issues_jwts and self.keys.enabled is False:

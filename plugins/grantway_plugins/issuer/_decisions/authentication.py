@@ -64,14 +64,9 @@ def credentials_of(request: WireRequest, issuer: Issuer | None = None) -> Creden
         DenialError: the request has no client id, or uses two authentication methods.
     """
     client_id, secret = request.text("client_id"), request.text("client_secret")
-    if request.text("client_assertion") is not None:
-        _check_alone(request, secret)
-        if (
-            isinstance(request.trusted.get("client_assertion"), TrustedToken)
-            or issuer is None
-            or not issuer.client_auth  # otherwise it may be for the method of a plugin
-        ):
-            return _asserted(request, client_id)
+    verified = _verified(request, client_id, secret, issuer)
+    if verified is not None:
+        return verified
     if request.basic is not None:
         if secret is not None or (client_id is not None and client_id != request.basic[0]):
             raise DenialError(
@@ -94,6 +89,24 @@ def credentials_of(request: WireRequest, issuer: Issuer | None = None) -> Creden
     if secret is None:
         return Credentials(client_id, "none")
     return Credentials(client_id, "client_secret_post", secret)
+
+
+def _verified(
+    request: WireRequest, client_id: str | None, secret: str | None, issuer: Issuer | None
+) -> Credentials | None:
+    """Return the credentials of a request with an assertion or a client certificate, or None."""
+    if request.text("client_assertion") is not None:
+        _check_alone(request, secret)
+        if (
+            isinstance(request.trusted.get("client_assertion"), TrustedToken)
+            or issuer is None
+            or not issuer.client_auth  # otherwise it may be for the method of a plugin
+        ):
+            return _asserted(request, client_id)
+    certified = request.trusted.get("client_certificate")
+    if isinstance(certified, TrustedToken) and secret is None and request.basic is None:
+        return Credentials(certified.subject, certified.method)
+    return None
 
 
 def _check_alone(request: WireRequest, secret: str | None) -> None:
@@ -151,10 +164,11 @@ def authenticate(
             client = transaction.clients.find(credentials.client_id, known=False)
             authentic = client is not None and _accepts(client, credentials, now)
     if client is None or not authentic:
-        rejected = request.trusted.get("client_assertion")
-        if isinstance(rejected, RejectedToken):
-            denial = denial_of(rejected, "client_assertion", "invalid_client")
-            raise DenialError.of(_unauthentic(denial))
+        for name in ("client_assertion", "client_certificate"):
+            rejected = request.trusted.get(name)
+            if isinstance(rejected, RejectedToken):
+                denial = denial_of(rejected, name, "invalid_client")
+                raise DenialError.of(_unauthentic(denial))
         raise DenialError("invalid_client", _FAILED)
     if issuer.settings.fapi2 and client.authentication.method not in FAPI2_METHODS:
         listing = ", ".join(sorted(FAPI2_METHODS))

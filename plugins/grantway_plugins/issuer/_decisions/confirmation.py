@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from grantway_plugins.issuer._clients.certificate_metadata import BOUND, METHODS
 from grantway_plugins.issuer._security import proof_algorithms
 from grantway_plugins.issuer._storage.records import LoginDetails, RegisteredClient, TokenFamily
 from grantway_plugins.server._http.audit_event import AuditEvent
@@ -53,6 +54,17 @@ def is_confirmed(required: Mapping[str, str], proved: Mapping[str, str]) -> bool
     return all(proved.get(name) == value for name, value in required.items())
 
 
+def issued_confirmation(client: RegisteredClient, proved: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the keys to which the client's access tokens are bound.
+
+    A certificate binds the tokens of clients that authenticate with one or ask for it (RFC 8705
+    section 3). Others may send one because the proxy requires it.
+    """
+    if client.authentication.method in METHODS or client.metadata.get(BOUND):
+        return proved
+    return {name: value for name, value in proved.items() if name == "jkt"}
+
+
 def with_bound_refresh_tokens(
     family: TokenFamily, client: RegisteredClient, confirmation: Mapping[str, str]
 ) -> TokenFamily:
@@ -77,7 +89,13 @@ def require_confirmation(issuer: Issuer, client: RegisteredClient, request: Wire
         raise DenialError(
             "invalid_request", f"A DPoP proof is required: the client registered {DPOP_BOUND}"
         )
-    if issuer.settings.require_bound_tokens and not request.confirmation:
+    if client.metadata.get(BOUND) and "x5t#S256" not in request.confirmation:
+        raise DenialError(
+            "invalid_request", f"A client certificate is required: the client registered {BOUND}"
+        )
+    if issuer.settings.require_bound_tokens and not issued_confirmation(
+        client, request.confirmation
+    ):
         raise DenialError(
             "invalid_request",
             "This issuer binds all access tokens to a key; send a proof in the header DPoP",

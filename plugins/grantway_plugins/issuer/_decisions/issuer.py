@@ -14,6 +14,7 @@ from grantway._plugins.default_registry import default_registry
 from grantway._plugins.kinds import ISSUER_GRANT
 from grantway._plugins.registry import Registry
 from grantway._types.grant import Grant, IssuerGrant
+from grantway_plugins.issuer._clients.certificate_metadata import offered_methods
 from grantway_plugins.issuer._clients.key_metadata import PRIVATE_KEY_JWT
 from grantway_plugins.issuer._keys.opening import file_ring
 from grantway_plugins.issuer._security import FAPI2_METHODS, proof_algorithms
@@ -97,7 +98,9 @@ class Issuer:
     def auth_methods(self) -> tuple[str, ...]:
         """The supported values of ``token_endpoint_auth_method``."""
         signed = (PRIVATE_KEY_JWT,) if proof_algorithms() else ()
-        methods = (*METHODS, *signed, *sorted(set(self.client_auth) - set(signed)))
+        certified = offered_methods(self.settings.client_certificates)
+        own = (*METHODS, *signed, *certified)
+        methods = (*own, *sorted(set(self.client_auth) - set(own)))
         if not self.settings.fapi2:
             return methods
         return tuple(each for each in methods if each in FAPI2_METHODS)

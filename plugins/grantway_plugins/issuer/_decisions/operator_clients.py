@@ -8,17 +8,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from grantway._exceptions import ConfigurationError
 from grantway._plugins.default_registry import default_registry
 from grantway._types.quantity import check_seconds
 from grantway_plugins.issuer._audit_log import record_operator
+from grantway_plugins.issuer._clients.certificate_settings import ClientCertificates
 from grantway_plugins.issuer._http.endpoints.registration import (
     client_information,
     new_client,
     registration_event,
 )
+from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.issuer._storage.records import RegisteredClient
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.server._http.audit_event import AuditEvent
@@ -28,6 +31,8 @@ from .issuer import Issuer
 from .randomness import digest, new_secret
 from .registration_policy import Terms
 
+#: Settings that enable every authentication method. The file is not read.
+_EVERY_METHOD = IssuerSettings(client_certificates=ClientCertificates(ca_file="ca.pem"))
 #: Default time for which a replaced secret stays valid, in seconds.
 OVERLAP = 86_400.0
 
@@ -51,7 +56,7 @@ def add_client(
         ConfigurationError: the metadata is invalid.
         DatabaseError: the database failed; nothing was changed.
     """
-    issuer = Issuer.of(default_registry())
+    issuer = replace(Issuer.of(default_registry()), settings=_EVERY_METHOD)
     try:
         client, secret = new_client(issuer, metadata, Terms(introspects=introspects), math.inf)
     except DenialError as error:

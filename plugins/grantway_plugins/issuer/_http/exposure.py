@@ -57,6 +57,11 @@ def resolve_settings(
     if tls and settings.issuer is not None and not settings.issuer.startswith("https:"):
         rule = "must be an https URL, because the server uses TLS"
         raise ConfigurationError(f"issuer {rule}", errors={"issuer": [rule]})
+    if settings.client_certificates is not None and not trusted_proxies:
+        rule = "require trusted_proxies, because any client could send the header"
+        raise ConfigurationError(
+            f"client_certificates {rule}", errors={"client_certificates": [rule]}
+        )
     why = exposure(host, settings, trusted_proxies)
     if why is not None and settings.approve == "auto":
         raise ConfigurationError(

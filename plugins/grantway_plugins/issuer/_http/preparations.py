@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from grantway._exceptions import ConfigurationError
 from grantway_plugins.issuer._clients.document_url import looks_like_url
 from grantway_plugins.issuer._clients.documents import ClientDocumentReader, DocumentError
 from grantway_plugins.issuer._clients.fetching import Fetcher
@@ -92,6 +93,27 @@ def verify_assertions(issuer: Issuer, store: IssuerStore, fetcher: Fetcher) -> P
     return VerifyClientAssertions(settings.url, store, issuer.clock, fetcher, fapi2=settings.fapi2)
 
 
+def verify_certificates(issuer: Issuer, store: IssuerStore) -> Preparation | None:
+    """Return the step for client certificates, or None if the settings have none.
+
+    Raises:
+        ConfigurationError: the authorities cannot be read, or the extra ``jose`` is missing.
+    """
+    settings = issuer.settings.client_certificates
+    if settings is None:
+        return None
+    if not proof_algorithms():
+        rule = "require the extra jose: pip install 'grantway[jose]'"
+        raise ConfigurationError(
+            f"client_certificates {rule}", errors={"client_certificates": [rule]}
+        )
+    from grantway_plugins.issuer._clients.certificates import (  # noqa: PLC0415 - needs the extra jose
+        VerifyClientCertificates,
+    )
+
+    return VerifyClientCertificates(settings, store, issuer.clock)
+
+
 def preparations(
     issuer: Issuer,
     store: IssuerStore,
@@ -105,5 +127,6 @@ def preparations(
         verify_proofs(issuer, store),
         None if trusted is None else VerifyTrustedTokens(trusted),
         verify_assertions(issuer, store, fetcher),
+        verify_certificates(issuer, store),
     )
     return tuple(step for step in steps if step is not None)

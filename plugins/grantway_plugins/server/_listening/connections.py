@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Protocol
 
 from .incident import Incident
-from .peers import PeerShares
+from .peers import PeerShares, Proxies
 
 #: Maximum number of connections to check for one that can be closed.
 _CHECKED = 16
@@ -49,6 +49,8 @@ class Connections:
         self._maximum = self._allowed = maximum
         self._lowered_at = 0.0
         self._peers = PeerShares(per_peer, trusted)
+        #: The trusted proxies.
+        self.proxies = Proxies(trusted)
         self._open: dict[Connection, Hashable | None] = {}
         # In insertion order, so the first connection has waited longest.
         self._waiting: dict[Connection, None] = {}

@@ -26,6 +26,8 @@ class LimitedProtocol(HttpProtocol):
     """
 
     limits: Limits
+    #: Headers that are accepted from trusted proxies only, in lower case.
+    proxy_only: frozenset[bytes] = frozenset()
     #: Open connections of the listener.
     open: Connections
     #: The handshake of this connection, which counts as a connection until it ends.
@@ -150,7 +152,14 @@ class LimitedProtocol(HttpProtocol):
         elif self.parser.get_method() == b"CONNECT":
             self._end(b"501 Not Implemented", b"CONNECT is not supported")
         else:
+            self._drop_forged_headers()
             self._start()
+
+    def _drop_forged_headers(self) -> None:
+        """Remove headers that only a trusted proxy may send."""
+        host = self.client[0] if self.client else ""
+        if self.proxy_only and host not in self.open.proxies:
+            self.headers[:] = [each for each in self.headers if each[0] not in self.proxy_only]
 
     def _start(self) -> None:
         """Send a request to the ASGI application."""

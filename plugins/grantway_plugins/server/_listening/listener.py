@@ -42,6 +42,7 @@ class Listener(uvicorn.Server):
         date: Whether responses have a ``Date`` header.
         certificate: Certificate for TLS; None serves plain HTTP.
         direct: Answers some requests without ASGI; None sends all of them to ``app``.
+        proxy_only: Names of headers that are removed unless a trusted proxy sends them.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Listener(uvicorn.Server):
         date: bool = False,
         certificate: ServerCertificate | None = None,
         direct: DirectApp | None = None,
+        proxy_only: Iterable[str] = (),
     ) -> None:
         self._listening = listening
         proxies = [str(each) for each in trusted]
@@ -64,7 +66,14 @@ class Listener(uvicorn.Server):
         )
         base = LimitedProtocol if direct is None else DirectProtocol
         self._http: Any = type(
-            "Protocol", (base,), {"limits": limits, "open": self._open, "direct": direct}
+            "Protocol",
+            (base,),
+            {
+                "limits": limits,
+                "open": self._open,
+                "direct": direct,
+                "proxy_only": frozenset(each.lower().encode() for each in proxy_only),
+            },
         )
         self._certificate = certificate
         self._handshakes = (

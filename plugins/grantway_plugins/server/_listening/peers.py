@@ -69,6 +69,33 @@ class Shares:
             del self._held[key]
 
 
+class Proxies:
+    """Trusted proxies.
+
+    Args:
+        trusted: Addresses and networks; ``*`` stands for all peers.
+    """
+
+    def __init__(self, trusted: Iterable[object]) -> None:
+        self._networks = []
+        self._literals = set()
+        for each in map(str, trusted):
+            try:
+                self._networks.append(ipaddress.ip_network(each, strict=False))
+            except ValueError:
+                self._literals.add(each)
+
+    def __contains__(self, host: str) -> bool:
+        """Return whether a peer is a trusted proxy."""
+        if "*" in self._literals or host in self._literals:
+            return True
+        try:
+            address = _parse(host)
+        except ValueError:
+            return False
+        return any(address in network for network in self._networks)
+
+
 class PeerShares(Shares):
     """Shares by network peer (see `network_of`).
 
@@ -80,22 +107,16 @@ class PeerShares(Shares):
 
     def __init__(self, maximum: int, trusted: Iterable[object] = ()) -> None:
         super().__init__(maximum)
-        self._networks = []
-        self._literals = set()
-        for each in map(str, trusted):
-            try:
-                self._networks.append(ipaddress.ip_network(each, strict=False))
-            except ValueError:
-                self._literals.add(each)
+        self._proxies = Proxies(trusted)
 
     def key(self, host: str | None) -> Hashable | None:
         """Return the key for counting a peer, or None if it is exempt."""
-        if not host or "*" in self._literals or host in self._literals:
+        if not host or host in self._proxies:
             return None
         try:
             address = _parse(host)
         except ValueError:
             return host
-        if address.is_loopback or any(address in network for network in self._networks):
+        if address.is_loopback:
             return None
         return _network(address)

@@ -26,6 +26,7 @@ BUILT = {
     "resources",
     "client_documents",
     "keys",
+    "client_certificates",
 }
 
 

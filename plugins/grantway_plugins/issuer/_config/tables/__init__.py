@@ -3,6 +3,7 @@
 from grantway_plugins.issuer._config.table import IssuerTable
 
 from .aws_portal import AwsPortalTable
+from .client_certificates import ClientCertificatesTable
 from .client_documents import ClientDocumentsTable
 from .database import DatabaseTable
 from .identity import IdentityTable
@@ -29,6 +30,7 @@ TABLES: tuple[type[IssuerTable], ...] = (
     LimitsTable,
     SecurityTable,
     ResourceTable,
+    ClientCertificatesTable,
     ClientDocumentsTable,
     TrustedIssuerTable,
     AwsPortalTable,

@@ -43,6 +43,8 @@ def metadata(issuer: Issuer) -> dict[str, Any]:
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,  # the default is true
     }
+    if issuer.settings.client_certificates is not None:
+        content["tls_client_certificate_bound_access_tokens"] = True
     if issuer.settings.client_documents is not None:
         content["client_id_metadata_document_supported"] = True
     if issuer.keys is not None:

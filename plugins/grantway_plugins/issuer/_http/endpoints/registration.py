@@ -11,6 +11,11 @@ from typing import Any, cast
 from marshmallow import Schema, ValidationError
 
 from grantway_grants.authorization_code import GRANT_TYPE as AUTHORIZATION_CODE
+from grantway_plugins.issuer._clients.certificate_metadata import (
+    BOUND,
+    METHODS as CERTIFICATE_METHODS,
+    certificate_members,
+)
 from grantway_plugins.issuer._clients.key_metadata import PRIVATE_KEY_JWT, key_members
 from grantway_plugins.issuer._decisions.confirmation import DPOP_BOUND
 from grantway_plugins.issuer._decisions.issuer import Issuer
@@ -37,7 +42,9 @@ CONFIGURATION = "/register/client"
 #: Maximum size of a client's metadata, in bytes.
 MAX_METADATA_BYTES = 8192
 #: Metadata that turns a requirement on (RFC 9126 section 6, RFC 9449 section 5.2).
-FLAGS = (DPOP_BOUND, PUSH_REQUIRED)
+FLAGS = (BOUND, DPOP_BOUND, PUSH_REQUIRED)
+#: Authentication methods without a secret.
+_WITHOUT_SECRET = CERTIFICATE_METHODS | {"none", FEDERATED, PRIVATE_KEY_JWT}
 _FULL = Denial(
     "temporarily_unavailable",
     "The issuer has reached its limit of registrations; ask its operator for a client",
@@ -161,9 +168,13 @@ def new_client(
     metadata = {
         **_auth_metadata(issuer, method, members),
         **key_members(loaded, method, _private_hosts(issuer, terms)),
+        **certificate_members(loaded, method),
         **{name: True for name in FLAGS if loaded.get(name)},
     }
-    without_secret = method in {"none", FEDERATED, PRIVATE_KEY_JWT} or method in issuer.client_auth
+    without_secret = (
+        method in {"none", FEDERATED, PRIVATE_KEY_JWT, *CERTIFICATE_METHODS}
+        or method in issuer.client_auth
+    )
     secret = None if without_secret else new_secret("gws")
     client_id = new_id()
     client = RegisteredClient(

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from grantway_plugins.issuer._decisions.authentication import authenticate, credentials_of
-from grantway_plugins.issuer._decisions.confirmation import require_confirmation, use_proof
+from grantway_plugins.issuer._decisions.confirmation import (
+    issued_confirmation,
+    require_confirmation,
+    use_proof,
+)
 from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.plugin_calls import call_plugin
@@ -51,6 +55,7 @@ def create_token(issuer: Issuer, request: WireRequest) -> UnitOfWork:
             )
         require_confirmation(issuer, client, request)
         use_proof(request, transaction)
+        confirmation = issued_confirmation(client, request.confirmation)
         asked = GrantRequest(
             params,
             client,
@@ -60,7 +65,7 @@ def create_token(issuer: Issuer, request: WireRequest) -> UnitOfWork:
             request.headers,
             request.peer,
             request.trusted,
-            request.confirmation,
+            confirmation,
             resources,
             issuer.keys,
         )
@@ -81,7 +86,7 @@ def create_token(issuer: Issuer, request: WireRequest) -> UnitOfWork:
             content = exchanged_response(decision, now, issuer, transaction)
         else:
             content = token_response(
-                decision, client, issuer, transaction, now=now, confirmation=request.confirmation
+                decision, client, issuer, transaction, now=now, confirmation=confirmation
             )
         issued = offered.grant.grant_type, _format_of(content["access_token"])
         if request.dialect is WireFormat.AWS:
