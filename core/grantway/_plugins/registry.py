@@ -19,7 +19,6 @@ from grantway._requests.middleware.contract import name_of
 from grantway._secrets.params import Params
 from grantway._types.grant import Grant, IssuerGrant
 from grantway._types.plugin_status import PluginStatus
-from grantway._types.store import problem_of
 from grantway._wire.dialect import RFC6749, Dialect
 
 from .conflicts import OWN, ConflictResolution, resolve_conflicts
@@ -42,7 +41,6 @@ from .kinds import (
 )
 from .references import References
 from .selection import names_of
-from .unknown_grant import unknown_grant
 
 if TYPE_CHECKING:
     from grantway._requests.client_auth import ClientAuthFactory
@@ -75,7 +73,7 @@ class Origins(NamedTuple):
     middleware: tuple[PluginStatus, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Registry(OneProcess):
     """The exports of all plugins, immutable. Lookups call no plugin and take no lock.
 
@@ -169,6 +167,8 @@ class Registry(OneProcess):
         known_type = grant_type if isinstance(grant_type, str) else ""
         if conflict := self.origins.owned.conflicts.get((GRANT, known_type)):
             raise GrantConflictError(f"Nothing was sent. {conflict}")
+        from .unknown_grant import unknown_grant  # noqa: PLC0415 - only for this error
+
         raise unknown_grant(grant_type, self.grants, self.plugins)
 
     def store(self, name: str, /, **options: Any) -> Store:
@@ -182,6 +182,8 @@ class Registry(OneProcess):
             ConfigurationError: no plugin registered the name. The message lists the registered
                 names.
         """
+        from grantway._types.store import problem_of  # noqa: PLC0415 - few programs have a store
+
         options = Params(options)  # hide the values from tools that print a traceback's locals
         store: Store = self._create(STORE, name, options, problem_of)
         return store

@@ -14,9 +14,10 @@ from grantway import __version__
 _OURS = re.compile(r"grantway\s*(?:\[[^]]*\])?\s*(?![\w.-])", re.IGNORECASE)
 #: The requirements of an extra do not apply to the distribution itself.
 _OF_EXTRA = re.compile(r"[^;]*;\s*extra\s*==\s*(['\"])[\w.-]+\1\s*")
-_SIMPLE = re.compile(r"\(?\s*(?:(?:>=|<)\s*\d+(?:\.\d+)*\s*(?:,\s*|(?=\)|$)))*\)?")
-_CLAUSE = re.compile(r"(>=|<)\s*([\d.]+)")
-_RELEASE = re.compile(r"\d+(?:\.\d+)*")
+# Not compiled, because a program without third-party plugins does not use these.
+_SIMPLE = r"\(?\s*(?:(?:>=|<)\s*\d+(?:\.\d+)*\s*(?:,\s*|(?=\)|$)))*\)?"
+_CLAUSE = r"(>=|<)\s*([\d.]+)"
+_RELEASE = r"\d+(?:\.\d+)*"
 
 
 def unmet_requirement(requires: Iterable[str], version: str = __version__) -> str:
@@ -37,11 +38,11 @@ def unmet_requirement(requires: Iterable[str], version: str = __version__) -> st
 
 def _surely_met(specifier: str, version: str) -> bool:
     """Return True if all clauses are ``>=`` or ``<`` with plain numbers, and are met."""
-    if not (_SIMPLE.fullmatch(specifier) and _RELEASE.fullmatch(version)):
+    if not (re.fullmatch(_SIMPLE, specifier) and re.fullmatch(_RELEASE, version)):
         return False
     return all(
         (_numbers(version) >= _numbers(limit)) is (operator == ">=")
-        for operator, limit in _CLAUSE.findall(specifier)
+        for operator, limit in re.findall(_CLAUSE, specifier)
     )
 
 

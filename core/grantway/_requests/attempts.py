@@ -16,6 +16,9 @@ from .retry import Outcome, RetryRules
 from .steps import Wait
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from grantway._exceptions import TokenError
     from grantway._wire.provider_response import ProviderResponse
 
     from .error_mapping import ErrorMapping
@@ -25,7 +28,10 @@ if TYPE_CHECKING:
 
 
 def attempts(
-    exchange: Exchange, provider: Provider, rules: RetryRules, errors: ErrorMapping
+    exchange: Exchange,
+    provider: Provider,
+    rules: RetryRules,
+    errors: Mapping[str, type[TokenError]],
 ) -> Steps[ProviderResponse]:
     """Send the request, retry while the rules allow it, and return the successful response.
 
@@ -37,11 +43,17 @@ def attempts(
     try:
         response = yield from _with_retries(exchange, provider, rules)
     except TransportError as error:
-        errors.describe(exchange, error)
+        _mapping(errors).describe(exchange, error)
         raise
     if response.error is not None or response.problem is not None:
-        raise errors.error_for(exchange, response)
+        raise _mapping(errors).error_for(exchange, response)
     return response
+
+
+def _mapping(errors: Mapping[str, type[TokenError]]) -> ErrorMapping:
+    from .error_mapping import ErrorMapping  # noqa: PLC0415 - only failures need it
+
+    return ErrorMapping(errors)
 
 
 def _with_retries(

@@ -15,10 +15,8 @@ from grantway._types.token import Token
 from .attempts import attempts as attempts_of
 from .computed_parameters import Sources, sources_for_call, sources_in
 from .driver import run, run_async
-from .error_mapping import ErrorMapping
 from .exchange import Exchange
 from .middleware import compose
-from .middleware.layer import Layer
 from .middleware.observe import Observe
 from .parameters import load, load_untyped
 from .provider import Provider, require_dialect
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
     from grantway._wire.provider_response import ProviderResponse
 
     from .client_auth import ClientAuth
-    from .middleware import Middleware
+    from .middleware import Middleware, Next
     from .steps import Steps
 
 
@@ -67,16 +65,17 @@ class Dispatcher:
         self._host = provider.host
         self._token_endpoint = provider.token_endpoint
         rules = retry if isinstance(retry, RetryRules) else RetryRules(retry, registry.errors)
-        plugins = zip(registry.middleware, registry.origins.middleware, strict=True)
-        self._chain = compose(
-            [
-                *(Layer(each, plugin.named, rules.may_repeat) for each, plugin in plugins),
-                *(Layer(each, APPLICATION, rules.may_repeat) for each in middleware),
-            ],
-            partial(
-                attempts_of, provider=provider, rules=rules, errors=ErrorMapping(registry.errors)
-            ),
+        self._chain: Next = partial(
+            attempts_of, provider=provider, rules=rules, errors=registry.errors
         )
+        if registry.middleware or middleware:
+            from .middleware.layer import Layer  # noqa: PLC0415 - few clients have middleware
+
+            owners = [plugin.named for plugin in registry.origins.middleware]
+            owners += [APPLICATION] * len(middleware)
+            owned = zip([*registry.middleware, *middleware], owners, strict=True)
+            layers = [Layer(each, owner, rules.may_repeat) for each, owner in owned]
+            self._chain = compose(layers, self._chain)
         self._observed_chain = compose([self.observe], self._chain)
 
     def token(

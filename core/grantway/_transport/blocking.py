@@ -8,7 +8,6 @@ from typing import Any, Self, TypeVar
 
 from .proxies import ProxyChoice
 from .sending import Sending
-from .socks import connect_through_socks
 from .stream import READ_SIZE, SocketStream, connect_to_first, permitted
 
 R = TypeVar("R")
@@ -41,6 +40,8 @@ class BlockingStream(SocketStream):
         cls, proxy: ProxyChoice, host: str, port: int, sending: Sending
     ) -> Self:
         """Connect through a SOCKS proxy."""
+        from .socks import connect_through_socks  # noqa: PLC0415 - few programs have such a proxy
+
         return cls(await connect_through_socks(proxy, host, port, sending))
 
     async def send(self, data: memoryview, sending: Sending) -> None:

@@ -6,8 +6,6 @@ be lost. The size of the output is limited.
 
 from __future__ import annotations
 
-import zlib
-
 from grantway._exceptions import Evidence, ResponseTooLargeError
 
 from .codec import InvalidResponseError
@@ -19,7 +17,7 @@ _CODINGS = frozenset({"deflate", "gzip", "x-gzip"})
 #: Maximum nested codings, and maximum members of a gzip stream.
 _MOST_CODINGS, _MOST_MEMBERS = 4, 64
 #: zlib detects gzip and zlib headers; some servers send raw ``deflate`` without a header.
-_WITH_HEADER, _RAW = 32 + zlib.MAX_WBITS, -zlib.MAX_WBITS
+_WITH_HEADER, _RAW = 32 + 15, -15
 
 
 class _TooLargeError(Exception):
@@ -77,6 +75,8 @@ def _decompress(body: bytes, coding: str, limit: int) -> tuple[bytes, str]:
 
 
 def _inflate(body: bytes, limit: int) -> bytes | None:
+    import zlib  # noqa: PLC0415 - few responses are compressed
+
     for window in (_WITH_HEADER, _RAW):
         try:
             return _undo(body, window, limit)
@@ -86,6 +86,8 @@ def _inflate(body: bytes, limit: int) -> bytes | None:
 
 
 def _undo(body: bytes, window: int, limit: int) -> bytes:
+    import zlib  # noqa: PLC0415 - as above
+
     out = bytearray()
     for _ in range(_MOST_MEMBERS):
         stream = zlib.decompressobj(window)
