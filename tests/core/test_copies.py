@@ -30,6 +30,7 @@ from grantway import (
     Token,
 )
 from grantway._plugins.default_registry import default_registry
+from grantway._processes.copies import Value
 from grantway._types.fields import Text
 from grantway._wire.dialect import RFC6749
 from grantway_plugins import profiles
@@ -80,6 +81,30 @@ def test_dialects_can_be_copied_and_pickled(way: Callable[[Any], Any]) -> None:
         assert again == dialect
         fields = {"grant_type": "refresh_token", "scope": ["a", "b"]}
         assert again.encoder.encode(fields) == dialect.encoder.encode(fields)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Lean(Value):
+    """A value that inherits its comparison, hash and repr."""
+
+    name: str
+    unhashed: list[int] = dataclasses.field(default_factory=list, hash=False)
+    hidden: str = dataclasses.field(default="", repr=False)
+    ignored: int = dataclasses.field(default=0, compare=False)
+
+
+class OtherLean(Lean):
+    """A value of another class."""
+
+
+def test_values_inherit_their_comparison_hash_and_repr() -> None:
+    value = Lean("a", [1], "h", 1)
+    assert value == Lean("a", [1], "h", 2)
+    assert hash(value) == hash(Lean("a", [2], "h", 2))
+    for other in (Lean("b", [1], "h"), Lean("a", [2], "h"), Lean("a", [1], "other"), "a"):
+        assert value != other
+    assert value != OtherLean("a", [1], "h", 1)
+    assert repr(value) == "Lean(name='a', unhashed=[1], ignored=1)"
 
 
 def test_a_copy_of_a_provider_shares_no_mutable_state() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from grantway._processes.copies import Value
 from grantway._secrets.error_members import Members
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from grantway._types.token import Token
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One send of a call.
 
     Attributes:
@@ -32,7 +31,7 @@ class Attempt:
     wait: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Evidence(Value):
     """Facts about a failed call. The repr shows no secret.
 

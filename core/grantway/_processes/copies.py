@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import fields
+from dataclasses import Field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -86,9 +86,32 @@ class Value:
     """Mixin for dataclasses that are copied and pickled by their arguments.
 
     Read-only views of mappings, which cannot be pickled, are pickled as dictionaries.
+
+    Frozen dataclasses may also inherit their comparison, hash and repr, with ``eq=False`` and
+    ``repr=False``. Generating these for each class takes longer than importing its module.
     """
 
     __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the fields with those of an object of the same class."""
+        if type(other) is not type(self):
+            return NotImplemented
+        compared = [each.name for each in _fields(self) if each.compare]
+        return all(getattr(self, name) == getattr(other, name) for name in compared)
+
+    def __hash__(self) -> int:
+        """Return the hash of the fields that have one."""
+        hashed = (
+            getattr(self, each.name)
+            for each in _fields(self)
+            if (each.compare if each.hash is None else each.hash)
+        )
+        return hash(tuple(hashed))
+
+    def __repr__(self) -> str:
+        shown = (f"{each.name}={getattr(self, each.name)!r}" for each in _fields(self) if each.repr)
+        return f"{type(self).__qualname__}({', '.join(shown)})"
 
     def __copy__(self) -> Self:
         """Return a new object with the same arguments."""
@@ -109,8 +132,12 @@ class Value:
         return _create, (type(self), arguments)
 
 
-def _arguments(value: Any) -> dict[str, Any]:
-    arguments = {each.name: getattr(value, each.name) for each in fields(value) if each.init}
+def _fields(value: Any) -> tuple[Field[Any], ...]:
+    return fields(value)
+
+
+def _arguments(value: Value) -> dict[str, Any]:
+    arguments = {each.name: getattr(value, each.name) for each in _fields(value) if each.init}
     return {
         name: dict(given) if isinstance(given, MappingProxyType) else given
         for name, given in arguments.items()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from grantway._exceptions import Attempt, TransportError
 
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
     from .steps import Steps
 
 
-@dataclass(slots=True, eq=False)
-class AttemptResult:
+class AttemptResult(NamedTuple):
     """One attempt.
 
     Attributes:

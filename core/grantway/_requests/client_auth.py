@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 from urllib.parse import quote_plus
 
 from grantway._exceptions import ConfigurationError
+from grantway._processes.copies import Value
 from grantway._secrets.hidden_arguments import hides_construction
 from grantway._secrets.params import Params
 from grantway._transport.http import can_travel
@@ -42,8 +43,8 @@ class ClientAuth(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class NoAuth:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class NoAuth(Value):
     """``none``: a public client sends only its ``client_id``."""
 
     client_id: str
@@ -58,8 +59,8 @@ class NoAuth:
 
 
 @hides_construction
-@dataclass(frozen=True, slots=True)
-class ClientSecretPost:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ClientSecretPost(Value):
     """``client_secret_post``: identifier and secret in the body."""
 
     client_id: str
@@ -76,8 +77,8 @@ class ClientSecretPost:
 
 
 @hides_construction
-@dataclass(frozen=True, slots=True)
-class ClientSecretBasic:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ClientSecretBasic(Value):
     """``client_secret_basic``: identifier and secret in the Authorization header.
 
     Attributes:

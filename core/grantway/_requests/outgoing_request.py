@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .provider import Provider
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class OutgoingRequest(OneProcess):
     """A request to which the client authentication is added; a new one for every send.
 

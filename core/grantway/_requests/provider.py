@@ -36,7 +36,7 @@ def _no_metadata() -> Mapping[str, Any]:
     return MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Provider(Value):
     """A provider's endpoints and dialect. Immutable.
 

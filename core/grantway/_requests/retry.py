@@ -14,6 +14,7 @@ from grantway._exceptions import (
     OutcomeUnknownError,
     TransportError,
 )
+from grantway._processes.copies import Value
 from grantway._transport.transient import PORTAL_REDIRECTS, is_failed, is_refused
 from grantway._types.grant import Replay
 from grantway._types.quantity import check_count, check_seconds
@@ -53,8 +54,8 @@ _SUCCESS = range(200, 300)
 _DEFINITE = frozenset(kind.wire for kind in TOKEN_ERRORS) - _NOT_NOW
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RetryPolicy(Value):
     """The retry policy of a client.
 
     Attributes:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from grantway._processes.copies import Value
+
 from .quantity import check_seconds, check_share, reject
 from .token import Token
 
 
-@dataclass(frozen=True, slots=True)
-class Freshness:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Freshness(Value):
     """Two refresh windows before a token expires.
 
     In the *advisory* window, callers still get the token while one thread fetches the next. In the

@@ -13,7 +13,7 @@ from grantway._processes.copies import Value
 APPLICATION = "application"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PluginStatus(Value):
     """The status of a plugin.
 

@@ -12,7 +12,7 @@ from grantway._processes.copies import Value
 from .quantity import check_seconds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Token(Value):
     """A successful response of a token endpoint (RFC 6749 section 5.1).
 

@@ -15,7 +15,7 @@ from .response_decoder import Amend, ResponseDecoder
 from .shapes import ErrorShape, RequestShape, ResponseShape, reject, text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Dialect(Value):
     """The request and response formats of a provider or a family of providers.
 

@@ -36,7 +36,7 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _IN_SCOPE_NAMES = re.compile(r"[A-Za-z0-9:/._\-]")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class RequestShape(Value):
     """The format of requests.
 
@@ -83,7 +83,7 @@ class RequestShape(Value):
         _check_headers(f"{at}.headers", self.headers)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ResponseShape(Value):
     """The format of successful responses.
 
@@ -118,7 +118,7 @@ class ResponseShape(Value):
         words(f"{at}.token_types", self.token_types)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ErrorShape(Value):
     """The format of error responses.
 
