@@ -10,6 +10,7 @@ from marshmallow import fields
 
 from grantway._exceptions import ConfigurationError
 from grantway._processes.copies import OneProcess
+from grantway._secrets.hidden_arguments import hides_arguments
 from grantway._secrets.params import Params
 from grantway_plugins._config.components import Components
 from grantway_plugins._config.plugin_tables import check_plugin_settings
@@ -56,6 +57,7 @@ class IssuerFile(OneProcess):
         found = server.get("log_format") if isinstance(server, Mapping) else None
         return cast("LogFormat", found) if found in LOG_FORMATS else None
 
+    @hides_arguments  # tables may contain secrets
     def read(self, only: str | None = None) -> None:
         """Read the tables into ``options`` and ``mistakes``.
 

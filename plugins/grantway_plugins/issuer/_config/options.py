@@ -9,7 +9,7 @@ from grantway._exceptions import ConfigurationError
 from grantway._plugins.default_registry import default_registry
 from grantway._processes.copies import OneProcess
 from grantway._secrets.params import Params
-from grantway_plugins._config.toml_file import KeyPath
+from grantway_plugins._config.toml_file import KeyPath, dotted
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._http.exposure import resolve_settings
 from grantway_plugins.issuer._settings import IssuerSettings, Lifetimes
@@ -21,6 +21,9 @@ from .table import Part
 
 T = TypeVar("T")
 _EXPOSURE = ("host", "trusted_proxies", "insecure_http")
+#: Arguments that messages about other arguments name.
+_NAMED = ("insecure_http", "tls_certificate", "tls_key")
+_TOKEN_MODE = 'registration.mode = "token"'
 _PARTS: tuple[Part, ...] = ("settings", "server", "limits", "lifetimes")
 
 
@@ -83,13 +86,10 @@ class Options(OneProcess):
             for name, found in error.errors.items()
             for rule in found
         ]
-        message, shown = error.message, "; ".join(rules)
-        if self._file is None:
-            for name in ("insecure_http", "tls_certificate", "tls_key"):
-                flag = self._flag_of("server", name)
-                message, shown = message.replace(name, flag), shown.replace(name, flag)
+        shown = "; ".join(rules)
         if _says_only(error):
             return ConfigurationError(shown)
+        message = self._in_terms_of_file(error.message)
         return ConfigurationError(f"{message} ({shown})" if rules else message)
 
     def _built(self, part: Part, make: Callable[..., T], **more: Any) -> T | None:
@@ -113,17 +113,24 @@ class Options(OneProcess):
 
     def _note(self, part: Part, name: str, rules: Iterable[str]) -> None:
         at = self._place(part, name)
-        for rule in rules:
+        for rule in map(self._in_terms_of_file, rules):
             if self._file is None or not at:
                 self._problems.append(f"{self._flag_of(part, name)} {rule}")
             elif all(known[: len(at)] != at for known, _ in self._file.mistakes):
                 self._file.mistakes.append((at, rule))
 
     def _named(self, part: Part, name: str, rule: str) -> str:
-        at = self._place(part, name)
+        at, rule = self._place(part, name), self._in_terms_of_file(rule)
         if self._file is None or not at:
             return f"{self._flag_of(part, name)} {rule}"
         return str(self._file.toml.wrong([(at, rule)]))
+
+    def _in_terms_of_file(self, text: str) -> str:
+        """Return a message with names of keys, or of flags, instead of arguments."""
+        for name in _NAMED:
+            at = self._place("server", name)
+            text = text.replace(name, dotted(at) if at else self._flag_of("server", name))
+        return text if self._file is None else text.replace('registration="token"', _TOKEN_MODE)
 
     def _part(self, name: str) -> Part:
         """Return the part with an option of this name, by default the settings."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from dataclasses import fields
 from pathlib import Path
 from textwrap import dedent
@@ -14,6 +15,7 @@ from grantway._exceptions import ConfigurationError
 from grantway_plugins.issuer import AwsAccount, IssuerSettings, Lifetimes, RoleCredentials
 from grantway_plugins.issuer._config import IssuerFile, Options
 from grantway_plugins.issuer._config.tables import TABLES
+from grantway_plugins.issuer._config.tables.registration import RegistrationTable
 from grantway_plugins.server import Limits
 from tests.docs.pages import DOCS
 
@@ -228,7 +230,10 @@ def test_lists_all_mistakes_with_their_lines(tmp_path: Path) -> None:
         ("[trusted_issuer]", "line 1: trusted_issuer must be an array of tables"),
         ("[plugins]\nacme = 1", "line 2: plugins.acme"),
         ("[aws_portal]", "line 1: aws_portal.accounts or file is required"),
-        ('[registration]\nmode = "token"', "line 1: registration.token is required"),
+        (
+            '[registration]\nmode = "token"',
+            'registration.token is required for registration.mode = "token"',
+        ),
         ('[database]\nurl = { source = "fil" }', "database.url.source is not a known"),
     ],
 )
@@ -248,7 +253,30 @@ def test_settings_that_depend_on_the_address_are_reported_with_their_line(tmp_pa
 def test_errors_show_no_secret(tmp_path: Path) -> None:
     text = f'[registration]\nmode = "off"\ntoken = "{TOKEN}"\n'
     found = mistakes_in(tmp_path, text)
-    assert found == ['line 3: registration.token requires registration="token"']
+    assert found == ['line 3: registration.token requires registration.mode = "token"']
+
+
+def test_tracebacks_with_local_variables_show_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_values: object) -> dict[str, Any]:
+        raise RuntimeError
+
+    monkeypatch.setattr(RegistrationTable, "read", fail)
+    options = options_of(tmp_path, f'[registration]\nmode = "token"\ntoken = "{TOKEN}"\n')
+    with pytest.raises(RuntimeError) as raised:
+        options.build()
+    report = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+    assert TOKEN not in "".join(report.format())
+
+
+def test_messages_name_keys_of_the_file_instead_of_arguments(tmp_path: Path) -> None:
+    (found,) = mistakes_in(tmp_path, '[server]\nlisten = "192.0.2.1:8443"\n')
+    assert "set tls.certificate and tls.key" in found
+    assert "set server.insecure_http" in found
+    assert "line 2: server.listen must be 127.0.0.1 without TLS" in found
+    (found,) = mistakes_in(tmp_path, '[tls]\nkey = "x.key"\n')
+    assert found == "line 2: tls.key requires tls.certificate"
 
 
 def test_the_file_sets_every_setting() -> None:
