@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -154,6 +155,16 @@ def postgres() -> Iterator[PostgresServer]:
     """A server whose databases tests replace. Only one test at a time uses it."""
     with postgres_server() as running:
         yield running
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, which several issuers can share."""
+    if request.param == "sqlite":
+        return str(tmp_path / "issuer.db")
+    server: PostgresServer = request.getfixturevalue("postgres")
+    server.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    return server.url
 
 
 @pytest.fixture

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 import requests
@@ -23,6 +27,7 @@ from grantway_plugins.issuer import (
 from tests.plugins.issuer.conftest import Caller, Clock, query_of
 from tests.plugins.issuer.whoami import WhoAmIPlugin
 from tests.plugins.server.proofs import KEY, OTHER_KEY, proof
+from tests.waiting import PATIENCE
 
 PUBLIC = {"token_endpoint_auth_method": "none"}
 MACHINE = {"grant_types": ["client_credentials"]}
@@ -143,8 +148,26 @@ def test_an_invalid_header_is_rejected(machine: BoundCaller, value: str) -> None
 
 
 def test_a_repeated_header_is_rejected(machine: BoundCaller) -> None:
-    once = proof(f"{machine.url}/token", now=machine.clock.now)
-    rejected(token_with(machine, ("DPoP", f"{once}, {once}")), "invalid_dpop_proof")
+    form = urlencode(
+        {
+            "grant_type": "client_credentials",
+            "client_id": machine.id,
+            "client_secret": machine.secret,
+        }
+    )
+    address = urlsplit(machine.url)
+    connection = HTTPConnection(str(address.hostname), address.port, timeout=PATIENCE)
+    with closing(connection):
+        connection.putrequest("POST", "/token")
+        connection.putheader("Content-Type", "application/x-www-form-urlencoded")
+        connection.putheader("Content-Length", str(len(form)))
+        for _ in range(2):
+            connection.putheader("DPoP", proof(f"{machine.url}/token", now=machine.clock.now))
+        connection.endheaders(form.encode())
+        response = connection.getresponse()
+        content = json.loads(response.read())
+    assert (response.status, content["error"]) == (400, "invalid_dpop_proof")
+    assert "sent twice" in content["error_description"]
 
 
 def test_a_proof_for_another_endpoint_is_rejected(machine: BoundCaller) -> None:
@@ -273,6 +296,22 @@ def test_an_issuer_can_require_bound_tokens(clock: Clock) -> None:
         rejected(caller.as_rfc("/token", grant_type="client_credentials"), "invalid_request")
 
 
+def test_web_pages_can_read_the_nonce(clock: Clock) -> None:
+    origin = "https://app.example.com"
+    settings = IssuerSettings(
+        registration="unrestricted", dpop_require_nonce=True, cors_origins=(origin,)
+    )
+    with (
+        IssuerServer(settings, clock=clock) as server,
+        bound_caller(server, clock, **MACHINE) as caller,
+    ):
+        header = ("DPoP", proof(f"{server.url}/token", now=clock.now))
+        response = token_with(caller, header, ("Origin", origin))
+    rejected(response, "use_dpop_nonce")
+    assert response.headers["DPoP-Nonce"]
+    assert "dpop-nonce" in response.headers["Access-Control-Expose-Headers"]
+
+
 def test_metadata_lists_the_algorithms(caller: Caller) -> None:
     url = f"{caller.url}/.well-known/oauth-authorization-server"
     assert "ES256" in caller.http.get(url).json()["dpop_signing_alg_values_supported"]
@@ -307,7 +346,7 @@ def test_a_base_path_belongs_to_the_url_of_a_proof(clock: Clock) -> None:
             assert token_with(caller, header).status_code == status
 
 
-def replicas(tmp_path: Path, clock: Clock, *urls: str | None) -> list[IssuerServer]:
+def replicas(database: str, clock: Clock, *urls: str | None) -> list[IssuerServer]:
     return [
         IssuerServer(
             IssuerSettings(
@@ -316,16 +355,16 @@ def replicas(tmp_path: Path, clock: Clock, *urls: str | None) -> list[IssuerServ
                 dpop_require_nonce=True,
                 registration_grant_types=("client_credentials",),
             ),
-            database=tmp_path / "issuer.db",
+            database=database,
             clock=clock,
         )
         for url in urls
     ]
 
 
-def test_replicas_share_nonces_and_used_proofs(tmp_path: Path, clock: Clock) -> None:
+def test_replicas_share_nonces_and_used_proofs(database: str, clock: Clock) -> None:
     url = "http://issuer.localhost:8400"
-    first, second = replicas(tmp_path, clock, url, url)
+    first, second = replicas(database, clock, url, url)
     with first, second, Caller(first.address) as caller, Caller(second.address) as other:
         caller.register_rfc(**MACHINE, token_endpoint_auth_method="client_secret_post")
         other.id, other.secret = caller.id, caller.secret
@@ -334,14 +373,15 @@ def test_replicas_share_nonces_and_used_proofs(tmp_path: Path, clock: Clock) -> 
         rejected(response, "use_dpop_nonce")
         nonce = response.headers["DPoP-Nonce"]
         header = ("DPoP", proof(f"{url}/token", now=clock.now, nonce=nonce))
-        assert token_with(other, header).status_code == 200
-        response = token_with(caller, header)
-        rejected(response, "invalid_dpop_proof")
-        assert "used before" in response.json()["error_description"]
+        with ThreadPoolExecutor(4) as pool:
+            sent = [pool.submit(token_with, each, header) for each in (caller, other) * 2]
+            responses = [each.result(PATIENCE) for each in sent]
+        assert sorted(each.status_code for each in responses) == [200, 400, 400, 400]
+        assert sum("used before" in each.text for each in responses) == 3
 
 
 def test_another_issuer_on_the_database_rejects_a_proof(tmp_path: Path, clock: Clock) -> None:
-    first, second = replicas(tmp_path, clock, None, None)
+    first, second = replicas(str(tmp_path / "issuer.db"), clock, None, None)
     with first, second, Caller(first.url) as caller, Caller(second.url) as other:
         caller.register_rfc(**MACHINE, token_endpoint_auth_method="client_secret_post")
         other.id, other.secret = caller.id, caller.secret

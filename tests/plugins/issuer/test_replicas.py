@@ -7,7 +7,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from pathlib import Path
 
 import pytest
 import requests
@@ -23,16 +22,6 @@ from tests.plugins.issuer.replica import Replica
 from tests.plugins.issuer.replicas import DEVICE_CODE, Load
 from tests.postgres import PostgresServer
 from tests.waiting import until
-
-
-@pytest.fixture(params=["postgresql", "sqlite"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database."""
-    if request.param == "sqlite":
-        return str(tmp_path / "issuer.db")
-    server: PostgresServer = request.getfixturevalue("postgres")
-    server.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-    return server.url
 
 
 def both(running: ExitStack, *options: str) -> list[str]:
