@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ._requests.middleware import Middleware
     from ._types.event import Event
     from ._types.grant import Grant, IssuerGrant
-    from ._types.issuer_plugins import IssuerClientAuth, IssuerExtension
+    from ._types.issuer_plugins import IssuerClientAuth, IssuerExtension, IssuerLogin
     from ._types.secret_source import SecretSourceFactory
     from ._types.store import StoreFactory
     from ._wire.dialect import Dialect
@@ -154,6 +154,42 @@ def grantway_register_issuer_client_auth(settings: Any) -> Mapping[str, IssuerCl
         Method -> object with ``schema``, ``client_id(request)`` and ``verify(request, client,
         transaction)``, or ``module:attribute`` of one, which is imported when an issuer starts.
         Standard methods cannot be overridden.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def grantway_register_issuer_logins(
+    settings: Any,
+) -> Mapping[str, Callable[..., IssuerLogin] | str]:
+    """Register ways in which users log in to the embedded issuer.
+
+    ::
+
+        class ProxyHeader:
+            def __init__(self, *, header="X-Remote-User"):
+                self.header = header
+
+            def begin(self, request):
+                name = request.headers.get(self.header)
+                if not name:
+                    return LoginFailure("Your browser did not come through the company's proxy.")
+                return Identity(name)
+
+            def finish(self, request):
+                return self.begin(request)
+
+        @grantway.hookimpl
+        def grantway_register_issuer_logins():
+            return {"proxy_header": ProxyHeader}
+
+    ``Identity`` and ``LoginFailure`` come from ``grantway_plugins.issuer``. An issuer uses the
+    login that ``IssuerSettings.login`` names, such as ``PluginLogin("proxy_header", {"header":
+    "X-User"})``.
+
+    Returns:
+        Name -> callable that takes the options as keywords and returns an ``IssuerLogin``, or
+        ``module:attribute`` of one, which is imported when an issuer starts.
     """
     raise NotImplementedError
 

@@ -102,12 +102,21 @@ class AuthorizationCodeFlow(OneProcess):
         self._parameters = login_parameters(client, GRANT_TYPE, extra=extra, resource=resource)
 
     def begin(
-        self, redirect_uri: str, *, cancel: threading.Event | None = None
+        self,
+        redirect_uri: str,
+        *,
+        state: str | None = None,
+        code_verifier: str | None = None,
+        cancel: threading.Event | None = None,
     ) -> AuthorizationRequest:
-        """Return an authorization request with a new state and verifier.
+        """Return an authorization request.
 
         Args:
             redirect_uri: The registered redirect URI.
+            state: The state; by default a new one. A web application that derives ``state`` and
+                ``code_verifier`` from the browser's session need not store the request. Both must
+                be different for each login, and impossible to guess.
+            code_verifier: The PKCE verifier, 43 to 128 characters; by default a new one.
             cancel: Setting this event ends the wait between two attempts to push the request.
 
         Raises:
@@ -116,19 +125,25 @@ class AuthorizationCodeFlow(OneProcess):
             TokenError: the provider rejected the pushed request.
             TransportError: the request could not be pushed.
         """
-        return run(self._begin(redirect_uri), self._client, cancel)
+        return run(self._begin(redirect_uri, state, code_verifier), self._client, cancel)
 
-    async def begin_async(self, redirect_uri: str) -> AuthorizationRequest:
+    async def begin_async(
+        self, redirect_uri: str, *, state: str | None = None, code_verifier: str | None = None
+    ) -> AuthorizationRequest:
         """Return an authorization request without blocking the event loop; see ``begin``.
 
         Args:
             redirect_uri: As for ``begin``.
+            state: As for ``begin``.
+            code_verifier: As for ``begin``.
         """
-        return await run_async(self._begin(redirect_uri), self._client)
+        return await run_async(self._begin(redirect_uri, state, code_verifier), self._client)
 
-    def _begin(self, redirect_uri: str) -> Flow[AuthorizationRequest]:
-        state = secrets.token_urlsafe(32)
-        code_verifier = secrets.token_urlsafe(32)
+    def _begin(
+        self, redirect_uri: str, state: str | None = None, code_verifier: str | None = None
+    ) -> Flow[AuthorizationRequest]:
+        state = state or secrets.token_urlsafe(32)
+        code_verifier = code_verifier or secrets.token_urlsafe(32)
         fields = {
             "response_type": "code",
             "client_id": self._client.client_id,

@@ -29,7 +29,7 @@ LISTED: dict[str, Collection[str]] = {
 }
 #: Kinds whose names the page does not list, and those that grantway itself does not use.
 UNLISTED = {"error code", "issuer grant"}
-UNUSED = {"issuer extension", "issuer client authentication", "tenant rule"}
+UNUSED = {"issuer extension", "issuer client authentication", "issuer login", "tenant rule"}
 
 
 def rows(section: str) -> list[list[str]]:

@@ -42,7 +42,8 @@ class OidcProvider:
             characters), ``post`` and ``public``. All have the redirect URI ``http://127.0.0.1:<any
             port>/callback`` and the scopes openid, offline_access, read and write. ``basic`` and
             ``post`` may also use client_credentials. The client ``ciba`` may use backchannel
-            authentication, with ``user-1`` as the only login hint.
+            authentication, with ``user-1`` as the only login hint. The client ``issuer`` is an
+            issuer whose users log in here: its redirect URI ends with ``/login/callback``.
         pid: Process ID.
     """
 

@@ -39,12 +39,16 @@ from grantway_plugins.issuer import (
     Denial,
     Endpoint,
     GrantRequest,
+    Identity,
     Issue,
     IssuerClientAuth,
     IssuerExtension,
     IssuerGrant,
+    IssuerLogin,
     IssuerRequest,
     IssuerSettings,
+    LoginFailure,
+    LoginRequest,
     RegisteredClient,
     Reply,
     Transaction,
@@ -101,6 +105,22 @@ class ApiKeys:
     ) -> bool:
         """Verify the key."""
         return bool(request.headers.get("x-api-key") == client.metadata["api_key_sha256"])
+
+
+class ProxyHeader:
+    """A login of the issuer."""
+
+    def __init__(self, *, header: str = "X-Remote-User") -> None:
+        self._header = header
+
+    def begin(self, request: LoginRequest) -> Identity | LoginFailure:
+        """Return the user that the proxy names."""
+        name = request.headers.get(self._header)
+        return Identity(name) if name else LoginFailure("The proxy named no user.")
+
+    def finish(self, request: LoginRequest) -> Identity | LoginFailure:
+        """Return the user that the proxy names."""
+        return self.begin(request)
 
 
 @dataclass(frozen=True)
@@ -220,6 +240,12 @@ def grantway_register_issuer_extensions() -> Mapping[str, IssuerExtension]:
 def grantway_register_issuer_client_auth() -> Mapping[str, IssuerClientAuth]:
     """Register the issuer's part of client authentication."""
     return {"acme_key": ApiKeys()}
+
+
+@hookimpl
+def grantway_register_issuer_logins() -> Mapping[str, Callable[..., IssuerLogin]]:
+    """Register a login of the issuer."""
+    return {"acme-proxy": ProxyHeader}
 
 
 @hookimpl

@@ -159,6 +159,13 @@ ISSUER_CLIENT_AUTH = Kind(
     "an object with client_id(request) and verify(request, client, transaction)",
     for_clients=False,
 )
+ISSUER_LOGIN = Kind(
+    "issuer login",
+    "grantway_register_issuer_logins",
+    _callable("issuer login"),
+    "a callable that returns an issuer login",
+    for_clients=False,
+)
 DIALECT = Kind(
     "dialect", "grantway_register_dialects", _check_dialect, "a Dialect", own_name="name"
 )
@@ -208,6 +215,7 @@ KINDS = (
     ISSUER_GRANT,
     ISSUER_EXTENSION,
     ISSUER_CLIENT_AUTH,
+    ISSUER_LOGIN,
     DIALECT,
     CLIENT_AUTH,
     ERROR_CODE,

@@ -32,6 +32,7 @@ from .kinds import (
     ISSUER_CLIENT_AUTH,
     ISSUER_EXTENSION,
     ISSUER_GRANT,
+    ISSUER_LOGIN,
     KINDS,
     LOGIN_FLOW,
     SECRET_SOURCE,
@@ -47,7 +48,11 @@ if TYPE_CHECKING:
     from grantway._requests.login import LoginFlow
     from grantway._requests.middleware import Middleware
     from grantway._types.event import Event
-    from grantway._types.issuer_plugins import IssuerClientAuth, IssuerExtension
+    from grantway._types.issuer_plugins import (
+        IssuerClientAuth,
+        IssuerExtension,
+        IssuerLogin,
+    )
     from grantway._types.secret_source import SecretSource, SecretSourceFactory
     from grantway._types.store import Store, StoreFactory
 
@@ -111,6 +116,11 @@ class Registry(OneProcess):
     def issuer_client_auth(self) -> References[IssuerClientAuth]:
         """Method -> the issuer's part of it, without the standard methods."""
         return self.tables[ISSUER_CLIENT_AUTH]
+
+    @property
+    def issuer_logins(self) -> References[Callable[..., IssuerLogin]]:
+        """Name -> factory of the issuer's logins of users."""
+        return self.tables[ISSUER_LOGIN]
 
     @property
     def dialects(self) -> References[Dialect]:
@@ -208,6 +218,23 @@ class Registry(OneProcess):
         by = "" if owner.distribution == OWN else f" (plugin {owner.named})"
         return CachedSource(source, f"the secret source {name!r}{by}")
 
+    def issuer_login(self, name: str, /, **options: Any) -> IssuerLogin:
+        """Create a login of the issuer.
+
+        Args:
+            name: The registered name.
+            **options: The options of the login.
+
+        Raises:
+            ConfigurationError: no plugin registered the name. The message lists the registered
+                names.
+        """
+        from grantway._types.issuer_plugins import problem_of as rule  # noqa: PLC0415 - few need it
+
+        options = Params(options)  # as in store
+        login: IssuerLogin = self._create(ISSUER_LOGIN, name, options, rule)
+        return login
+
     def _create(
         self, kind: Kind, name: str, options: Mapping[str, Any], problem_of: Callable[[object], str]
     ) -> Any:
@@ -216,8 +243,10 @@ class Registry(OneProcess):
         factory = factories.get(name)
         if factory is None:
             conflict = self.origins.owned.conflicts.get((kind, name))
+            registered = ", ".join(sorted(factories))
             raise ConfigurationError(
-                f"{kind.label}: {name!r} is not registered; use {', '.join(sorted(factories))}."
+                f"{kind.label}: {name!r} is not registered; "
+                f"{f'use {registered}' if registered else 'install a plugin that registers it'}."
                 f"{f' {conflict}' if conflict else ''}",
                 errors={kind.label: [f"must be the name of a registered {kind.label}"]},
             )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from .callables import is_async, kind_of
+
 
 class IssuerExtension(Protocol):
     """Endpoints, pages and metadata entries that a plugin adds to the issuer.
@@ -63,3 +65,48 @@ class IssuerClientAuth(Protocol):
             a more specific error, if it is not.
         """
         ...
+
+
+class IssuerLogin(Protocol):
+    """A way in which users log in to the issuer.
+
+    Both methods are called in a thread outside of a database transaction, so they may block, for at
+    most a few seconds.
+    """
+
+    def begin(self, request: Any) -> Any:
+        """Begin a login.
+
+        Args:
+            request: A ``grantway_plugins.issuer.LoginRequest`` without parameters.
+
+        Returns:
+            One of these types of ``grantway_plugins.issuer``: a ``View`` with a form, a
+            ``LoginRedirect`` to another site, an ``Identity`` if the user is known already, or a
+            ``LoginFailure``.
+        """
+        ...
+
+    def finish(self, request: Any) -> Any:
+        """Continue a login with a submitted form, or with the parameters of the other site.
+
+        Args:
+            request: A ``grantway_plugins.issuer.LoginRequest``.
+
+        Returns:
+            As ``begin``.
+        """
+        ...
+
+
+def problem_of(login: object) -> str:
+    """Return why an object cannot be used as a login of the issuer; empty if it can."""
+    if login is None or isinstance(login, type):
+        return f"is {kind_of(login)}"
+    for name in ("begin", "finish"):
+        method = getattr(login, name, None)
+        if not callable(method):
+            return f"has no method {name}"
+        if is_async(method):
+            return f"has an asynchronous method {name}, and the issuer calls it in a thread"
+    return ""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from grantway._types.issuer_plugins import (
         IssuerClientAuth as IssuerClientAuth,
         IssuerExtension as IssuerExtension,
+        IssuerLogin as IssuerLogin,
     )
     from grantway_plugins.server._http.audit_event import AuditEvent as AuditEvent
     from grantway_plugins.server._http.denial import Denial as Denial
@@ -39,6 +40,17 @@ if TYPE_CHECKING:
     from ._extensions.request import IssuerRequest as IssuerRequest
     from ._extensions.view import Redirect as Redirect, View as View
     from ._keys.settings import KeySettings as KeySettings
+    from ._login.interface import (
+        Identity as Identity,
+        LoginFailure as LoginFailure,
+        LoginRedirect as LoginRedirect,
+        LoginRequest as LoginRequest,
+    )
+    from ._login.settings import (
+        OpenIDLogin as OpenIDLogin,
+        PluginLogin as PluginLogin,
+        SessionSettings as SessionSettings,
+    )
     from ._resource import Resource as Resource
     from ._server import IssuerServer as IssuerServer, serve as serve
     from ._settings import IssuerSettings as IssuerSettings, Lifetimes as Lifetimes
@@ -74,8 +86,8 @@ if not TYPE_CHECKING:  # type checkers would accept misspelt names
             "._aws_portal.accounts_file": "read_accounts",
             "._browser_driver": "BrowserDriver",
             "grantway._types.grant": "IssuerGrant",
-            "grantway._types.issuer_plugins": "IssuerClientAuth IssuerExtension",
             "._clients.certificate_settings": "ClientCertificates",
+            "grantway._types.issuer_plugins": "IssuerClientAuth IssuerExtension IssuerLogin",
             "._clients.document_settings": "ClientDocuments",
             "._decisions.decision": "GrantRequest Issue",
             "._decisions.randomness": "digest",
@@ -84,6 +96,8 @@ if not TYPE_CHECKING:  # type checkers would accept misspelt names
             "._extensions.request": "IssuerRequest",
             "._extensions.view": "Redirect View",
             "._keys.settings": "KeySettings",
+            "._login.interface": "Identity LoginFailure LoginRedirect LoginRequest",
+            "._login.settings": "OpenIDLogin PluginLogin SessionSettings",
             "._resource": "Resource",
             "._server": "IssuerServer serve",
             "._settings": "IssuerSettings Lifetimes",

@@ -13,7 +13,7 @@ from grantway_plugins.server._log_format import FieldsMessage
 from ._decisions.rate_limit import RateLimit
 
 #: Events that can be caused without credentials; rate-limited, so that they cannot fill the disk.
-_LIMITED = frozenset({"denial", "outcome_unknown", "replay", "wrong_user_code"})
+_LIMITED = frozenset({"denial", "login_failure", "outcome_unknown", "replay", "wrong_user_code"})
 #: Maximum number of records per minute for each such event, from one peer and from all peers.
 OF_PEER, OF_ALL = 60, 600
 #: Maximum length of a value; longer values are truncated.

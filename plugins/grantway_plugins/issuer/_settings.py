@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from types import NoneType
 from typing import Literal, get_args
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from ._clients.certificate_settings import ClientCertificates
 from ._clients.document_settings import ClientDocuments
 from ._http.origin import check_origin
 from ._keys.settings import DAY, KeySettings
+from ._login.settings import OpenIDLogin, PluginLogin, SessionSettings
 from ._resource import AccessTokenFormat, Resource, check_resources
 from ._security import check_security, implied_by_fapi2
 from ._trust.trusted_issuer import TrustedIssuer
@@ -101,7 +103,7 @@ class IssuerSettings(Value):
             is a prefix of every endpoint's path. None means the address that it listens on.
         approve: ``page`` asks the user; ``auto`` approves every request, for demos and tests on
             this machine only.
-        subject: The user who approves requests; the ``sub`` of every token.
+        subject: The user who approves requests; the ``sub`` of every token, unless users log in.
         default_scopes: Scopes of a client that registers without scopes.
         name: Name of the issuer on its pages.
         scope_descriptions: Descriptions of scopes for the approval pages, by scope. Scopes without
@@ -126,6 +128,13 @@ class IssuerSettings(Value):
             maximum for all peers together is ten times as high.
         registration_limit: Maximum number of stored ``open`` registrations. At the maximum, a new
             registration replaces the oldest one that never received a token.
+        login: How users log in: at an OpenID provider, or by a plugin. None means that there is a
+            single user, ``subject``, who does not log in.
+        sessions: Limits of the sessions of logged-in users.
+        remember_consent: Seconds for which a user who allowed a client's request is not asked again
+            for the same scopes and resources; 0 asks each time. It applies to clients that were not
+            registered anonymously, with a secret or an https redirect URI: any program could
+            pretend to be another client. Devices are always asked about.
         trusted_issuers: Other issuers, such as Kubernetes or GitHub Actions, whose tokens are
             accepted instead of secrets and user logins.
         keys: Signing keys in the database.
@@ -172,6 +181,9 @@ class IssuerSettings(Value):
     registration_scopes: tuple[str, ...] | None = None
     registration_rate: int = 60
     registration_limit: int = 10_000
+    login: OpenIDLogin | PluginLogin | None = None
+    sessions: SessionSettings = field(default_factory=SessionSettings)
+    remember_consent: float = 0.0
     trusted_issuers: tuple[TrustedIssuer, ...] = ()
     keys: KeySettings = field(default_factory=KeySettings)
     signing_keys: tuple[str, ...] = ()
@@ -204,6 +216,7 @@ class IssuerSettings(Value):
             raise _invalid(
                 "aws_accounts", "must be a tuple of AwsAccount, as read_accounts returns"
             )
+        self._check_login()
         _check_trusted(self.trusted_issuers)
         self._check_keys()
 
@@ -243,6 +256,15 @@ class IssuerSettings(Value):
             _check_scopes("registration_scopes", self.registration_scopes)
         check_count("registration_rate", self.registration_rate, least=1)
         check_count("registration_limit", self.registration_limit, least=1)
+
+    def _check_login(self) -> None:
+        if not isinstance(self.login, (OpenIDLogin, PluginLogin, NoneType)):
+            raise _invalid("login", "must be an OpenIDLogin, a PluginLogin or None")
+        if not isinstance(self.sessions, SessionSettings):
+            raise _invalid("sessions", "must be a SessionSettings")
+        check_seconds("remember_consent", self.remember_consent, least=0.0, most=3650 * DAY)
+        if self.remember_consent and self.login is None:
+            raise _invalid("remember_consent", "requires login: consent belongs to a user")
 
     def _check_cors_origins(self) -> None:
         if not isinstance(self.cors_origins, tuple):

@@ -13,7 +13,7 @@ const { port = 0, ttl = {} } = JSON.parse(process.argv[2] ?? '{}');
 const DEVICE_CODE = 'urn:ietf:params:oauth:grant-type:device_code';
 const CIBA = 'urn:openid:params:grant-type:ciba';
 const PERSONAL = ['authorization_code', 'refresh_token', DEVICE_CODE];
-const SCOPES = ['openid', 'offline_access', 'read', 'write'];
+const SCOPES = ['openid', 'offline_access', 'email', 'read', 'write'];
 
 // oidc-provider's default adapter evicts the oldest of a thousand entries, which would invalidate
 // live refresh tokens in a long run.
@@ -102,6 +102,12 @@ const clients = {
     grants: [...PERSONAL, 'client_credentials'],
   }),
   public: client('public', 'none'),
+  // An issuer whose users log in here.
+  issuer: {
+    ...client('issuer', 'client_secret_basic', { clientSecret: secret() }),
+    redirect_uris: ['http://127.0.0.1/login/callback'],
+    post_logout_redirect_uris: ['http://127.0.0.1/session/ended'],
+  },
   ciba: {
     ...client('ciba', 'client_secret_basic', {
       clientSecret: secret(),
@@ -125,7 +131,11 @@ const provider = new Provider(issuer, {
   adapter: MapAdapter,
   clients: Object.values(clients),
   scopes: SCOPES,
-  claims: { openid: ['sub'] },
+  claims: { openid: ['sub'], email: ['email', 'email_verified'] },
+  findAccount: (ctx, id) => ({
+    accountId: id,
+    claims: () => ({ sub: id, email: `${id}@example.com`, email_verified: true }),
+  }),
   cookies: { keys: [secret()] },
   pkce: { required: () => true },
   rotateRefreshToken: true,

@@ -36,7 +36,7 @@ def both(running: ExitStack, *options: str) -> list[str]:
 
 def test_an_issuer_accepts_a_form_of_another_one(database: str) -> None:
     with ExitStack() as running, requests.Session() as browser:
-        first, second = both(running, "--database", database)
+        first, second = both(running, "--database", database, "--issuer", "http://localhost")
         client = requests.post(
             f"{first}/register",
             json={

@@ -16,7 +16,7 @@ from grantway_plugins.issuer._storage.records import (
     RegisteredClient,
 )
 from grantway_plugins.issuer._storage.transaction import Transaction
-from grantway_plugins.server._http.denial import DenialError
+from grantway_plugins.server._http.denial import Denial, DenialError
 from grantway_plugins.server._http.redirect_uri import (
     is_registered,
     is_web,
@@ -25,6 +25,7 @@ from grantway_plugins.server._http.redirect_uri import (
 )
 
 from .confirmation import DPOP_JKT, requested_confirmation
+from .interaction import Demands, demands_of, is_known
 from .issuer import Issuer
 from .pushed_requests import (
     REQUEST_URI,
@@ -58,6 +59,8 @@ _KNOWN = (
     "code_challenge_method",
     "prompt",
     DPOP_JKT,
+    "max_age",
+    "login_hint",
 )
 #: Parameters that cannot be ignored, because they change the meaning of the request, and the error
 #: for each (OpenID Connect Core section 3.1.2.6).
@@ -154,6 +157,7 @@ class ConsentRequest:
     confirmation: Mapping[str, str] = field(default_factory=dict)
     #: The ``request_uri`` of a pushed request; empty if it was not pushed.
     pushed_uri: str = field(default="", repr=False)
+    demands: Demands = field(default_factory=Demands)
 
 
 def validate(
@@ -190,6 +194,7 @@ def validate(
         scope = _scope(client, request.values)
         resources = check_requested(issuer.settings, request.resources)
         confirmation = requested_confirmation(request.values)
+        demands = demands_of(request.values, users_log_in=issuer.login is not None)
     except DenialError as failed:
         error = {
             "error": failed.denial.error,
@@ -213,6 +218,7 @@ def validate(
         resources,
         confirmation,
         pushed_uri,
+        demands,
     )
 
 
@@ -249,6 +255,23 @@ def deny(
     use_request(consent.pushed_uri, transaction)
     error = {"error": "access_denied", "error_description": "The user denied the request"}
     return _respond(issuer, consent, error)
+
+
+def reject(
+    issuer: Issuer, consent: ConsentRequest, denial: Denial, transaction: Transaction
+) -> AuthorizationResponse:
+    """Return the response to a valid request that allows no page, although one is necessary.
+
+    The browser is redirected automatically to this machine, and to clients that were not registered
+    anonymously; see ``validate``.
+    """
+    use_request(consent.pushed_uri, transaction)
+    error = {"error": denial.error, "error_description": denial.description}
+    uri = consent.redirect.uri
+    return replace(
+        _respond(issuer, consent, error),
+        automatic=stays_on_this_machine(uri) or is_known(issuer.settings, consent.client),
+    )
 
 
 def _respond(
@@ -305,20 +328,6 @@ def _check(
     if values["response_type"] != "code":
         raise DenialError("unsupported_response_type", "response_type must be code")
     _check_challenge(values, must_use_pkce=client.must_use_pkce or issuer.settings.fapi2)
-    if _is_silent(values):
-        _check_silent(issuer, values)
-
-
-def _check_silent(issuer: Issuer, values: Mapping[str, str]) -> None:
-    if values["prompt"].split() != ["none"]:
-        raise DenialError("invalid_request", "prompt must not combine none with another value")
-    if issuer.settings.approve != "auto":
-        raise DenialError("consent_required", "The user must approve each login on a page")
-
-
-def _is_silent(values: Mapping[str, str]) -> bool:
-    """Return whether the client requests that no page be shown (OpenID Connect Core 3.1.2.1)."""
-    return "none" in values.get("prompt", "").split()
 
 
 def _check_security(

@@ -17,6 +17,7 @@ from grantway._types.grant import Grant, IssuerGrant
 from grantway_plugins.issuer._clients.certificate_metadata import offered_methods
 from grantway_plugins.issuer._clients.key_metadata import PRIVATE_KEY_JWT
 from grantway_plugins.issuer._keys.opening import file_ring
+from grantway_plugins.issuer._login.method import LoginMethod, login_method
 from grantway_plugins.issuer._security import FAPI2_METHODS, proof_algorithms
 from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.issuer._storage.steady_clock import SteadyClock
@@ -54,6 +55,7 @@ class Issuer:
         clock: Returns seconds since the epoch.
         client_auth: Client authentication methods of plugins, by name.
         keys: Signing keys; None if they are disabled, and with them OpenID Connect.
+        login: How users log in; None if there is a single local user.
         steady_clock: The same, but never runs backwards.
         repeatable: Names of parameters that may be repeated.
     """
@@ -63,6 +65,7 @@ class Issuer:
     clock: Clock = time.time
     client_auth: Mapping[str, ClientAuthMethod] = field(default_factory=dict)
     keys: KeyRing | None = None
+    login: LoginMethod | None = None
     repeatable: frozenset[str] = field(init=False)
     steady_clock: Clock = field(init=False)
 
@@ -86,13 +89,15 @@ class Issuer:
             clock: Returns seconds since the epoch.
 
         Raises:
-            ConfigurationError: there is no grant to offer, or a file of ``signing_keys`` is
+            ConfigurationError: there is no grant to offer, or the login or a file of
+                ``signing_keys`` is
                 invalid.
         """
         grants = offered_grants(registry, settings)
         methods = client_auth_methods(registry)
         settings = settings or IssuerSettings()
-        return cls(settings, grants, clock, methods, file_ring(settings))
+        login = login_method(settings.login, registry)
+        return cls(settings, grants, clock, methods, file_ring(settings), login)
 
     @property
     def auth_methods(self) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ def call_plugin(
     *arguments: Any,
     transaction: Transaction | None = None,
     returns: tuple[type, ...],
+    holds_up: bool = True,
 ) -> Any:
     """Call a function of a plugin and check the type of its result.
 
@@ -43,6 +44,7 @@ def call_plugin(
         transaction: The transaction that it may use. An exception after the database has failed is
             not the plugin's.
         returns: Accepted types of the result.
+        holds_up: Whether all requests wait for the call, so that a slow one is logged.
 
     Raises:
         PluginError: the function failed. The message contains the type of the exception and the
@@ -72,7 +74,7 @@ def call_plugin(
         problem = f"returned {given}; it must return {wanted}"
     finally:
         seconds = time.monotonic() - began
-        if seconds > SLOW:
+        if holds_up and seconds > SLOW:
             _log.warning("%s (%s) took %.1f s, and all requests waited", what, plugin, seconds)
     # Raised outside the except block, so that the plugin's exception is not the cause.
     raise PluginError(f"{what} ({plugin}) {problem}.", plugin=plugin)

@@ -18,7 +18,7 @@ from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.registration_policy import RegistrationPolicy
 from grantway_plugins.issuer._extensions.additions import Endpoint
 from grantway_plugins.issuer._extensions.loading import OfferedExtension, load_extensions
-from grantway_plugins.issuer._pages import PATHS as PAGE_PATHS, STATIC_PATHS, Pages
+from grantway_plugins.issuer._pages import LOGIN_PATHS, PATHS as PAGE_PATHS, STATIC_PATHS, Pages
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.server._http.asgi import (
     BodyProblem,
@@ -143,6 +143,7 @@ class App(OneProcess):
                 *_METADATA,
                 *PAGE_PATHS,
                 JWKS,
+                *LOGIN_PATHS,
             },
             metadata=RESERVED | set(content),
         )

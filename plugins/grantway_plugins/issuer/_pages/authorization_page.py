@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from urllib.parse import urlencode
+from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from grantway_plugins.issuer._audit_log import AuditLog
 from grantway_plugins.issuer._clients.documents import ClientDocumentReader, DocumentError
 from grantway_plugins.issuer._decisions.authorization import (
     AuthorizationRequest,
@@ -17,87 +15,99 @@ from grantway_plugins.issuer._decisions.authorization import (
     ErrorPage,
     approve,
     deny,
+    reject,
     validate,
 )
-from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._decisions.interaction import next_step, remember
 from grantway_plugins.issuer._decisions.resources import PARAMETER as RESOURCE
-from grantway_plugins.issuer._decisions.user import local_user
-from grantway_plugins.issuer._storage.store import IssuerStore
+from grantway_plugins.issuer._decisions.user import User
+from grantway_plugins.issuer._login.current_user import answer, user_of
+from grantway_plugins.issuer._login.interface import Prompt
 from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.server._http.audit_event import AuditEvent
+from grantway_plugins.server._http.denial import Denial
 from grantway_plugins.server._http.redirect_uri import destination
 
+from .context import PageContext
 from .decision_events import approval_event, denial_event
 from .forms import read_form
-from .rendering import Link, Renderer
-from .session import Sessions, peer_of
+from .logins import Logins
+from .rendering import Link
+from .return_to import MARKER, OTHER, ReturnTo
+from .session import Session, peer_of
 
 _FORM = "authorize"
+_PATH = "/authorize"
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A valid request that needs the user to log in, or to decide."""
+
+    consent: ConsentRequest
+    user: User | None
+    must_log_in: bool = False
 
 
 class AuthorizationPage:
     """Shows the approval page and handles its form.
 
     Args:
-        issuer: The issuer.
-        store: The database.
-        sessions: The browser sessions.
-        renderer: Renders the page.
-        audit: Logs decisions and invalid requests.
+        context: The objects that all pages need.
+        logins: Logs users in.
         documents: Reads the documents of clients, or None.
-        body_seconds: Time limit for a submitted form, in seconds.
     """
 
     def __init__(
         self,
-        issuer: Issuer,
-        store: IssuerStore,
-        sessions: Sessions,
-        renderer: Renderer,
-        audit: AuditLog,
-        *,
+        context: PageContext,
+        logins: Logins,
         documents: ClientDocumentReader | None = None,
-        body_seconds: float,
     ) -> None:
-        self._issuer = issuer
-        self._store = store
-        self._sessions = sessions
-        self._renderer = renderer
-        self._audit = audit
+        self._logins = logins
         self._documents = documents
-        self._body_seconds = body_seconds
+        self._issuer = context.issuer
+        self._store = context.store
+        self._sessions = context.sessions
+        self._renderer = context.renderer
+        self._audit = context.audit
+        self._body_seconds = context.body_seconds
 
     async def show(self, request: Request) -> Response:
         """Show the approval page, or respond directly if no approval is needed."""
-        authorization_request = AuthorizationRequest.of(request.query_params.multi_items())
-
-        def work(transaction: Transaction) -> ErrorPage | AuthorizationResponse | ConsentRequest:
-            outcome = validate(self._issuer, authorization_request, transaction)
-            if isinstance(outcome, ConsentRequest) and self._issuer.settings.approve == "auto":
-                return approve(
-                    self._issuer, outcome, local_user(self._issuer.settings), transaction
-                )
-            return outcome
-
-        unknown = await self._document_error(authorization_request, request)
+        asked = AuthorizationRequest.of(request.query_params.multi_items())
+        session = self._sessions.of(request)
+        marker = request.query_params.get(MARKER, "")
+        unknown = await self._document_error(asked, request)
         if unknown is not None:
             self._record(_denial_event(unknown), request)
             return self._respond(unknown)
-        outcome = await self._store.arun(work)
-        if not isinstance(outcome, ConsentRequest):
-            if isinstance(outcome, ErrorPage) or "error" in outcome.params:
-                self._record(_denial_event(outcome), request)
+        outcome, event = await self._store.arun(
+            lambda transaction: self._judge(asked, session, marker, "", transaction)
+        )
+        self._record(event, request)
+        if not isinstance(outcome, _Pending):
             return self._respond(outcome)
-        session = self._sessions.of(request)
+        consent, demands = outcome.consent, outcome.consent.demands
+        if outcome.must_log_in:
+            return await self._logins.begin(
+                request,
+                ReturnTo.of(request, _PATH),
+                prompt=_prompt(outcome),
+                max_age=demands.max_age,
+                login_hint=demands.login_hint,
+            )
         response = self._renderer.page(
             "authorize.html",
             leads_to_client=True,
-            client=outcome.client,
-            scopes=self._renderer.scopes(outcome.scope),
-            subject=self._issuer.settings.subject,
-            destination=destination(outcome.redirect.uri),
-            request=authorization_request.pairs,
-            resources=outcome.resources,
+            client=consent.client,
+            scopes=self._renderer.scopes(consent.scope),
+            subject="" if outcome.user is None else outcome.user.shown,
+            can_switch=self._logins.can_switch,
+            marker=marker,
+            destination=destination(consent.redirect.uri),
+            request=asked.pairs,
+            resources=consent.resources,
             csrf=session.csrf(_FORM),
         )
         self._sessions.set_cookie(session, response)
@@ -111,34 +121,74 @@ class AuthorizationPage:
         if isinstance(form, Response):
             return form
         csrf, decision = form.pop("csrf", None), form.pop("decision", None)
-        authorization_request = AuthorizationRequest.of(
+        marker = form.pop(MARKER, "")
+        asked = AuthorizationRequest.of(
             (name, each)
             for name, value in form.items()
             for each in (value if isinstance(value, list) else [value])
         )
-        if not self._sessions.accepts(self._sessions.of(request), csrf, request, _FORM):
+        session = self._sessions.of(request)
+        again = ReturnTo(_PATH, tuple(asked.pairs))
+        if not self._sessions.accepts(session, csrf, request, _FORM):
             return self._renderer.stale(
-                Link(self._address(authorization_request.pairs), "Open the page again")
-                if authorization_request.values
+                Link(f"{self._renderer.base}{again}", "Open the page again")
+                if asked.values
                 else Link(f"{self._renderer.base}/", "Go to the start page")
             )
+        if decision == "switch":
+            return await self._logins.switch(request, again)
         if decision not in {"approve", "deny"}:
             return self._renderer.nothing_chosen()
-
-        def work(transaction: Transaction) -> tuple[ErrorPage | AuthorizationResponse, AuditEvent]:
-            outcome = validate(self._issuer, authorization_request, transaction)
-            if not isinstance(outcome, ConsentRequest):
-                return outcome, _denial_event(outcome)
-            client_id = outcome.client.client_id
-            if decision == "approve":
-                user = local_user(self._issuer.settings)
-                sent_back = approve(self._issuer, outcome, user, transaction)
-                return sent_back, approval_event(self._issuer, client_id)
-            return deny(self._issuer, outcome, transaction), denial_event(self._issuer, client_id)
-
-        outcome, event = await self._store.arun(work)
+        outcome, event = await self._store.arun(
+            lambda transaction: self._judge(asked, session, marker, decision, transaction)
+        )
         self._record(event, request)
+        if isinstance(outcome, _Pending):  # the session ended meanwhile
+            return self._renderer.redirect(f"{self._renderer.base}{again}")
         return self._respond(outcome)
+
+    def _judge(
+        self,
+        asked: AuthorizationRequest,
+        session: Session,
+        marker: str,
+        decision: str,
+        transaction: Transaction,
+    ) -> tuple[ErrorPage | AuthorizationResponse | _Pending, AuditEvent | None]:
+        """Return the response, or what the user has to do before, and the audit event.
+
+        Args:
+            asked: The parameters of the request.
+            session: The browser's session.
+            marker: The login attempt of this request, or another ``MARKER``.
+            decision: ``approve``, ``deny``, or empty if the user has not decided yet.
+            transaction: The transaction.
+        """
+        issuer = self._issuer
+        consent = validate(issuer, asked, transaction)
+        if not isinstance(consent, ConsentRequest):
+            return consent, _denial_event(consent)
+        user = user_of(issuer, session.id, transaction)
+        answered = user is not None and user.answers(marker)
+        step = next_step(issuer, consent, user, transaction, answered=answered)
+        if isinstance(step, Denial):
+            rejected = reject(issuer, consent, step, transaction)
+            return rejected, _denial_event(rejected)
+        if user is None or step == "log_in" or (marker == OTHER and not decision):
+            return _Pending(consent, user, must_log_in=True), None
+        client_id = consent.client.client_id
+        if decision == "deny":
+            return deny(issuer, consent, transaction), denial_event(user, client_id)
+        if step == "ask" and not decision:
+            return _Pending(consent, user), None
+        if decision:
+            remember(issuer, consent, user, transaction)
+        answer(session.id, user, transaction)
+        automatic = issuer.settings.approve == "auto"
+        return (
+            approve(issuer, consent, user, transaction),
+            None if automatic else approval_event(user, client_id),
+        )
 
     async def _document_error(
         self, asked: AuthorizationRequest, request: Request
@@ -152,11 +202,8 @@ class AuthorizationPage:
             return ErrorPage(f"The application cannot be identified: its client_id {error}.")
         return None
 
-    def _record(self, event: AuditEvent, request: Request) -> None:
-        self._audit.record(event, "/authorize", peer_of(request))
-
-    def _address(self, pairs: Sequence[tuple[str, str]]) -> str:
-        return f"{self._renderer.base}/authorize?{urlencode(pairs)}"
+    def _record(self, event: AuditEvent | None, request: Request) -> None:
+        self._audit.record(event, _PATH, peer_of(request))
 
     def _respond(self, outcome: ErrorPage | AuthorizationResponse) -> Response:
         if isinstance(outcome, ErrorPage):
@@ -185,6 +232,17 @@ class AuthorizationPage:
                 response=outcome,
             )
         return self._renderer.redirect(outcome.url)
+
+
+def _prompt(pending: _Pending) -> Prompt:
+    """Return what the login must ask for."""
+    demands = pending.consent.demands
+    if "login" in demands.prompt:
+        return "login"
+    if "select_account" in demands.prompt:
+        return "select_account"
+    is_too_old = pending.user is not None and demands.max_age is not None
+    return "login" if is_too_old else ""
 
 
 def _denial_event(outcome: ErrorPage | AuthorizationResponse) -> AuditEvent:

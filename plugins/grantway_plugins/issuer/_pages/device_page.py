@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from urllib.parse import urlencode
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from grantway_plugins.issuer._audit_log import AuditLog
-from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.randomness import (
     digest,
     plain_user_code,
     shown_user_code,
 )
-from grantway_plugins.issuer._decisions.user import local_user
+from grantway_plugins.issuer._decisions.user import User, local_user
+from grantway_plugins.issuer._login.current_user import user_of
 from grantway_plugins.issuer._storage.records import (
     DeviceCodeRecord,
     DeviceStatus,
     RegisteredClient,
 )
-from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.server._http.audit_event import AuditEvent
 
+from .context import PageContext
 from .decision_events import approval_event, denial_event
 from .forms import read_form
-from .rendering import Link, Renderer
-from .session import Session, Sessions, peer_of
+from .logins import Logins
+from .rendering import Link
+from .return_to import MARKER, OTHER, ReturnTo
+from .session import Session, peer_of
 from .throttle import Throttle
 
 #: Maximum length of the input field; longer input is truncated when it is shown again.
@@ -39,6 +40,9 @@ _UNKNOWN = (
     "minutes; if this one is older, start again on the device to get a new one."
 )
 _PATH = "/device"
+#: Cookie with the code of the link that the user opened, until the user is logged in.
+_COOKIE = "grantway_user_code"
+_COOKIE_SECONDS = 1800
 _TOO_MANY = AuditEvent("denial", error="slow_down", reason="Too many wrong codes")
 _EXPIRED = "This code has expired. Start again on the device to get a new code, and enter it here."
 
@@ -56,45 +60,44 @@ class _Found:
         return self.code.status is not DeviceStatus.PENDING
 
 
+class _LoggedOutError(Exception):
+    """Raised to roll back a decision because no user is logged in."""
+
+
 class DevicePage:
     """Shows the pages and handles their forms.
 
     Args:
-        issuer: The issuer.
-        store: The database.
-        sessions: The browser sessions.
-        renderer: Renders the pages.
-        audit: Logs decisions and wrong codes.
-        body_seconds: Time limit for a submitted form, in seconds.
+        context: The objects that all pages need.
+        logins: Logs users in.
     """
 
-    def __init__(
-        self,
-        issuer: Issuer,
-        store: IssuerStore,
-        sessions: Sessions,
-        renderer: Renderer,
-        audit: AuditLog,
-        *,
-        body_seconds: float,
-    ) -> None:
-        self._issuer = issuer
-        self._store = store
-        self._sessions = sessions
-        self._renderer = renderer
-        self._audit = audit
-        self._body_seconds = body_seconds
-        self._throttle = Throttle(issuer.clock)
+    def __init__(self, context: PageContext, logins: Logins) -> None:
+        self._logins = logins
+        self._issuer = context.issuer
+        self._store = context.store
+        self._sessions = context.sessions
+        self._renderer = context.renderer
+        self._audit = context.audit
+        self._body_seconds = context.body_seconds
+        self._throttle = Throttle(context.issuer.clock)
+        self._path = f"{context.renderer.base}{_PATH}"
 
     async def show(self, request: Request) -> Response:
         """Show the form for a user code, or the confirmation page if the URL contains one."""
         session = self._sessions.of(request)
-        typed = request.query_params.get("user_code")
+        kept = request.cookies.get(_COOKIE)
+        typed = request.query_params.get("user_code") or kept
+        user = await self._user(session)
+        if user is None or request.query_params.get(MARKER) == OTHER:
+            return await self._log_in(request, typed or "")
         # Another site could embed the URL as an image or frame to use up the user's attempts.
         if not typed or request.headers.get("sec-fetch-dest", "document") != "document":
-            response = self._entry(session)
+            response = self._entry(session, user)
         else:
-            response = await self._enter(request, session, typed)
+            response = await self._enter(request, session, user, typed)
+            if kept is not None:
+                response.delete_cookie(_COOKIE, path=self._path)
         self._sessions.set_cookie(session, response)
         return response
 
@@ -105,26 +108,67 @@ class DevicePage:
             return form
         session = self._sessions.of(request)
         typed, decision = form.get("user_code") or "", form.get("decision")
-        if decision not in {"approve", "deny", None}:
-            return self._renderer.nothing_chosen()
-        shown = "" if decision is None else plain_user_code(typed)
-        if not self._sessions.accepts(session, form.get("csrf"), request, _purpose(shown)):
-            query = f"?{urlencode({'user_code': typed})}" if typed else ""
-            return self._renderer.stale(
-                Link(f"{self._renderer.base}/device{query}", "Open the page again")
-            )
-        if decision is None:
-            return await self._enter(request, session, typed)
-        return await self._decide(request, typed, approved=decision == "approve")
+        again = ReturnTo(_PATH, (("user_code", typed),) if typed else ())
+        problem = self._problem(request, session, form, again)
+        if problem is not None:
+            return problem
+        if decision == "switch":
+            return await self._logins.switch(request, again)
+        if decision is not None:
+            return await self._decide(request, session, typed, decision)
+        user = await self._user(session)
+        if user is None:  # the session ended meanwhile
+            return await self._log_in(request, typed)
+        return await self._enter(request, session, user, typed)
 
-    async def _enter(self, request: Request, session: Session, typed: str) -> Response:
+    def _problem(
+        self, request: Request, session: Session, form: Mapping[str, str], again: ReturnTo
+    ) -> Response | None:
+        """Return the response to a form without a valid decision or CSRF token, or None."""
+        decision = form.get("decision")
+        if decision not in {"approve", "deny", "switch", None}:
+            return self._renderer.nothing_chosen()
+        purposes = {
+            _purpose("" if decision is None else plain_user_code(form.get("user_code", "")))
+        }
+        if decision == "switch":  # both pages have this button
+            purposes.add(_purpose(""))
+        csrf = form.get("csrf")
+        if any(self._sessions.accepts(session, csrf, request, each) for each in purposes):
+            return None
+        return self._renderer.stale(Link(f"{self._renderer.base}{again}", "Open the page again"))
+
+    async def _user(self, session: Session) -> User | None:
+        if self._issuer.login is None:
+            return local_user(self._issuer.settings)
+        return await self._store.arun(lambda found: user_of(self._issuer, session.id, found))
+
+    async def _log_in(self, request: Request, typed: str) -> Response:
+        """Let the user log in, and keep the code in a cookie meanwhile.
+
+        The database has only digests of codes, so the page to return to does not contain it.
+        """
+        response = await self._logins.begin(request, ReturnTo(_PATH))
+        if typed:
+            response.set_cookie(
+                _COOKIE,
+                plain_user_code(typed)[:_FIELD],
+                max_age=_COOKIE_SECONDS,
+                httponly=True,
+                samesite="lax",
+                secure=self._issuer.settings.url.startswith("https:"),
+                path=self._path,
+            )
+        return response
+
+    async def _enter(self, request: Request, session: Session, user: User, typed: str) -> Response:
         """Show the confirmation page for a user code, and count wrong codes."""
         peer = peer_of(request)
         session_id = None if session.new else session.id
         wait = self._throttle.enter(session_id, peer)
         if wait > 0:
             self._audit.record(_TOO_MANY, _PATH, peer)
-            return self._throttled(session, typed, wait)
+            return self._throttled(session, user, typed, wait)
         try:
             found = await self._find(typed)
         except BaseException:
@@ -135,47 +179,60 @@ class DevicePage:
             self._audit.record(AuditEvent("wrong_user_code"), _PATH, peer)
             wait = self._throttle.wait(session_id, peer)
             if wait > 0:
-                return self._throttled(session, typed, wait)
-            return self._entry(session, 400, typed=typed, problem=_UNKNOWN)
+                return self._throttled(session, user, typed, wait)
+            return self._entry(session, user, 400, typed=typed, problem=_UNKNOWN)
         self._throttle.give_back(session_id, peer)
         if found.decided:
             return self._already_decided()
         if found.expired or found.client is None:
-            return self._entry(session, 400, typed=typed, problem=_EXPIRED)
+            return self._entry(session, user, 400, typed=typed, problem=_EXPIRED)
         plain = plain_user_code(typed)
         return self._renderer.page(
             "device_confirm.html",
             client=found.client,
             scopes=self._renderer.scopes(found.code.scope),
             resources=found.code.details.resources,
-            subject=self._issuer.settings.subject,
+            leads_to_client=self._logins.can_switch,
+            subject=user.shown,
+            can_switch=self._logins.can_switch,
             user_code=shown_user_code(plain),
             csrf=session.csrf(_purpose(plain)),
         )
 
-    async def _decide(self, request: Request, typed: str, *, approved: bool) -> Response:
+    async def _decide(
+        self, request: Request, session: Session, typed: str, decision: str
+    ) -> Response:
         """Store the decision. The CSRF token proves that this browser was shown this code."""
+        approved = decision == "approve"
         status = DeviceStatus.APPROVED if approved else DeviceStatus.DENIED
-        subject = local_user(self._issuer.settings).subject if approved else None
 
-        def work(transaction: Transaction) -> tuple[_Found | None, bool]:
+        def work(transaction: Transaction) -> tuple[_Found | None, User | None]:
             found = self._look_up(typed, transaction)
             if found is None or found.decided or found.expired or found.client is None:
-                return found, False
-            return found, transaction.device_codes.decide(found.code, status, subject)
+                return found, None
+            user = user_of(self._issuer, session.id, transaction)
+            if user is None:
+                raise _LoggedOutError
+            details = replace(
+                found.code.details, auth_time=user.auth_time, session_id=user.session_id
+            )
+            code = replace(found.code, details=details)
+            decided = transaction.device_codes.decide(
+                code, status, user.subject if approved else None
+            )
+            return found, user if decided else None
 
-        found, decided = await self._store.arun(work)
+        try:
+            found, user = await self._store.arun(work)
+        except _LoggedOutError:  # the session ended meanwhile
+            return await self._log_in(request, typed)
         another = Link(f"{self._renderer.base}/device", "Connect another device")
         if found is None or found.client is None or (found.expired and not found.decided):
             return self._renderer.message("This code has expired", _EXPIRED, 400, next_step=another)
-        if not decided:
+        if user is None:
             return self._already_decided()
         client_id = found.client.client_id
-        event = (
-            approval_event(self._issuer, client_id)
-            if approved
-            else denial_event(self._issuer, client_id)
-        )
+        event = approval_event(user, client_id) if approved else denial_event(user, client_id)
         self._audit.record(event, _PATH, peer_of(request))
         if approved:
             return self._renderer.message(
@@ -200,21 +257,31 @@ class DevicePage:
         return _Found(code, transaction.clients.find(code.client_id), expired)
 
     def _entry(
-        self, session: Session, status: int = 200, *, typed: str = "", problem: str = ""
+        self,
+        session: Session,
+        user: User,
+        status: int = 200,
+        *,
+        typed: str = "",
+        problem: str = "",
     ) -> Response:
         return self._renderer.page(
             "device_entry.html",
             status,
+            leads_to_client=self._logins.can_switch,
+            subject=user.shown,
+            can_switch=self._logins.can_switch,
             csrf=session.csrf(_purpose("")),
             problem=problem,
             typed=typed[:_FIELD],
         )
 
-    def _throttled(self, session: Session, typed: str, wait: float) -> Response:
+    def _throttled(self, session: Session, user: User, typed: str, wait: float) -> Response:
         seconds = math.ceil(wait)
         unit = "second" if seconds == 1 else "seconds"
         response = self._entry(
             session,
+            user,
             429,
             typed=typed,
             problem=f"Too many wrong codes. Wait {seconds} {unit}, then enter the code again.",

@@ -11,7 +11,6 @@ from starlette.responses import Response
 
 from grantway._exceptions import PluginError
 from grantway._secrets.params import Params
-from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.plugin_calls import call_plugin
 from grantway_plugins.issuer._decisions.randomness import digest
 from grantway_plugins.issuer._extensions.additions import Page
@@ -19,16 +18,19 @@ from grantway_plugins.issuer._extensions.errors import InvalidArgumentError
 from grantway_plugins.issuer._extensions.loading import OfferedExtension
 from grantway_plugins.issuer._extensions.request import IssuerRequest
 from grantway_plugins.issuer._extensions.view import Redirect, View
+from grantway_plugins.issuer._login.current_user import user_of
 from grantway_plugins.issuer._storage.errors import DatabaseError
-from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.server._http.asgi import peer_of
 from grantway_plugins.server._http.headers import Headers, joined
 from grantway_plugins.server._http.redirect_uri import is_registered, with_query
 
+from .context import PageContext
 from .forms import read_form
-from .rendering import Link, Renderer
-from .session import Session, Sessions
+from .logins import Logins
+from .rendering import Link
+from .return_to import ReturnTo
+from .session import Session
 
 _Show = Callable[[IssuerRequest, Transaction], View | Redirect]
 
@@ -41,37 +43,27 @@ class ExtensionPage:
     Args:
         page: The page.
         extension: The extension and its plugin, for errors.
-        issuer: The issuer.
-        store: The database.
-        sessions: The browser sessions.
-        renderer: Renders the page.
-        body_seconds: Time limit for a submitted form, in seconds.
+        context: The objects that all pages need.
+        logins: Logs users in.
     """
 
     def __init__(
-        self,
-        page: Page,
-        extension: OfferedExtension,
-        *,
-        issuer: Issuer,
-        store: IssuerStore,
-        sessions: Sessions,
-        renderer: Renderer,
-        body_seconds: float,
+        self, page: Page, extension: OfferedExtension, context: PageContext, logins: Logins
     ) -> None:
         self._page = page
         self._what = f"the page {page.path} of the issuer extension {extension.name}"
         self._plugin = extension.plugin
-        self._issuer = issuer
-        self._store = store
-        self._sessions = sessions
-        self._renderer = renderer
-        self._body_seconds = body_seconds
+        self._logins = logins
+        self._issuer = context.issuer
+        self._store = context.store
+        self._sessions = context.sessions
+        self._renderer = context.renderer
+        self._body_seconds = context.body_seconds
         self._purpose = f"page {page.path}"
 
     async def show(self, request: Request) -> Response:
         """Show the page."""
-        pairs = request.query_params.multi_items()
+        pairs = ReturnTo.of(request, self._page.path).pairs
         params = {name: value for name, value in pairs if value}
         if len(dict(pairs)) < len(pairs):
             return self._renderer.message(
@@ -101,7 +93,10 @@ class ExtensionPage:
         pairs = ((name, value.decode("latin-1")) for name, value in request.headers.raw)
         headers = Headers(joined(pairs))
 
-        def work(transaction: Transaction) -> Response:
+        def work(transaction: Transaction) -> Response | None:
+            user = user_of(self._issuer, session.id, transaction)
+            if user is None:
+                return None
             asked = IssuerRequest(
                 "GET" if request.method == "HEAD" else request.method,
                 Params(params),
@@ -109,7 +104,7 @@ class ExtensionPage:
                 peer_of(request.scope),
                 self._issuer.clock(),
                 self._issuer.settings,
-                subject=self._issuer.settings.subject,
+                subject=user.subject,
                 session=digest(session.id).hex(),
             )
             call = partial(call_plugin, self._what, self._plugin, transaction=transaction)
@@ -119,7 +114,7 @@ class ExtensionPage:
             return response
 
         try:
-            response = await self._store.arun(work)
+            found = await self._store.arun(work)
         except DatabaseError:
             raise
         except Exception as error:  # noqa: BLE001 - the error may contain a secret, so it is neither logged nor shown
@@ -128,13 +123,21 @@ class ExtensionPage:
             return self._renderer.message(
                 "This page failed", "The issuer could not show this page. Nothing was done.", 500
             )
-        self._sessions.set_cookie(session, response)
-        return response
+        if found is None:
+            # A submitted form is lost, because it could contain a secret.
+            return await self._logins.begin(request, ReturnTo.of(request, self._page.path))
+        self._sessions.set_cookie(session, found)
+        return found
 
     def _rendered(self, outcome: View | Redirect, session: Session) -> Response:
         if isinstance(outcome, Redirect):
             return self._renderer.redirect(self._address(outcome))
-        return self._renderer.view(outcome, self._page.path, session.csrf(self._purpose))
+        return self._renderer.view(
+            outcome,
+            self._page.path,
+            session.csrf(self._purpose),
+            leads_to_client=self._logins.can_switch,
+        )
 
     def _address(self, redirect: Redirect) -> str:
         """Return the complete address of a redirect.

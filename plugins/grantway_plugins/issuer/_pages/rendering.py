@@ -104,13 +104,14 @@ class Renderer:
             },
         )
 
-    def view(self, view: View, path: str, csrf: str) -> Response:
-        """Render the page of an extension.
+    def view(self, view: View, path: str, csrf: str, *, leads_to_client: bool = False) -> Response:
+        """Render the page of a plugin.
 
         Args:
             view: The content.
             path: Path of the page, without the issuer's path.
             csrf: The CSRF token of its form.
+            leads_to_client: As for ``page``, in addition to the view's own.
         """
         forms = _TEMPLATES.get_template("extension_form.html")
         form = forms.make_module({"action": f"{self.base}{path}", "csrf": csrf}).form  # type: ignore[attr-defined]
@@ -118,7 +119,7 @@ class Renderer:
         return self.page(
             "extension.html",
             view.status,
-            leads_to_client=view.leads_to_client,
+            leads_to_client=leads_to_client or view.leads_to_client,
             title=view.title,
             content=Markup(content),  # noqa: S704 - rendered with escaping
         )

@@ -7,10 +7,12 @@ import hmac
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+#: Name of the cookie. Under https, a prefix keeps other hosts and paths from setting it.
 COOKIE = "grantway_session"
 #: Length of a session id, in bytes.
 _ID_BYTES = 32
@@ -62,26 +64,34 @@ class Sessions:
     Args:
         key: The shared key.
         clock: Returns seconds since the epoch.
-        secure: Whether the cookie is restricted to https.
-        path: Path of the cookie.
+        url: The issuer's URL, which determines name, path and protection of the cookie.
     """
 
-    def __init__(
-        self, key: bytes, *, clock: Callable[[], float], secure: bool, path: str = "/"
-    ) -> None:
+    def __init__(self, key: bytes, *, clock: Callable[[], float], url: str) -> None:
         self._key = key
         self._clock = clock
-        self._secure = secure
-        self._path = path
+        parts = urlsplit(url)
+        self._path = parts.path or "/"
+        self._secure = parts.scheme == "https"
+        prefix = ("__Host-" if self._path == "/" else "__Secure-") if self._secure else ""
+        # Browsers send a cookie to all ports of a host, so issuers on one machine need own names.
+        self._cookie = f"{prefix}{COOKIE}{f'_{parts.port}' if parts.port else ''}"
 
     def of(self, request: Request) -> Session:
         """Return the session of a request, or a new one if it has no valid session cookie."""
-        given = request.cookies.get(COOKIE, "")
-        new = len(given) != 2 * _ID_BYTES or not given.isascii() or not given.isalnum()
+        given = request.cookies.get(self._cookie, "")
+        if len(given) != 2 * _ID_BYTES or not given.isascii() or not given.isalnum():
+            return self.new()
+        return Session(given, self._keys())
+
+    def new(self) -> Session:
+        """Return a new session, whose cookie replaces the browser's previous one."""
+        return Session(secrets.token_hex(_ID_BYTES), self._keys(), new=True)
+
+    def _keys(self) -> tuple[bytes, ...]:
         today = int(self._clock() // _DAY)
         # Including tomorrow's: the clock of the issuer that showed the form may be ahead.
-        keys = tuple(self._key_of(day) for day in (today, today - 1, today + 1))
-        return Session(secrets.token_hex(_ID_BYTES) if new else given, keys, new)
+        return tuple(self._key_of(day) for day in (today, today - 1, today + 1))
 
     def _key_of(self, day: int) -> bytes:
         return hmac.new(self._key, f"forms of day {day}".encode(), hashlib.sha256).digest()
@@ -106,7 +116,7 @@ class Sessions:
         """Set the cookie of a new session."""
         if session.new:
             response.set_cookie(
-                COOKIE,
+                self._cookie,
                 session.id,
                 httponly=True,
                 samesite="lax",

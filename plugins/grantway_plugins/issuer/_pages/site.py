@@ -18,6 +18,7 @@ from grantway_plugins.issuer._clients.documents import ClientDocumentReader
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._extensions.additions import Page
 from grantway_plugins.issuer._extensions.loading import OfferedExtension
+from grantway_plugins.issuer._login.current_user import user_of
 from grantway_plugins.issuer._storage.errors import (
     DatabaseBusyError,
     DatabaseError,
@@ -27,8 +28,12 @@ from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.server._http.audit_event import AuditEvent
 
 from .authorization_page import AuthorizationPage
+from .context import PageContext
 from .device_page import DevicePage
 from .extension_page import ExtensionPage
+from .login_page import CALLBACK, PATH as LOGIN, LoginPage
+from .logins import Logins
+from .logout_page import DONE, PATH as LOGOUT, LogoutPage
 from .rendering import Link, Renderer
 from .session import Sessions, peer_of
 
@@ -40,6 +45,8 @@ _STATIC = {"issuer.css": "text/css", "submit.js": "text/javascript"}
 STATIC_PATHS = frozenset(f"/static/{name}" for name in _STATIC)
 #: Paths of the issuer's own pages and of the files that they load.
 PATHS = frozenset({"/", "/authorize", "/device"}) | STATIC_PATHS
+#: Paths of the further pages of an issuer to which users log in.
+LOGIN_PATHS = frozenset({LOGIN, CALLBACK, LOGOUT, DONE})
 
 
 class Pages(OneProcess):
@@ -66,38 +73,36 @@ class Pages(OneProcess):
     ) -> None:
         #: Paths of the pages and of the files that they load.
         self.paths = PATHS | set(pages)
+        self._issuer = issuer
+        self._store = store
         self._audit = audit
         self._url = issuer.settings.url
         self._renderer = Renderer(issuer.settings)
-        sessions = Sessions(
-            store.form_key,
-            secure=issuer.settings.url.startswith("https:"),
-            clock=issuer.clock,
-            path=self._renderer.base or "/",
+        self._sessions = sessions = Sessions(
+            store.form_key, clock=issuer.clock, url=issuer.settings.url
         )
-        authorization = AuthorizationPage(
-            issuer,
-            store,
-            sessions,
-            self._renderer,
-            audit,
-            documents=documents,
-            body_seconds=body_seconds,
-        )
-        device = DevicePage(
-            issuer, store, sessions, self._renderer, audit, body_seconds=body_seconds
-        )
+        context = PageContext(issuer, store, sessions, self._renderer, audit, body_seconds)
+        log_in: tuple[LoginPage, LogoutPage] | None = None
+        own: list[Route] = []
+        if issuer.login is not None:
+            login = LoginPage(issuer.login, context)
+            logout = LogoutPage(login, context)
+            log_in = (login, logout)
+            own = [
+                Route(LOGIN, login.start, methods=["GET"]),
+                Route(LOGIN, login.submit, methods=["POST"]),
+                Route(CALLBACK, login.callback, methods=["GET"]),
+                Route(LOGOUT, logout.show, methods=["GET"]),
+                Route(LOGOUT, logout.submit, methods=["POST"]),
+                Route(DONE, logout.done, methods=["GET"]),
+            ]
+            self.paths |= LOGIN_PATHS
+        logins = Logins(context, log_in)
+        authorization = AuthorizationPage(context, logins, documents)
+        device = DevicePage(context, logins)
 
         def routes(page: Page, extension: OfferedExtension) -> Iterator[Route]:
-            served = ExtensionPage(
-                page,
-                extension,
-                issuer=issuer,
-                store=store,
-                sessions=sessions,
-                renderer=self._renderer,
-                body_seconds=body_seconds,
-            )
+            served = ExtensionPage(page, extension, context, logins)
             yield Route(page.path, served.show, methods=["GET"])
             if page.submit is not None:
                 yield Route(page.path, served.submit, methods=["POST"])
@@ -109,6 +114,7 @@ class Pages(OneProcess):
                 Route("/authorize", authorization.submit, methods=["POST"]),
                 Route("/device", device.show, methods=["GET"]),
                 Route("/device", device.submit, methods=["POST"]),
+                *own,
                 *(route for each in pages.values() for route in routes(*each)),
                 *(_static(name, media_type) for name, media_type in _STATIC.items()),
             ],
@@ -129,8 +135,16 @@ class Pages(OneProcess):
             next_step=Link(f"{self._url}/", f"Go to {self._url}"),
         )
 
-    async def _start(self, _request: Request) -> Response:
-        return self._renderer.page("start.html")
+    async def _start(self, request: Request) -> Response:
+        user = None
+        if self._issuer.login is not None:
+            cookie = self._sessions.of(request).id
+            user = await self._store.arun(lambda found: user_of(self._issuer, cookie, found))
+        return self._renderer.page(
+            "start.html",
+            users_log_in=self._issuer.login is not None,
+            subject="" if user is None else user.shown,
+        )
 
     async def _not_found(self, _request: Request, _failed: Exception) -> Response:
         return self._renderer.message(

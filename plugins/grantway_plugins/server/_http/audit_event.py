@@ -10,11 +10,14 @@ AuditName = Literal[
     "client_removal",
     "denial",
     "login",
+    "login_failure",
     "outcome_unknown",
     "registration",
     "replay",
     "revocation",
     "secret_rotation",
+    "user_login",
+    "user_logout",
     "wrong_user_code",
 ]
 

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import re
+import shutil
 import traceback
 from dataclasses import fields
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import certifi
 import pytest
 
 from grantway._exceptions import ConfigurationError
-from grantway_plugins.issuer import AwsAccount, IssuerSettings, Lifetimes, RoleCredentials
+from grantway_plugins.issuer import (
+    AwsAccount,
+    IssuerSettings,
+    Lifetimes,
+    OpenIDLogin,
+    RoleCredentials,
+    SessionSettings,
+)
 from grantway_plugins.issuer._config import IssuerFile, Options
 from grantway_plugins.issuer._config.tables import TABLES
 from grantway_plugins.issuer._config.tables.registration import RegistrationTable
@@ -29,6 +38,8 @@ BUILT = {
     "client_documents",
     "keys",
     "client_certificates",
+    "login",
+    "sessions",
 }
 
 
@@ -101,6 +112,64 @@ def test_reads_every_table(tmp_path: Path) -> None:
         "durability": "power",
         "limits": Limits(connections=9),
     }
+
+
+def test_reads_the_login_at_a_provider(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("s3cret")
+    shutil.copy(certifi.where(), tmp_path / "ca.pem")
+    settings, _ = options_of(
+        tmp_path,
+        """
+        [login]
+        issuer = "https://login.example.com"
+        client_id = "issuer"
+        client_secret = { source = "file", path = "secret" }
+        allow = { email = ["**@example.com"], groups = ["staff", "admins"] }
+        parameters = { hd = "example.com" }
+        ca_bundle = "ca.pem"
+        provider_logout = true
+
+        [sessions]
+        idle = 600
+        remember_consent = 3600
+        """,
+    ).build()
+    assert settings.login == OpenIDLogin(
+        issuer="https://login.example.com",
+        client_id="issuer",
+        client_secret="s3cret",
+        allow={"email": ("**@example.com",), "groups": ("staff", "admins")},
+        parameters={"hd": "example.com"},
+        ca_bundle=str(tmp_path / "ca.pem"),
+        provider_logout=True,
+    )
+    assert settings.sessions == SessionSettings(idle=600)
+    assert settings.remember_consent == 3600
+
+
+@pytest.mark.parametrize(
+    ("text", "mistakes"),
+    [
+        (
+            '[login]\nissuer = "http://a.example"\nclient_id = "a"\n[sessions]\nidle = 1',
+            ["line 2: login.issuer", "line 5: sessions.idle"],
+        ),
+        ('[login]\nclient_id = "a"', ["line 1: login.issuer is missing"]),
+        ('[login]\nissuer = "https://a.example"', ["line 1: login.client_id is missing"]),
+        ("[login]\noptions = {}", ["line 2: login.options requires plugin"]),
+        ('[login]\nplugin = "a"\nissuer = "b"', ["line 3: login.issuer cannot be combined"]),
+        ('[login]\nplugin = "unknown"', ["line 2: login.plugin issuer login: 'unknown' is not"]),
+        ("[sessions]\nremember_consent = 60", ["line 2: sessions.remember_consent requires"]),
+        (
+            '[login]\nissuer = "https://a.example"\nclient_id = "a"\nallow = { email = [] }',
+            ["line 4: login.allow must map"],
+        ),
+    ],
+)
+def test_names_the_mistakes_of_a_login(tmp_path: Path, text: str, mistakes: list[str]) -> None:
+    found = mistakes_in(tmp_path, text)
+    for mistake in mistakes:
+        assert any(mistake in line for line in found), found
 
 
 @pytest.mark.parametrize("url", [":memory:", "postgresql+psycopg://db/issuer"])

@@ -10,11 +10,13 @@ from .identity import IdentityTable
 from .keys import KeysTable
 from .lifetimes import LifetimesTable
 from .limits import LimitsTable
+from .login import LoginTable
 from .metrics import MetricsTable
 from .registration import RegistrationTable
 from .resource import ResourceTable
 from .security import SecurityTable
 from .server import ServerTable
+from .sessions import SessionsTable
 from .tls import TlsTable
 from .trusted_issuer import TrustedIssuerTable
 
@@ -26,6 +28,8 @@ TABLES: tuple[type[IssuerTable], ...] = (
     DatabaseTable,
     RegistrationTable,
     KeysTable,
+    LoginTable,
+    SessionsTable,
     LifetimesTable,
     LimitsTable,
     SecurityTable,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from grantway_plugins.issuer._decisions.authorization import RESPONSE_MODES
+from grantway_plugins.issuer._decisions.interaction import PROMPTS
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._security import proof_algorithms
 from grantway_plugins.issuer._trust.trusted_token import FEDERATED
@@ -15,7 +16,7 @@ from grantway_plugins.server._http.wire import WireResponse
 from .jwks import JWKS
 
 #: Entries that extensions cannot add, in addition to those of ``metadata``.
-RESERVED = frozenset({"registration_endpoint"})
+RESERVED = frozenset({"end_session_endpoint", "prompt_values_supported", "registration_endpoint"})
 
 
 def metadata(issuer: Issuer) -> dict[str, Any]:
@@ -55,6 +56,9 @@ def metadata(issuer: Issuer) -> dict[str, Any]:
     if algorithms:
         content["token_endpoint_auth_signing_alg_values_supported"] = algorithms
         content["dpop_signing_alg_values_supported"] = algorithms
+    if issuer.login is not None:
+        content["end_session_endpoint"] = f"{url}/session/end"
+        content["prompt_values_supported"] = list(PROMPTS)
     if issuer.settings.registration != "off":
         content["registration_endpoint"] = f"{url}/register"
     return content

@@ -39,6 +39,8 @@ _CLIENT_METADATA = ClientMetadataSchema()
 
 #: Path of the client configuration endpoint.
 CONFIGURATION = "/register/client"
+#: Addresses to which a logout may return (OpenID Connect RP-Initiated Logout section 3.1).
+POST_LOGOUT = "post_logout_redirect_uris"
 #: Maximum size of a client's metadata, in bytes.
 MAX_METADATA_BYTES = 8192
 #: Metadata that turns a requirement on (RFC 9126 section 6, RFC 9449 section 5.2).
@@ -170,6 +172,7 @@ def new_client(
         **key_members(loaded, method, _private_hosts(issuer, terms)),
         **certificate_members(loaded, method),
         **{name: True for name in FLAGS if loaded.get(name)},
+        **{name: loaded[name] for name in (POST_LOGOUT,) if loaded.get(name)},
     }
     without_secret = (
         method in {"none", FEDERATED, PRIVATE_KEY_JWT, *CERTIFICATE_METHODS}

@@ -96,3 +96,4 @@ class ClientMetadataSchema(Schema):
     tls_client_auth_san_ip = fields.Raw()
     tls_client_auth_san_email = fields.Raw()
     require_pushed_authorization_requests = _flag()
+    post_logout_redirect_uris = _redirect_uris()

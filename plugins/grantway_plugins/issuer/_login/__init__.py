@@ -1,0 +1,1 @@
+"""Logins of users: at an OpenID provider, or by a plugin."""

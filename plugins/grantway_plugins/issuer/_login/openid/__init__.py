@@ -1,0 +1,1 @@
+"""Logins at an OpenID provider (OpenID Connect Core), at which the issuer is a client."""
