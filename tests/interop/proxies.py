@@ -142,14 +142,14 @@ watch = false
 def caddy(folder: Path, directives: str) -> Iterator[str]:
     """Run Caddy with directives in a site, and yield its address.
 
-    A site that asks for client certificates may be reached by its address, which is no SNI.
+    A site that asks for client certificates may be reached by its address, without SNI.
     """
     port = free_port()
     inner = directives.strip().replace("\n", "\n    ")
     config = folder / "Caddyfile"
     config.write_text(
-        "{\n    admin off\n    persist_config off\n    servers {\n        "
-        "strict_sni_host insecure_off\n    }\n    storage file_system "
+        "{\n    admin off\n    persist_config off\n    default_sni 127.0.0.1\n    "
+        "servers {\n        strict_sni_host insecure_off\n    }\n    storage file_system "
         f"{folder}/storage\n}}\nhttp://:{port} {{\n    bind 127.0.0.1\n    {inner}\n}}\n"
     )
     command = [_script("caddy"), "run", "--config", str(config), "--adapter", "caddyfile"]

@@ -211,6 +211,17 @@ def test_the_header_of_anyone_but_the_proxy_is_ignored(certificates: Certificate
         tls.caller.http.close()
 
 
+def test_an_empty_header_means_no_certificate(tls: Tls) -> None:
+    made = add_client(tls.server.store, {"grant_types": ["client_credentials"]})
+    response = tls.caller.http.post(
+        f"{tls.server.url}/token",
+        data={"grant_type": "client_credentials"},
+        auth=(made["client_id"], made["client_secret"]),
+        headers={HEADER: ""},
+    )
+    assert response.status_code == 200
+
+
 def test_a_damaged_certificate_is_rejected(tls: Tls) -> None:
     response = tls.caller.http.post(
         f"{tls.server.url}/token",

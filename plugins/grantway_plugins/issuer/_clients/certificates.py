@@ -72,7 +72,7 @@ class VerifyClientCertificates(OneProcess):
 
     def applies(self, request: WireRequest) -> bool:
         """See ``Preparation``."""
-        return self._header in request.headers
+        return bool(request.headers.get(self._header))  # some proxies send an empty one
 
     async def prepare(self, request: WireRequest) -> WireRequest:
         """See ``Preparation``."""
