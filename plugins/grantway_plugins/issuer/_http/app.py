@@ -25,27 +25,22 @@ from grantway_plugins.server._http.asgi import (
     Receive,
     Scope,
     Send,
-    checked_body,
     peer_of,
     read_body,
     send_response,
 )
-from grantway_plugins.server._http.denial import Denial, DenialError
+from grantway_plugins.server._http.denial import Denial
 from grantway_plugins.server._http.headers import joined
 from grantway_plugins.server._http.host_name import is_own_host
 from grantway_plugins.server._http.incoming_request import (
     BOTH,
-    NO_IAM,
-    IncomingRequest,
     method_not_allowed,
-    names_iam,
     repeated_header_response,
 )
 from grantway_plugins.server._http.repeated_headers import repeated_header
 from grantway_plugins.server._http.wire import (
     BODY_TIME,
     WireFormat,
-    WireRequest,
     WireResponse,
     denial_response,
     dialect_of,
@@ -65,6 +60,7 @@ from .endpoints.revocation import revocation
 from .endpoints.token import create_token
 from .execution import Execution, Prepare
 from .health import Health
+from .post_endpoint import PostEndpoint
 from .preparations import preparations
 from .served_endpoint import ServedEndpoint
 
@@ -119,24 +115,22 @@ class App(OneProcess):
             self._health,
             preparations(issuer, store, fetcher, documents),
         )
-        self._posts: Mapping[str, _Post] = {
-            "/token": _Post(create_token, BOTH),
-            "/par": _Post(push_authorization, _FORM, WireFormat.RFC),
-            "/device_authorization": _Post(device_authorization, BOTH),
-            "/client/register": _Post(
-                registration.admitting(register_client), _JSON, WireFormat.AWS
-            ),
-            "/register": _Post(registration.admitting(register), _JSON, WireFormat.RFC),
-        }
-        own = (introspection(issuer), revocation(issuer), client_configuration(issuer))
-        self._endpoints = {each.path: self._served(each) for each in own}
+        self._endpoints: dict[str, PostEndpoint | ServedEndpoint] = {}
+        self._post("/token", create_token, BOTH)
+        self._post("/par", push_authorization, _FORM, WireFormat.RFC)
+        self._post("/device_authorization", device_authorization, BOTH)
+        self._post(
+            "/client/register", registration.admitting(register_client), _JSON, WireFormat.AWS
+        )
+        self._post("/register", registration.admitting(register), _JSON, WireFormat.RFC)
+        for each in (introspection(issuer), revocation(issuer), client_configuration(issuer)):
+            self._endpoints[each.path] = self._served(each)
         content = metadata(issuer)
         self._keys = None if issuer.keys is None else PublishedKeys(issuer.keys, store)
         added = load_extensions(
             extensions,
             issuer.settings,
             paths={
-                *self._posts,
                 *self._endpoints,
                 *METHODS,
                 *_HEALTH,
@@ -163,7 +157,6 @@ class App(OneProcess):
         )
         self._known = frozenset(
             {
-                *self._posts,
                 *self._endpoints,
                 *self._gets,
                 *self._portal.methods,
@@ -171,15 +164,29 @@ class App(OneProcess):
                 *_HEALTH,
             }
         )
-        self._direct_targets = {
-            self._base.target(path): path for path in (*self._posts, *self._endpoints)
-        }
+        self._direct_targets = {self._base.target(path): path for path in self._endpoints}
         #: Methods of the endpoints that web pages of other origins may use, if CORS is enabled.
         self._for_web_pages = {
-            **dict.fromkeys(self._posts, "POST"),
             **dict.fromkeys(read_only, "GET, HEAD"),
             **{path: each.methods for path, each in self._endpoints.items() if each.cors},
         }
+
+    def _post(
+        self,
+        path: str,
+        prepare: Prepare,
+        accepts: frozenset[WireFormat],
+        response_dialect: WireFormat | None = None,
+    ) -> None:
+        self._endpoints[path] = PostEndpoint(
+            path,
+            prepare,
+            accepts,
+            response_dialect,
+            execution=self._execution,
+            repeatable=self._issuer.repeatable,
+            body_seconds=self._body_seconds,
+        )
 
     def _served(
         self, endpoint: Endpoint, extension: str = "grantway", plugin: str = "grantway"
@@ -234,7 +241,6 @@ class App(OneProcess):
         path = self._direct_targets[request.target]
         pairs = [(name, value.decode("latin-1")) for name, value in request.headers]
         headers = joined(pairs)
-
         began = time.perf_counter()
 
         def finish(response: WireResponse) -> bool:
@@ -255,20 +261,7 @@ class App(OneProcess):
             return
         if self._cors is not None and path in self._for_web_pages:
             respond = self._cors.adding_to_response(headers, respond)
-        post = self._posts.get(path)
-        if post is None:
-            self._endpoints[path].answer(headers, request.body, request.peer, finish)
-            return
-        incoming = IncomingRequest(
-            headers, post.accepts, post.response_dialect, peer=request.peer, path=path
-        )
-        parsed = self._parsed(post, incoming, checked_body(request.body), b"")
-        if isinstance(parsed, WireResponse):
-            finish(parsed)
-            return
-        self._execution.start(
-            post.endpoint, parsed, lambda outcome: finish(incoming.response(outcome))
-        )
+        self._endpoints[path].answer(headers, request.body, request.peer, finish)
 
     async def _dispatch(
         self, scope: Scope, headers: Mapping[bytes, str], receive: Receive, send: Send
@@ -280,15 +273,7 @@ class App(OneProcess):
         if path == JWKS and self._keys is not None and method in {"GET", "HEAD"}:
             await send_response(send, await self._keys.response())
             return
-        post = self._posts.get(path)
-        if post is not None:
-            if method == "POST":
-                await self._send(await self._post(post, scope, headers, receive), scope, send)
-            else:
-                await send_response(
-                    send, method_not_allowed("POST", post.response_dialect or WireFormat.RFC)
-                )
-        elif path in self._endpoints:
+        if path in self._endpoints:
             endpoint = self._endpoints[path]
             await self._send(
                 await endpoint.respond(
@@ -330,8 +315,7 @@ class App(OneProcess):
         if response.event is not None:
             # Other paths may contain a secret by mistake, so they are not logged.
             known = any(
-                path in each
-                for each in (self._posts, self._endpoints, self._portal.methods, self._pages.paths)
+                path in each for each in (self._endpoints, self._portal.methods, self._pages.paths)
             )
             self._audit.record(response.event, path if known else "/", peer)
         if response.issued is not None and self._metrics is not None:
@@ -355,54 +339,6 @@ class App(OneProcess):
         if isinstance(body, BodyProblem):
             return body.response(WireFormat.AWS)
         return await self._portal.respond(path, scope["query_string"], headers)
-
-    async def _post(
-        self, post: _Post, scope: Scope, headers: Mapping[bytes, str], receive: Receive
-    ) -> WireResponse:
-        incoming = IncomingRequest(
-            headers,
-            post.accepts,
-            post.response_dialect,
-            peer=peer_of(scope),
-            path=scope["path"],
-        )
-        body = await read_body(headers, receive, seconds=self._body_seconds)
-        request = self._parsed(post, incoming, body, scope["query_string"])
-        if isinstance(request, WireResponse):
-            return request
-        return incoming.response(await self._execution.run(post.endpoint, request))
-
-    def _parsed(
-        self, post: _Post, incoming: IncomingRequest, body: bytes | BodyProblem, query: bytes
-    ) -> WireRequest | WireResponse:
-        """Return a parsed request, or the response that rejects it."""
-        if isinstance(body, BodyProblem):
-            return body.response(incoming.response_dialect)
-        unsupported = incoming.unsupported_media_type(body)
-        if unsupported is not None:
-            return unsupported
-        if post.endpoint is create_token and names_iam(query):
-            return incoming.response(NO_IAM)
-        try:
-            return incoming.parse(body, self._issuer.repeatable)
-        except DenialError as error:
-            return incoming.response(error.denial)
-
-
-class _Post:
-    """A POST endpoint and its dialects."""
-
-    __slots__ = ("accepts", "endpoint", "response_dialect")
-
-    def __init__(
-        self,
-        endpoint: Prepare,
-        accepts: frozenset[WireFormat],
-        response_dialect: WireFormat | None = None,
-    ) -> None:
-        self.endpoint = endpoint
-        self.accepts = accepts
-        self.response_dialect = response_dialect
 
 
 _MISDIRECTED = denial_response(

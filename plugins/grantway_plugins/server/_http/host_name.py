@@ -8,9 +8,11 @@ the attack, because it still contains the malicious name.
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 
+@lru_cache(64)
 def is_own_host(host: str, issuer: str) -> bool:
     """Return whether the issuer accepts a host name.
 

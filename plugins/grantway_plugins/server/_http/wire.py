@@ -12,12 +12,12 @@ import json
 import math
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import unquote_plus
 
 from grantway._exceptions import TOKEN_ERRORS
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 BODY_CAP = 65_536
 #: Default time limit for a request body, in seconds.
 BODY_TIME = 30.0
+
+#: Maximum number of fields of a form.
+_MOST_FIELDS = 1000
 
 Header = tuple[bytes, bytes]
 
@@ -159,19 +162,34 @@ def parse_form(body: bytes, *, repeatable: frozenset[str] = frozenset()) -> dict
         DenialError: the body is not a form, or a parameter is duplicated.
     """
     try:
-        # Many clients append "&" to a form. Empty fields are ignored (WHATWG URL section 5.1).
-        fields = "&".join(filter(None, body.decode("ascii").split("&")))
-        pairs = parse_qsl(
-            fields,
-            keep_blank_values=True,
-            strict_parsing=bool(fields),
-            encoding="utf-8",
-            errors="strict",
-            max_num_fields=1000,
-        )
+        pairs = list(_fields(body.decode("ascii")))
     except ValueError:  # includes UnicodeDecodeError
         raise DenialError("invalid_request", "The body is not a form in UTF-8") from None
-    return _once(((name, value or None) for name, value in pairs), repeatable)
+    return _once(pairs, repeatable)
+
+
+def _fields(form: str) -> Iterator[tuple[str, str | None]]:
+    """Yield the fields of a form; an empty value is None.
+
+    Raises:
+        ValueError: the form is malformed, or has too many fields.
+    """
+    fields = form.split("&")
+    if len(fields) > _MOST_FIELDS:
+        raise ValueError
+    for field_ in fields:
+        if not field_:
+            continue  # many clients append "&" to a form (WHATWG URL section 5.1)
+        name, equals, value = field_.partition("=")
+        if not equals:
+            raise ValueError
+        yield _decoded(name), _decoded(value) or None
+
+
+def _decoded(text: str) -> str:
+    if "%" in text or "+" in text:
+        return unquote_plus(text, errors="strict")
+    return text
 
 
 def parse_json(body: bytes) -> dict[str, Any]:
