@@ -18,6 +18,8 @@ from grantway_plugins.issuer._storage.records import RegisteredClient
 from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.server._http.denial import Denial
 
+from .signed_introspection import requires_signature, signed_reply
+
 
 def introspect(issuer: Issuer, request: IssuerRequest, transaction: Transaction) -> Reply | Denial:
     """Return the state of a token.
@@ -25,7 +27,7 @@ def introspect(issuer: Issuer, request: IssuerRequest, transaction: Transaction)
     The client must authenticate (RFC 7662 section 2.1). It may introspect its own tokens, those
     whose audience includes it, and those for a resource that lists it. All other tokens are
     reported as inactive (section 2.2), unless the operator has permitted the client to introspect
-    every token.
+    every token. The response is signed if the client requires it (RFC 9701).
     """
     client = request.client
     assert client is not None  # the endpoint authenticates clients
@@ -35,8 +37,11 @@ def introspect(issuer: Issuer, request: IssuerRequest, transaction: Transaction)
     if token is None:
         return Denial("invalid_request", "token is required")
     members = _token_members(token, issuer, request, transaction)
-    allowed = _may_introspect(request.settings, client, members)
-    return Reply(members if allowed else {"active": False})
+    if not _may_introspect(request.settings, client, members):
+        members = {"active": False}
+    if requires_signature(issuer, request, client):
+        return signed_reply(issuer, request, client, members, transaction)
+    return Reply(members)
 
 
 def introspection(issuer: Issuer) -> Endpoint:

@@ -50,6 +50,7 @@ def metadata(issuer: Issuer) -> dict[str, Any]:
         content["client_id_metadata_document_supported"] = True
     if issuer.keys is not None:
         content["jwks_uri"] = f"{url}{JWKS}"
+        content["introspection_signing_alg_values_supported"] = list(issuer.keys.algorithms)
     if issuer.settings.require_pushed_authorization_requests:
         content["require_pushed_authorization_requests"] = True
     algorithms = list(proof_algorithms(fapi2=issuer.settings.fapi2))

@@ -33,6 +33,7 @@ from grantway_plugins.server._http.parameters import error_description
 from grantway_plugins.server._http.wire import WireFormat, WireResponse, json_response
 
 from .registration_schemas import ClientMetadataSchema, RegisterClientSchema
+from .signed_introspection import algorithm_members
 
 _REGISTER_CLIENT = RegisterClientSchema()
 _CLIENT_METADATA = ClientMetadataSchema()
@@ -171,6 +172,7 @@ def new_client(
         **_auth_metadata(issuer, method, members),
         **key_members(loaded, method, _private_hosts(issuer, terms)),
         **certificate_members(loaded, method),
+        **algorithm_members(issuer, loaded),
         **{name: True for name in FLAGS if loaded.get(name)},
         **{name: loaded[name] for name in (POST_LOGOUT,) if loaded.get(name)},
     }

@@ -97,3 +97,4 @@ class ClientMetadataSchema(Schema):
     tls_client_auth_san_email = fields.Raw()
     require_pushed_authorization_requests = _flag()
     post_logout_redirect_uris = _redirect_uris()
+    introspection_signed_response_alg = fields.String()
