@@ -16,7 +16,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from grantway._exceptions import ConfigurationError
 from grantway_plugins.server._tls.certificate import ServerCertificate, server_certificate
@@ -26,6 +29,7 @@ from tests.waiting import PATIENCE, until
 from .listening import echo, listening
 
 LOGGER = "grantway.tls"
+PLAIN = serialization.NoEncryption()
 
 
 class Pki:
@@ -146,16 +150,43 @@ def _another_key(pki: Pki) -> None:
     pki.files[1].write_bytes(Path(pki.issue("other").key).read_bytes())
 
 
-def _encrypted_key(pki: Pki) -> None:
-    key = pki.issue("locked").private
-    locked = serialization.BestAvailableEncryption(b"secret")
-    pki.files[1].write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked)
+def _pem(key: PrivateKeyTypes, encryption: serialization.KeySerializationEncryption) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
     )
+
+
+def _key_of_another_type(pki: Pki) -> None:
+    pki.files[1].write_bytes(_pem(rsa.generate_private_key(65537, 2048), PLAIN))
+
+
+def _weak_pair(pki: Pki) -> None:
+    weak = rsa.generate_private_key(65537, 1024)
+    name = pki.authority.x509.subject
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(weak.public_key())
+        .serial_number(1)
+        .not_valid_before(now)
+        .not_valid_after(now + dt.timedelta(days=1))
+        .sign(weak, hashes.SHA256())
+    )
+    pki.files[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    pki.files[1].write_bytes(_pem(weak, PLAIN))
+
+
+def _encrypted_key(pki: Pki) -> None:
+    locked = serialization.BestAvailableEncryption(b"secret")
+    pki.files[1].write_bytes(_pem(pki.issue("locked").private, locked))
 
 
 BROKEN: dict[str, tuple[Callable[[Pki], object], str]] = {
     "another key": (_another_key, "does not belong to the certificate"),
+    "a key of another type": (_key_of_another_type, "does not belong to the certificate"),
+    "a weak key": (_weak_pair, "cannot be used (EE_KEY_TOO_SMALL); replace both files"),
     "an encrypted key": (_encrypted_key, "is encrypted; store the key without a password"),
     "no key": (lambda pki: pki.files[1].write_text("nothing"), "has no private key"),
     "a missing key": (lambda pki: pki.files[1].unlink(), "cannot be read (No such file"),

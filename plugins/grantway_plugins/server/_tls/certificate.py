@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("grantway.tls")
 #: Share of a certificate's lifetime that is left when the log warns. Programs renew it earlier.
 _WARN_SHARE = 0.25
+#: Reasons of OpenSSL for a key of another certificate, and for a file that is not PEM.
+_MISMATCH = frozenset({"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"})
+_NOT_PEM = frozenset({"NO_START_LINE", "UNSUPPORTED"})
 #: Seconds between two warnings about the expiry.
 _WARN_INTERVAL = 86_400.0
 
@@ -99,13 +102,7 @@ class ServerCertificate(OneProcess):
         except _PasswordError:
             rule = f"{self._key} is encrypted; store the key without a password, with mode 0600"
         except ssl.SSLError as error:
-            reason = error.reason or "not PEM"
-            rule = (
-                f"{self._key} does not belong to the certificate in {self._certificate}; replace "
-                "both files"
-                if reason == "KEY_VALUES_MISMATCH"
-                else f"{self._key} has no private key that can be used ({reason}); give a PEM file"
-            )
+            rule = self._key_problem(error.reason)
         except OSError as error:
             rule = f"{self._key} cannot be read ({error.strerror}); let this user read it"
         else:
@@ -115,6 +112,17 @@ class ServerCertificate(OneProcess):
             self._warned = float("-inf")
             return
         raise ConfigurationError(f"tls_key: {rule}", errors={"tls_key": [rule]})
+
+    def _key_problem(self, reason: str | None) -> str:
+        """Return the rule for a reason of OpenSSL."""
+        if reason in _MISMATCH:
+            return (
+                f"{self._key} does not belong to the certificate in {self._certificate}; "
+                "replace both files"
+            )
+        if reason is None or reason in _NOT_PEM:
+            return f"{self._key} has no private key; give a PEM file"
+        return f"{self._key} and {self._certificate} cannot be used ({reason}); replace both files"
 
     def _warn_of_expiry(self) -> None:
         now = time.time()
