@@ -74,9 +74,9 @@ def test_names_a_duplicate_parameter(rfc: Caller, name: str) -> None:
 
 
 def test_ignores_unknown_parameters(rfc: Caller) -> None:
-    page = ask(rfc, f"{rfc.authorize_url()}&nonce=n1&nonce=n2&max_age=5")
+    page = ask(rfc, f"{rfc.authorize_url()}&display=n1&display=n2&claims=5")
     assert page.status_code == 200
-    assert "nonce" not in page.text
+    assert "display" not in page.text
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from grantway_plugins.server._http.redirect_uri import (
 from .confirmation import DPOP_JKT, requested_confirmation
 from .interaction import Demands, demands_of, is_known
 from .issuer import Issuer
+from .openid import OPENID, check_nonce
 from .pushed_requests import (
     REQUEST_URI,
     REQUIRED as PUSH_REQUIRED,
@@ -58,6 +59,7 @@ _KNOWN = (
     "code_challenge",
     "code_challenge_method",
     "prompt",
+    "nonce",
     DPOP_JKT,
     "max_age",
     "login_hint",
@@ -158,6 +160,7 @@ class ConsentRequest:
     #: The ``request_uri`` of a pushed request; empty if it was not pushed.
     pushed_uri: str = field(default="", repr=False)
     demands: Demands = field(default_factory=Demands)
+    nonce: str | None = field(default=None, repr=False)
 
 
 def validate(
@@ -192,6 +195,7 @@ def validate(
     try:
         _check(issuer, client, request, mode)
         scope = _scope(client, request.values)
+        check_nonce(request.values.get("nonce"))
         resources = check_requested(issuer.settings, request.resources)
         confirmation = requested_confirmation(request.values)
         demands = demands_of(request.values, users_log_in=issuer.login is not None)
@@ -219,6 +223,7 @@ def validate(
         confirmation,
         pushed_uri,
         demands,
+        request.values.get("nonce") if OPENID in scope else None,
     )
 
 
@@ -242,6 +247,7 @@ def approve(
                 confirmation=consent.confirmation,
                 auth_time=user.auth_time,
                 session_id=user.session_id,
+                nonce=consent.nonce,
             ),
         )
     )

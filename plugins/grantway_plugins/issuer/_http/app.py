@@ -15,6 +15,7 @@ from grantway_plugins.issuer._aws_portal.portal import METHODS, Portal
 from grantway_plugins.issuer._clients.documents import ClientDocumentReader
 from grantway_plugins.issuer._clients.fetching import Fetcher
 from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._decisions.openid import discovery_metadata
 from grantway_plugins.issuer._decisions.registration_policy import RegistrationPolicy
 from grantway_plugins.issuer._extensions.additions import Endpoint
 from grantway_plugins.issuer._extensions.loading import OfferedExtension, load_extensions
@@ -58,6 +59,7 @@ from .endpoints.pushed_authorization import push_authorization
 from .endpoints.registration import register, register_client
 from .endpoints.revocation import revocation
 from .endpoints.token import create_token
+from .endpoints.userinfo import USERINFO
 from .execution import Execution, Prepare
 from .health import Health
 from .post_endpoint import PostEndpoint
@@ -67,7 +69,8 @@ from .served_endpoint import ServedEndpoint
 if TYPE_CHECKING:
     from grantway_plugins.issuer._metrics import IssuerMetrics
 
-_METADATA = ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration")
+OAUTH_METADATA = "/.well-known/oauth-authorization-server"
+OPENID_METADATA = "/.well-known/openid-configuration"
 _HEALTH = frozenset({"/health", "/readyz"})
 _JSON = frozenset({WireFormat.AWS})
 _FORM = frozenset({WireFormat.RFC})
@@ -123,9 +126,12 @@ class App(OneProcess):
             "/client/register", registration.admitting(register_client), _JSON, WireFormat.AWS
         )
         self._post("/register", registration.admitting(register), _JSON, WireFormat.RFC)
-        for each in (introspection(issuer), revocation(issuer), client_configuration(issuer)):
+        own = [introspection(issuer), revocation(issuer), client_configuration(issuer)]
+        if issuer.keys is not None:
+            own.append(USERINFO)
+        for each in own:
             self._endpoints[each.path] = self._served(each)
-        content = metadata(issuer)
+        content, discovery = metadata(issuer), discovery_metadata(issuer)
         self._keys = None if issuer.keys is None else PublishedKeys(issuer.keys, store)
         added = load_extensions(
             extensions,
@@ -134,17 +140,21 @@ class App(OneProcess):
                 *self._endpoints,
                 *METHODS,
                 *_HEALTH,
-                *_METADATA,
+                OAUTH_METADATA,
+                OPENID_METADATA,
                 *PAGE_PATHS,
                 JWKS,
                 *LOGIN_PATHS,
             },
-            metadata=RESERVED | set(content),
+            metadata=RESERVED | {*content, *discovery},
         )
         for path, (endpoint, extension) in added.endpoints.items():
             self._endpoints[path] = self._served(endpoint, extension.name, extension.plugin)
-        document = metadata_response({**content, **added.metadata})
-        self._gets: Mapping[str, WireResponse] = dict.fromkeys(_METADATA, document)
+        content |= added.metadata
+        self._gets: Mapping[str, WireResponse] = {
+            OAUTH_METADATA: metadata_response(content),
+            OPENID_METADATA: metadata_response({**content, **discovery}),
+        }
         read_only = [*self._gets, *([] if self._keys is None else [JWKS])]
         self._base = BasePath(issuer.settings.url, [*read_only, *self._endpoints])
         self._pages = Pages(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from grantway_plugins.issuer._security import proof_algorithms
+
 from .errors import SigningKeyError
 
 if TYPE_CHECKING:
@@ -24,7 +26,9 @@ def file_ring(settings: IssuerSettings) -> KeyRing | None:
         return None
     from .file_ring import FileRing  # noqa: PLC0415 - seldom needed
 
-    return FileRing(settings.signing_keys)
+    ring = FileRing(settings.signing_keys)
+    _check_algorithms(settings, ring, "signing_keys")
+    return ring
 
 
 def database_ring(settings: IssuerSettings, store: IssuerStore) -> KeyRing | None:
@@ -57,8 +61,16 @@ def database_ring(settings: IssuerSettings, store: IssuerStore) -> KeyRing | Non
         )
         return None
     ring = DatabaseRing(keys, encryption, settings.longest_signed_lifetime)
+    _check_algorithms(settings, ring, "keys")
     store.run(lambda transaction: ring.check(transaction, store.clock()))
     return ring
+
+
+def _check_algorithms(settings: IssuerSettings, ring: KeyRing, name: str) -> None:
+    allowed = proof_algorithms(fapi2=settings.fapi2)
+    if settings.fapi2 and not set(ring.algorithms) <= set(allowed):
+        rule = f"must be for {', '.join(allowed)}, the algorithms of the FAPI 2.0 Security Profile"
+        raise SigningKeyError(f"{name} {rule}", errors={name: [rule]})
 
 
 def _require(settings: IssuerSettings, problem: str) -> None:

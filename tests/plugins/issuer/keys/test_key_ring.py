@@ -366,6 +366,12 @@ def test_checks_the_settings(field: str, value: Any) -> None:
     assert list(wrong.value.errors) == [field]
 
 
+def test_fapi_2_limits_the_algorithms() -> None:
+    settings = IssuerSettings(fapi2=True, keys=KeySettings(algorithms=("ES256", "RS256")))
+    with pytest.raises(ConfigurationError, match="keys must be for ES256, PS256, EdDSA"):
+        IssuerServer(settings)
+
+
 def test_a_missing_library_disables_the_keys(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     monkeypatch.setattr("grantway_plugins.issuer._keys.opening.find_spec", lambda _name: None)
     with IssuerServer(clock=clock) as server:

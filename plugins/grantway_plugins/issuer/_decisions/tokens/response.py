@@ -14,6 +14,7 @@ from grantway_plugins.issuer._storage.records import AccessTokenRecord, Register
 from grantway_plugins.issuer._storage.transaction import Transaction
 
 from .access_token import new_access_token
+from .id_token import new_id_token
 
 REFRESH_TOKEN = "refresh_token"
 
@@ -26,6 +27,7 @@ def token_response(
     *,
     now: float,
     confirmation: Mapping[str, str],
+    id_token: bool = False,
 ) -> dict[str, Any]:
     """Issue the tokens, store their digests, and return the response's members by RFC name.
 
@@ -36,6 +38,7 @@ def token_response(
         transaction: The transaction that stores the tokens.
         now: Current time in seconds since the epoch.
         confirmation: Key to which the access token is bound, as in ``WireRequest.confirmation``.
+        id_token: Whether to issue an ID token.
     """
     if issue.new:
         transaction.add_family(with_bound_refresh_tokens(issue.family, client, confirmation))
@@ -56,5 +59,15 @@ def token_response(
         refresh_token = new_family_secret("gwr", issue.family.family_id)
         transaction.add_refresh_token(family_digest(refresh_token), issue.family)
         content["refresh_token"] = refresh_token
+    if id_token:
+        content["id_token"] = new_id_token(
+            issue,
+            client,
+            issuer,
+            transaction,
+            access_token=content["access_token"],
+            now=now,
+            expires_at=expires_at,
+        )
     content["scope"] = " ".join(issue.scope)
     return content

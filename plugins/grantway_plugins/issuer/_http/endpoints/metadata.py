@@ -9,6 +9,7 @@ from typing import Any
 from grantway_plugins.issuer._decisions.authorization import RESPONSE_MODES
 from grantway_plugins.issuer._decisions.interaction import PROMPTS
 from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._decisions.openid import provider_metadata
 from grantway_plugins.issuer._security import proof_algorithms
 from grantway_plugins.issuer._trust.trusted_token import FEDERATED
 from grantway_plugins.server._http.wire import WireResponse
@@ -51,11 +52,13 @@ def metadata(issuer: Issuer) -> dict[str, Any]:
     if issuer.keys is not None:
         content["jwks_uri"] = f"{url}{JWKS}"
         content["introspection_signing_alg_values_supported"] = list(issuer.keys.algorithms)
+        content |= provider_metadata(issuer)
     if issuer.settings.require_pushed_authorization_requests:
         content["require_pushed_authorization_requests"] = True
     algorithms = list(proof_algorithms(fapi2=issuer.settings.fapi2))
     if algorithms:
-        content["token_endpoint_auth_signing_alg_values_supported"] = algorithms
+        for name in ("token", "introspection", "revocation"):
+            content[f"{name}_endpoint_auth_signing_alg_values_supported"] = algorithms
         content["dpop_signing_alg_values_supported"] = algorithms
     if issuer.login is not None:
         content["end_session_endpoint"] = f"{url}/session/end"

@@ -19,6 +19,7 @@ from grantway_plugins.issuer._clients.certificate_metadata import (
 from grantway_plugins.issuer._clients.key_metadata import PRIVATE_KEY_JWT, key_members
 from grantway_plugins.issuer._decisions.confirmation import DPOP_BOUND
 from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._decisions.openid import ID_TOKEN_ALG, id_token_metadata
 from grantway_plugins.issuer._decisions.pushed_requests import REQUIRED as PUSH_REQUIRED
 from grantway_plugins.issuer._decisions.randomness import digest, new_id, new_secret
 from grantway_plugins.issuer._decisions.registration_policy import Terms
@@ -168,8 +169,10 @@ def new_client(
             "invalid_client_metadata",
             f"{FEDERATED} is for clients of the operator; ask the issuer's operator for a client",
         )
+    scope = _scopes(issuer, loaded.get("scope"), terms, "invalid_client_metadata")
     metadata = {
         **_auth_metadata(issuer, method, members),
+        **id_token_metadata(issuer, loaded.get(ID_TOKEN_ALG), scope),
         **key_members(loaded, method, _private_hosts(issuer, terms)),
         **certificate_members(loaded, method),
         **algorithm_members(issuer, loaded),
@@ -188,7 +191,7 @@ def new_client(
         kind="rfc",
         authentication=Authentication(method, None if secret is None else digest(secret)),
         grant_types=grant_types,
-        scope=_scopes(issuer, loaded.get("scope"), terms, "invalid_client_metadata"),
+        scope=scope,
         redirect_uris=tuple(loaded.get("redirect_uris") or ()),
         issued_at=issuer.clock(),
         expires_at=expires_at,

@@ -95,6 +95,7 @@ class ClientMetadataSchema(Schema):
     tls_client_auth_san_uri = fields.Raw()
     tls_client_auth_san_ip = fields.Raw()
     tls_client_auth_san_email = fields.Raw()
+    id_token_signed_response_alg = fields.String()
     require_pushed_authorization_requests = _flag()
     post_logout_redirect_uris = _redirect_uris()
     introspection_signed_response_alg = fields.String()

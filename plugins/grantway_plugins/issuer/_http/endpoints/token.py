@@ -10,10 +10,12 @@ from grantway_plugins.issuer._decisions.confirmation import (
 )
 from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
 from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._decisions.openid import OPENID
 from grantway_plugins.issuer._decisions.plugin_calls import call_plugin
 from grantway_plugins.issuer._decisions.resources import for_resources, requested_resources
 from grantway_plugins.issuer._decisions.tokens.exchanged import exchanged_response
 from grantway_plugins.issuer._decisions.tokens.response import token_response
+from grantway_plugins.issuer._settings import INTERACTIVE
 from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.issuer._storage.unit_of_work import UnitOfWork
 from grantway_plugins.server._http.audit_event import AuditEvent
@@ -86,7 +88,13 @@ def create_token(issuer: Issuer, request: WireRequest) -> UnitOfWork:
             content = exchanged_response(decision, now, issuer, transaction)
         else:
             content = token_response(
-                decision, client, issuer, transaction, now=now, confirmation=confirmation
+                decision,
+                client,
+                issuer,
+                transaction,
+                now=now,
+                confirmation=confirmation,
+                id_token=_with_id_token(issuer, request, asked, decision),
             )
         issued = offered.grant.grant_type, _format_of(content["access_token"])
         if request.dialect is WireFormat.AWS:
@@ -100,6 +108,22 @@ def create_token(issuer: Issuer, request: WireRequest) -> UnitOfWork:
 def _format_of(token: str) -> str:
     """Return the format of an access token: ``jwt`` (RFC 7519 section 3) or ``opaque``."""
     return "jwt" if token.count(".") == 2 else "opaque"  # noqa: PLR2004 - header, claims, signature
+
+
+def _with_id_token(issuer: Issuer, request: WireRequest, asked: GrantRequest, issue: Issue) -> bool:
+    """Return whether the response has an ID token: after a login with the scope, and a refresh.
+
+    AWS's dialect has none, as AWS documents it.
+    """
+    scope = asked.params.get("scope") or (OPENID,)
+    return (
+        issuer.keys is not None
+        and request.dialect is WireFormat.RFC
+        and grant_type_of(request) in INTERACTIVE
+        # Not the token's scope, which a resource may have narrowed.
+        and OPENID in issue.family.scope
+        and OPENID in scope
+    )
 
 
 def _login_event(issue: Issue, grant_type: str) -> AuditEvent:
