@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from grantway._exceptions import ConfigurationError
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
+from grantway_plugins.issuer._keys.settings import KeySettings
 from grantway_plugins.issuer._metrics import IssuerMetrics
 from grantway_plugins.issuer._storage.errors import DatabaseBusyError
 from grantway_plugins.issuer._storage.jobs import Job
@@ -115,6 +116,18 @@ def test_measures_the_database_connections_and_the_certificate(used: Scrape) -> 
     assert 0 < left <= 86_400
 
 
+def test_counts_jwts_apart_from_opaque_tokens() -> None:
+    settings = IssuerSettings(
+        registration="unrestricted", keys=KeySettings(enabled=True), access_token_format="jwt"
+    )
+    with IssuerServer(settings, metrics_port=0) as server, Caller(server.url) as client:
+        client.register_rfc(grant_types=["client_credentials"])
+        assert client.as_rfc("/token", grant_type="client_credentials").ok
+        assert server.metrics_address is not None
+        text = requests.get(server.metrics_address, timeout=PATIENCE).text
+    assert f'{P}tokens_issued_total{{format="jwt",grant="client_credentials"}} 1.0' in text
+
+
 def test_labels_name_no_client_user_or_token(used: Scrape) -> None:
     assert used.client.id not in used.text
     assert "local-user" not in used.text
@@ -199,4 +212,5 @@ def test_the_reference_lists_every_metric_with_its_labels(existing: dict[str, se
     dashboards.check_reference(REFERENCE, existing)
     row = re.search(rf"^\| `{P}events_total` .*`event`: (.*) \|$", REFERENCE, re.MULTILINE)
     assert row is not None
-    assert set(re.findall(r"`(\w+)`", row[1])) <= set(get_args(AuditName))
+    of_operators = {"client_removal", "secret_rotation"}
+    assert set(re.findall(r"`(\w+)`", row[1])) == set(get_args(AuditName)) - of_operators
