@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -30,7 +31,7 @@ DONE = "/session/ended"
 #: Member of a client's metadata with the addresses to which a logout may return.
 URIS = "post_logout_redirect_uris"
 #: The supported parameters; others are ignored.
-_KNOWN = ("client_id", "post_logout_redirect_uri", "state")
+_KNOWN = ("id_token_hint", "client_id", "post_logout_redirect_uri", "state")
 _FORM = "logout"
 _NAMESPACE = "grantway-logouts"
 #: Seconds until the browser must be back from the provider's logout.
@@ -50,11 +51,14 @@ class _Logout:
         client: The client that sent the request, or None.
         then: Where to continue afterwards, or empty.
         user: The user who is logged in, or None.
+        proven: Whether the client proved with an ID token that this user logged in to it. The user
+            need not be asked then.
     """
 
     client: RegisteredClient | None
     then: str = field(repr=False)
     user: User | None
+    proven: bool = False
 
 
 class LogoutPage(OneProcess):
@@ -84,6 +88,8 @@ class LogoutPage(OneProcess):
         logout = await self._validated(params, session)
         if isinstance(logout, Response):
             return logout
+        if logout.proven:
+            return await self._end_and_leave(request, session, logout)
         if logout.user is None:
             # Without a user's click, this would be an open redirector.
             return self._renderer.message(
@@ -95,7 +101,7 @@ class LogoutPage(OneProcess):
             subject=logout.user.shown,
             client=logout.client,
             destination=destination(logout.then) if logout.then else "",
-            request=params.items(),
+            request=[each for each in params.items() if each[0] != "id_token_hint"],
             csrf=session.csrf(_FORM),
         )
         self._sessions.set_cookie(session, response)
@@ -120,9 +126,7 @@ class LogoutPage(OneProcess):
         logout = await self._validated(params, session)
         if isinstance(logout, Response):
             return logout
-        response = await self._leave(logout.then)
-        await self.end(request, session, response)
-        return response
+        return await self._end_and_leave(request, session, logout)
 
     async def done(self, request: Request) -> Response:
         """Continue after the provider's logout."""
@@ -154,18 +158,38 @@ class LogoutPage(OneProcess):
     async def _validated(self, params: Mapping[str, str], session: Session) -> _Logout | Response:
         def work(transaction: Transaction) -> _Logout | None:
             user = user_of(self._issuer, session.id, transaction)
-            client = transaction.clients.find(params.get("client_id", ""))
+            hint = self._hint(params, transaction)
+            client = transaction.clients.find(params.get("client_id") or hint.get("aud", ""))
+            proven = bool(hint) and (user is None or _is_of(user, hint))
             uri = params.get("post_logout_redirect_uri")
             if uri is None:
-                return _Logout(client, "", user)
+                return _Logout(client, "", user, proven)
             if client is None or uri not in client.metadata.get(URIS, ()):
                 return None
             state = params.get("state")
-            return _Logout(
-                client, uri if state is None else with_query(uri, {"state": state}), user
-            )
+            then = uri if state is None else with_query(uri, {"state": state})
+            return _Logout(client, then, user, proven)
 
         return await self._store.arun(work) or self._invalid(_UNREGISTERED)
+
+    def _hint(self, params: Mapping[str, str], transaction: Transaction) -> Mapping[str, Any]:
+        """Return the claims of an ID token that the issuer gave to the client, also an expired one.
+
+        Empty if there is none, or if it is not the issuer's or not this client's.
+        """
+        token, keys = params.get("id_token_hint"), self._issuer.keys
+        if token is None or keys is None:
+            return {}
+        claims = keys.verified(token, transaction, self._issuer.clock(), typ="JWT") or {}
+        audience = claims.get("aud")
+        if claims.get("iss") != self._issuer.settings.url or not isinstance(audience, str):
+            return {}
+        return claims if params.get("client_id", audience) == audience else {}
+
+    async def _end_and_leave(self, request: Request, session: Session, logout: _Logout) -> Response:
+        response = await self._leave(logout.then)
+        await self.end(request, session, response)
+        return response
 
     async def _leave(self, then: str) -> Response:
         """Return the response after a logout: to the provider, to the client, or a page."""
@@ -187,6 +211,11 @@ class LogoutPage(OneProcess):
 
     def _invalid(self, text: str) -> Response:
         return self._renderer.message("This link does not work", text, 400)
+
+
+def _is_of(user: User, hint: Mapping[str, Any]) -> bool:
+    """Return whether an ID token is of this user, and of this session if it names one."""
+    return hint.get("sub") == user.subject and hint.get("sid", user.session_id) == user.session_id
 
 
 def _next(then: str, renderer: Renderer) -> Link:

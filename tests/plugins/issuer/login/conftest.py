@@ -74,8 +74,11 @@ def registry() -> Registry:
 
 @contextmanager
 def issuer_with_login(clock: Clock, **settings: Any) -> Iterator[IssuerServer]:
+    database = settings.pop("database", ":memory:")
     asked = {"registration": "unrestricted", "login": PluginLogin("password"), **settings}
-    with IssuerServer(IssuerSettings(**asked), clock=clock, registry=registry()) as running:
+    with IssuerServer(
+        IssuerSettings(**asked), database=database, clock=clock, registry=registry()
+    ) as running:
         yield running
 
 
