@@ -1,52 +1,121 @@
-"""oauth4webapi logs in to the issuer with pushed requests and DPoP."""
+"""Flows of oauth4webapi, which verifies every response of the issuer.
+
+Some results are only compared in part, because the library has checked the rest.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 import grantway
-from grantway_plugins.issuer import BrowserDriver, IssuerServer, IssuerSettings
-from tests.interop import node_packages
-from tests.interop.program import STARTUP_SECONDS, Program
+from grantway_plugins.issuer import (
+    BrowserDriver,
+    IssuerServer,
+    IssuerSettings,
+    KeySettings,
+    Lifetimes,
+)
+from tests.interop.node_flows import NodeFlows
 from tests.plugins.issuer.whoami import WhoAmIPlugin
 
-CALLBACK = "http://127.0.0.1:54321/callback"
+API = "https://api.example.com/"
+SETTINGS: dict[str, Any] = {
+    "registration": "unrestricted",
+    "access_token_format": "jwt",
+    "lifetimes": Lifetimes(device_interval=0),
+}
+
+
+@pytest.fixture(scope="module")
+def oauth4webapi() -> Iterator[NodeFlows]:
+    with NodeFlows("oauth4webapi_flows.mjs") as flows:
+        yield flows
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[IssuerServer]:
+    """An issuer that signs with an algorithm of each kind."""
+    keys = KeySettings(algorithms=("ES256", "EdDSA", "PS256"))
+    with IssuerServer(IssuerSettings(**SETTINGS, keys=keys)) as running:
+        yield running
+
+
+@pytest.fixture
+def driver() -> Iterator[BrowserDriver]:
+    with BrowserDriver() as driver:
+        yield driver
 
 
 @pytest.mark.parametrize(
-    ("method", "settings", "rotated", "nonces"),
-    [
-        ("none", IssuerSettings(registration="unrestricted"), True, 0),
-        (
-            "private_key_jwt",
-            IssuerSettings(registration="unrestricted", fapi2=True, dpop_require_nonce=True),
-            False,
-            1,
-        ),
-    ],
+    ("method", "fapi2", "nonces"),
+    [("none", False, 0), ("private_key_jwt", True, 1)],
     ids=["public client", "FAPI 2.0 with nonces"],
 )
 def test_logs_in_with_par_and_dpop(
-    method: str, settings: IssuerSettings, rotated: bool, nonces: int
+    oauth4webapi: NodeFlows,
+    driver: BrowserDriver,
+    method: str,
+    fapi2: bool,
+    nonces: int,
 ) -> None:
-    node_packages.install()
+    settings = IssuerSettings(**SETTINGS, fapi2=fapi2, dpop_require_nonce=fapi2)
     registry = grantway.build_registry({"whoami": WhoAmIPlugin()})
-    program = Program([node_packages.NODE, "oauth4webapi_login.mjs"], cwd=node_packages.FOLDER)
-    with IssuerServer(settings, registry=registry) as server, program, BrowserDriver() as driver:
-        program.write_json(
-            {
-                "issuer": server.url,
-                "resource": f"{server.url}/whoami",
-                "redirect_uri": CALLBACK,
-                "method": method,
-            }
+    with IssuerServer(settings, registry=registry) as server:
+        result = oauth4webapi.run(
+            "login",
+            visit=driver.approve_authorization,
+            issuer=server.url,
+            method=method,
+            resource=f"{server.url}/whoami",
         )
-        url = program.read_json(STARTUP_SECONDS)["url"]
-        program.write_json({"callback": driver.approve_authorization(url)})
-        assert program.read_json() == {
-            "types": ["dpop", "dpop"],  # oauth4webapi normalises the type
-            "rotated": rotated,
-            "answer": {"sub": "local-user"},
-            "rejected": 401,
-            "nonces": nonces,
-        }
+    claims = result.pop("claims")
+    assert (claims["status"], claims["aud"], claims["scope"]) == (200, API, "read")
+    assert list(claims["cnf"]) == ["jkt"]
+    assert result == {
+        "types": ["dpop", "dpop"],  # oauth4webapi normalises the type
+        "rotated": not fapi2,
+        "nonces": nonces,
+        "withAnotherKey": "JWT Access Token confirmation mismatch",
+        "withoutProof": "operation indicated DPoP use but the request has no DPoP HTTP Header",
+        "own": {"sub": "local-user"},
+        "ownWithoutProof": 401,
+        "ownForAnotherAudience": 401,
+    }
+
+
+@pytest.mark.parametrize("method", ["none", "client_secret_basic", "private_key_jwt"])
+def test_logs_in_on_a_device(
+    oauth4webapi: NodeFlows, server: IssuerServer, driver: BrowserDriver, method: str
+) -> None:
+    result = oauth4webapi.run(
+        "device", visit=driver.approve_device, issuer=server.url, method=method
+    )
+    claims = result.pop("claims")
+    assert (claims["status"], claims["aud"], claims["sub"]) == (200, API, "local-user")
+    assert result == {
+        "pending": "authorization_pending",
+        "revoked": "invalid_grant",
+        "scope": "read",
+        "interval": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "signed"),
+    [("ES256", None), ("PS256", "PS256"), ("Ed25519", "EdDSA"), ("ES256", "ES256")],
+)
+def test_signs_assertions_and_verifies_signed_introspection(
+    oauth4webapi: NodeFlows, server: IssuerServer, algorithm: str, signed: str | None
+) -> None:
+    result = oauth4webapi.run(
+        "introspection", issuer=server.url, algorithm=algorithm, signed=signed
+    )
+    claims = result["claims"]
+    assert claims["status"] == 200
+    assert result["introspected"]["active"] is True
+    assert result["introspected"]["client_id"] == claims["client_id"]
+    assert result["introspected"]["exp"] == claims["exp"]
+    assert result["unknown"] == {"active": False}
