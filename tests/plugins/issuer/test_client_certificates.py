@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -155,6 +155,21 @@ def test_a_certificate_of_the_authority_authenticates_and_binds(
     assert response.json()["token_type"] == "Bearer"
     found = tls.introspect(response.json()["access_token"])
     assert found["cnf"] == {"x5t#S256": thumbprint(certificates.own)}
+
+
+def test_fapi2_accepts_certificates(certificates: Certificates) -> None:
+    asked = replace(settings(certificates), fapi2=True)
+    with IssuerServer(asked, trusted_proxies=("127.0.0.1",)) as server:
+        tls = Tls(server)
+        with tls.caller:
+            client_id = tls.add(token_endpoint_auth_method="tls_client_auth", **NAMES[0])
+            assert tls.ask(client_id, certificates.own).status_code == 200
+            metadata = tls.caller.http.get(f"{server.url}/.well-known/openid-configuration").json()
+    assert metadata["token_endpoint_auth_methods_supported"] == [
+        "private_key_jwt",
+        "tls_client_auth",
+        "self_signed_tls_client_auth",
+    ]
 
 
 def test_another_name_authority_or_no_certificate_is_rejected(

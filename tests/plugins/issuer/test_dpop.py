@@ -50,7 +50,8 @@ class BoundCaller(Caller):
 def bound_caller(server: IssuerServer, clock: Clock, **metadata: Any) -> BoundCaller:
     caller = BoundCaller(server.url)
     caller.clock = clock
-    caller.register_rfc(**{"token_endpoint_auth_method": "client_secret_post", **metadata})
+    asked = {"token_endpoint_auth_method": "client_secret_post", "scope": "a b openid"}
+    caller.register_rfc(**{**asked, **metadata})
     return caller
 
 
@@ -466,6 +467,17 @@ def test_a_bound_token_needs_its_proof(resource: IssuerServer, client: grantway.
         if headers or scheme == "DPoP":
             assert challenge.startswith("DPoP ")
             assert 'algs="ES256 ' in challenge
+
+
+def test_userinfo_accepts_a_bound_token_with_its_proof(public: BoundCaller) -> None:
+    token = public.login(scope="openid")["access_token"]
+    url = f"{public.url}/userinfo"
+    made = proof(url, token=token, htm="GET", now=public.clock.now)
+    headers = {"Authorization": f"DPoP {token}", "DPoP": made}
+    response = public.http.get(url, headers=headers)
+    assert (response.status_code, response.json()) == (200, {"sub": "local-user"})
+    response = public.http.get(url, headers={"Authorization": f"Bearer {token}"})
+    rejected(response, "invalid_token", 401)
 
 
 def test_an_unbound_token_must_not_be_sent_as_dpop(

@@ -15,7 +15,7 @@ from grantway_plugins.server._http.denial import Denial, DenialError
 from .user import User
 
 if TYPE_CHECKING:
-    from .authorization import ConsentRequest
+    from .authorization_request import ConsentRequest
     from .issuer import Issuer
 
 #: Values of ``prompt`` that an issuer supports if users log in.

@@ -8,15 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from grantway_plugins.issuer._clients.documents import ClientDocumentReader, DocumentError
-from grantway_plugins.issuer._decisions.authorization import (
+from grantway_plugins.issuer._decisions.authorization import approve, deny, reject, validate
+from grantway_plugins.issuer._decisions.authorization_request import (
     AuthorizationRequest,
     AuthorizationResponse,
     ConsentRequest,
     ErrorPage,
-    approve,
-    deny,
-    reject,
-    validate,
 )
 from grantway_plugins.issuer._decisions.interaction import next_step, remember
 from grantway_plugins.issuer._decisions.resources import PARAMETER as RESOURCE

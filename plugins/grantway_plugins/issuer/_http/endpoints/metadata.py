@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from grantway_plugins.issuer._decisions.authorization import RESPONSE_MODES
+from grantway_plugins.issuer._decisions.authorization_request import RESPONSE_MODES
 from grantway_plugins.issuer._decisions.interaction import PROMPTS
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.openid import provider_metadata

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from grantway_plugins.issuer._decisions.authentication import authenticate, credentials_of
-from grantway_plugins.issuer._decisions.authorization import (
+from grantway_plugins.issuer._decisions.authorization import validate
+from grantway_plugins.issuer._decisions.authorization_request import (
     AuthorizationRequest,
     ConsentRequest,
     ErrorPage,
-    validate,
 )
 from grantway_plugins.issuer._decisions.confirmation import DPOP_JKT, use_proof
 from grantway_plugins.issuer._decisions.issuer import Issuer
