@@ -8,10 +8,10 @@ from urllib.parse import urlencode
 
 from grantway._exceptions import (
     AccessDeniedException,
+    FlowError,
     GrantwayError,
     InternalServerException,
     InvalidGrantException,
-    RedirectMismatchError,
     ResponseInvalidError,
     TemporarilyUnavailableError,
     TokenError,
@@ -89,7 +89,7 @@ class OpenIDProviderLogin(OneProcess):
             return LoginFailure(_DENIED, _reason(error))
         except InvalidGrantException as error:
             return LoginFailure(_OUTDATED, _reason(error), 400)
-        except (RedirectMismatchError, ResponseInvalidError, IDTokenRejectedError) as error:
+        except (FlowError, ResponseInvalidError, IDTokenRejectedError) as error:
             return LoginFailure(_BROKEN, _reason(error), _BAD_GATEWAY)
         except KeysUnavailableError as error:
             return LoginFailure(_UNAVAILABLE, f"its keys cannot be read: {error}", _BAD_GATEWAY)
