@@ -192,7 +192,11 @@ def test_the_claims_of_users_are_stored(server: IssuerServer, visitor: Visitor) 
     log_in(visitor, visitor.open(f"{server.url}/login"))
     user = server.store.run(lambda found: found.users.find("ada"))
     assert user is not None
-    assert user.claims == {"name": "Ada", "email": "ada@example.com"}
+    assert user.claims == {
+        "name": "Ada",
+        "email": "ada@example.com",
+        "email_verified": True,
+    }
 
 
 def test_a_user_has_a_limited_number_of_sessions(clock: Clock, visitor: Visitor) -> None:
