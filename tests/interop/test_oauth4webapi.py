@@ -119,3 +119,13 @@ def test_signs_assertions_and_verifies_signed_introspection(
     assert result["introspected"]["client_id"] == claims["client_id"]
     assert result["introspected"]["exp"] == claims["exp"]
     assert result["unknown"] == {"active": False}
+
+
+def test_logs_in_with_openid_connect(
+    oauth4webapi: NodeFlows, server: IssuerServer, driver: BrowserDriver
+) -> None:
+    result = oauth4webapi.run("openid", visit=driver.approve_authorization, issuer=server.url)
+    # The library has checked the other claims, and demands auth_time for max_age.
+    assert result["claims"]["sub"] == result["user"]["sub"] == "local-user"
+    assert result["claims"]["auth_time"] == result["refreshed"]["auth_time"]
+    assert "nonce" not in result["refreshed"]

@@ -7,9 +7,9 @@ const REDIRECT = 'http://127.0.0.1:54321/callback';
 const DEVICE = 'urn:ietf:params:oauth:grant-type:device_code';
 const API = 'https://api.example.com/';
 
-async function discovered(issuer) {
+async function discovered(issuer, algorithm = 'oauth2') {
   const url = new URL(issuer);
-  const response = await oauth.discoveryRequest(url, { ...insecure, algorithm: 'oauth2' });
+  const response = await oauth.discoveryRequest(url, { ...insecure, algorithm });
   return oauth.processDiscoveryResponse(url, response);
 }
 
@@ -219,4 +219,51 @@ export async function introspection({ issuer, algorithm, signed }) {
     introspected: await ask(tokens.access_token),
     unknown: await ask('unknown'),
   };
+}
+
+// Log in with OpenID Connect, and read the user's claims.
+export async function openid({ issuer }, visit) {
+  const server = await discovered(issuer, 'oidc');
+  const [client, auth] = await authenticated(server, 'client_secret_basic', undefined, {
+    grant_types: ['authorization_code', 'refresh_token'],
+    scope: 'openid read',
+  });
+  const verifier = oauth.generateRandomCodeVerifier();
+  const nonce = oauth.generateRandomNonce();
+  const state = oauth.generateRandomState();
+  const url = new URL(server.authorization_endpoint);
+  url.search = new URLSearchParams({
+    response_type: 'code',
+    client_id: client.client_id,
+    redirect_uri: REDIRECT,
+    scope: 'openid read',
+    state,
+    nonce,
+    max_age: '3600',
+    code_challenge: await oauth.calculatePKCECodeChallenge(verifier),
+    code_challenge_method: 'S256',
+  });
+  const response = oauth.validateAuthResponse(server, client, await visit(url), state);
+  const raw = await oauth.authorizationCodeGrantRequest(
+    server, client, auth, response, REDIRECT, verifier, insecure,
+  );
+  const tokens = await oauth.processAuthorizationCodeResponse(server, client, raw, {
+    expectedNonce: nonce,
+    maxAge: 3600,
+    requireIdToken: true,
+  });
+  await oauth.validateApplicationLevelSignature(server, raw, insecure);
+  const claims = oauth.getValidatedIdTokenClaims(tokens);
+  const user = await oauth.processUserInfoResponse(
+    server,
+    client,
+    claims.sub,
+    await oauth.userInfoRequest(server, client, tokens.access_token, insecure),
+  );
+  const again = await oauth.processRefreshTokenResponse(
+    server,
+    client,
+    await oauth.refreshTokenGrantRequest(server, client, auth, tokens.refresh_token, insecure),
+  );
+  return { claims, user, refreshed: oauth.getValidatedIdTokenClaims(again), clientId: client.client_id };
 }

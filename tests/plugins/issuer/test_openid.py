@@ -139,6 +139,15 @@ def test_the_details_of_the_login_are_claims_and_survive_a_refresh(
     }
 
 
+@pytest.mark.parametrize(("max_age", "known"), [("60", True), ("0", True), ("-1", False)])
+def test_auth_time_of_the_local_user_is_the_approval_if_requested(
+    server: IssuerServer, client: Caller, clock: Clock, max_age: str, known: bool
+) -> None:
+    made = client.login(scope="openid", max_age=max_age)
+    expected = int(clock()) if known else None
+    assert verified(server, made["id_token"]).get("auth_time") == expected
+
+
 def test_a_device_gets_an_id_token(server: IssuerServer, client: Caller, driver: Any) -> None:
     started = client.start(scope="openid")
     driver.approve_device(started["verification_uri"], started["user_code"])

@@ -120,6 +120,10 @@ def approve(
     """Store a new authorization code and return the response that contains it."""
     use_request(consent.pushed_uri, transaction)
     code = new_secret("gwc")
+    auth_time = user.auth_time
+    if auth_time is None and consent.demands.max_age is not None:
+        # Required (OpenID Connect Core section 2). The local user has only approved the request.
+        auth_time = issuer.clock()
     transaction.add_authorization_code(
         AuthorizationCodeRecord(
             digest=digest(code),
@@ -132,7 +136,7 @@ def approve(
             details=LoginDetails(
                 resources=consent.resources,
                 confirmation=consent.confirmation,
-                auth_time=user.auth_time,
+                auth_time=auth_time,
                 session_id=user.session_id,
                 nonce=consent.nonce,
             ),

@@ -52,7 +52,8 @@ class Demands:
 def demands_of(values: Mapping[str, str], *, users_log_in: bool) -> Demands:
     """Return the demands of a request.
 
-    An issuer with a single local user ignores ``max_age``, ``login_hint`` and unknown prompts.
+    An issuer with a single local user ignores ``login_hint``, unknown prompts and an invalid
+    ``max_age``.
 
     Args:
         values: The parameters of the request.
@@ -64,18 +65,21 @@ def demands_of(values: Mapping[str, str], *, users_log_in: bool) -> Demands:
     prompt = frozenset(values.get("prompt", "").split())
     if "none" in prompt and len(prompt) > 1:
         raise DenialError("invalid_request", "prompt must not combine none with another value")
+    age, hint = values.get("max_age"), values.get("login_hint")
+    seconds = None
+    if age is not None and age.isascii() and age.isdigit() and len(age) <= _MOST_DIGITS:
+        seconds = float(age)
     if not users_log_in:
-        return Demands(prompt)
+        return Demands(prompt, seconds)
     if not prompt <= set(PROMPTS):
         raise DenialError("invalid_request", f"prompt must contain only {', '.join(PROMPTS)}")
-    age, hint = values.get("max_age"), values.get("login_hint")
-    if age is not None and not (age.isascii() and age.isdigit() and len(age) <= _MOST_DIGITS):
+    if age is not None and seconds is None:
         raise DenialError("invalid_request", "max_age must be a whole number of seconds")
     if hint is not None and (len(hint) > _MOST_HINT or not hint.isprintable()):
         raise DenialError(
             "invalid_request", f"login_hint must be at most {_MOST_HINT} printable characters"
         )
-    return Demands(prompt, None if age is None else float(age), hint)
+    return Demands(prompt, seconds, hint)
 
 
 def next_step(
