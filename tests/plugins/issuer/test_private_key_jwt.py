@@ -17,9 +17,9 @@ from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 import grantway
 from grantway._requests.client_auth import JWT_BEARER
+from grantway_plugins._jose import cached_keys
 from grantway_plugins.client_auth import PrivateKeyJwt
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
-from grantway_plugins.issuer._trust import cached_keys
 from grantway_plugins.server._proofs.algorithms import ALGORITHMS
 from tests.plugins.issuer.conftest import CALLBACK, Caller, Clock
 from tests.waiting import PATIENCE

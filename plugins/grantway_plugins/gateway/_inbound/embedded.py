@@ -9,13 +9,13 @@ from dataclasses import replace
 from grantway._plugins.default_registry import default_registry
 from grantway._plugins.registry import Registry
 from grantway._processes.copies import OneProcess
+from grantway_plugins._jose.errors import KeysUnavailableError
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._http.endpoints.token import create_token
 from grantway_plugins.issuer._http.trusted_tokens import keys_unavailable, trusted_tokens
 from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.unit_of_work import failure_response, guarded
-from grantway_plugins.issuer._trust.trusted_token import KeysUnavailableError
 from grantway_plugins.server._http.denial import Denial, DenialError
 from grantway_plugins.server._http.wire import WireRequest, WireResponse
 

@@ -18,25 +18,25 @@ from cachetools import LRUCache
 
 from grantway._processes.copies import OneProcess
 from grantway._processes.driving import drive_async
-from grantway_plugins._jwt import unverified_claims, unverified_part
-from grantway_plugins.issuer._security import proof_algorithms
-from grantway_plugins.issuer._storage.records import RegisteredClient
-from grantway_plugins.issuer._storage.store import IssuerStore
-from grantway_plugins.issuer._trust.cached_keys import CachedKeys
-from grantway_plugins.issuer._trust.claim_rules import (
-    TYPES,
-    TokenRejectedError,
-    shown,
-    time_problem,
-)
-from grantway_plugins.issuer._trust.key_set import (
+from grantway_plugins._jose.cached_keys import CachedKeys
+from grantway_plugins._jose.key_set import (
     InvalidKeySetError,
     KeySet,
     given_keys,
     published_keys,
     verified_claims,
 )
-from grantway_plugins.issuer._trust.reading_keys import UnreadableKeysError
+from grantway_plugins._jose.reading_keys import UnreadableKeysError
+from grantway_plugins._jose.validity import time_problem
+from grantway_plugins._jwt import unverified_claims, unverified_part
+from grantway_plugins.issuer._security import proof_algorithms
+from grantway_plugins.issuer._storage.records import RegisteredClient
+from grantway_plugins.issuer._storage.store import IssuerStore
+from grantway_plugins.issuer._trust.claim_rules import (
+    TYPES,
+    TokenRejectedError,
+    shown,
+)
 from grantway_plugins.issuer._trust.trusted_token import RejectedToken, TrustedToken
 from grantway_plugins.server._http.wire import WireRequest
 from grantway_plugins.server._proofs.algorithms import ALGORITHMS

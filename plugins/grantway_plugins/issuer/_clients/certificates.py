@@ -17,9 +17,9 @@ from joserfc.jwk import OctKey
 
 from grantway._exceptions import ConfigurationError
 from grantway._processes.copies import OneProcess
+from grantway_plugins._jose.key_set import given_keys
 from grantway_plugins.issuer._storage.records import RegisteredClient
 from grantway_plugins.issuer._storage.store import IssuerStore
-from grantway_plugins.issuer._trust.key_set import given_keys
 from grantway_plugins.issuer._trust.trusted_token import RejectedToken, TrustedToken
 from grantway_plugins.server._http.client_certificate import (
     InvalidCertificateError,

@@ -66,7 +66,7 @@ def _uri_problem(uri: object, private_hosts: tuple[str, ...] | None) -> str | No
 
 def _checked_keys(jwks: object) -> list[dict[str, Any]]:
     """Return the keys of a JWK Set, all of which must be usable."""
-    from grantway_plugins.issuer._trust.key_set import (  # noqa: PLC0415 - needs the extra jose
+    from grantway_plugins._jose.key_set import (  # noqa: PLC0415 - needs the extra jose
         MOST_KEYS,
         given_keys,
     )

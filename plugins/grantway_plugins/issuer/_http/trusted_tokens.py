@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grantway_plugins._jose.errors import KeysUnavailableError
 from grantway_plugins.issuer._decisions.issuer import Issuer
-from grantway_plugins.issuer._trust.trusted_token import KeysUnavailableError
 from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._http.wire import WireFormat, WireResponse, busy_response
 

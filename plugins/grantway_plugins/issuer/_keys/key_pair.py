@@ -11,8 +11,8 @@ from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
 from grantway._exceptions import ConfigurationError
 from grantway._processes.copies import OneProcess
 from grantway._secrets.masked import Masked
+from grantway_plugins._jose.key_set import verified_claims
 from grantway_plugins.client_auth import SigningKey
-from grantway_plugins.issuer._trust.key_set import verified_claims
 
 _RSA_BITS = 2048
 _GENERATE: Mapping[str, Callable[[], ECKey | OKPKey | RSAKey]] = {

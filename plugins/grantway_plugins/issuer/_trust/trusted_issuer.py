@@ -155,7 +155,7 @@ class TrustedIssuer(Value):
         if jwks is not None and not isinstance(jwks, Mapping):
             raise invalid("jwks", "must be a JWK Set or a JWK, as a mapping")
         if jwks is not None:
-            from .key_set import given_keys  # noqa: PLC0415 - needs the extra jose
+            from grantway_plugins._jose.key_set import given_keys  # noqa: PLC0415 - needs the extra jose
 
             given_keys(jwks)
 

@@ -57,14 +57,6 @@ class RejectedToken(Value):
     reason: str
 
 
-class KeysUnavailableError(Exception):
-    """Raised if the keys of a trusted issuer cannot be read. The message contains no secret."""
-
-    def __init__(self, issuer: str, problem: str) -> None:
-        super().__init__(problem)
-        self.issuer = issuer
-
-
 def denial_of(token: RejectedToken | None, parameter: str, error: str) -> Denial:
     """Return the denial of a request, which gives the reason to the audit log only.
 

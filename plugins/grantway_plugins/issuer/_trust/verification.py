@@ -12,12 +12,12 @@ from typing import Any, Protocol, TypeVar
 from grantway._processes.copies import OneProcess
 from grantway._processes.driving import drive, drive_async
 from grantway_plugins._file_signature import file_signature
+from grantway_plugins._jose.cached_keys import CachedKeys, KeySteps
+from grantway_plugins._jose.key_set import KeySet, given_keys, verified_claims
+from grantway_plugins._jose.reading_keys import read_keys
 from grantway_plugins._jwt import unverified_part
 
-from .cached_keys import CachedKeys, KeySteps
 from .claim_rules import TYPES, TokenRejectedError, judge, shown
-from .key_set import KeySet, given_keys, verified_claims
-from .reading_keys import read_keys
 from .trusted_issuer import SPIFFE, TrustedIssuer
 from .trusted_token import RejectedToken, TrustedToken
 

@@ -17,20 +17,20 @@ from joserfc.jwk import ECKey, RSAKey
 
 from grantway._processes.driving import drive, drive_async
 from grantway.testing.faults import FaultServer, respond
-from grantway_plugins.issuer import TrustedIssuer
-from grantway_plugins.issuer._trust import cached_keys
-from grantway_plugins.issuer._trust.cached_keys import CachedKeys
-from grantway_plugins.issuer._trust.key_set import (
+from grantway_plugins._jose import cached_keys
+from grantway_plugins._jose.cached_keys import CachedKeys
+from grantway_plugins._jose.key_set import (
     MOST_KEYS,
     InvalidKeySetError,
     KeySet,
     published_keys,
 )
-from grantway_plugins.issuer._trust.reading_keys import (
+from grantway_plugins._jose.reading_keys import (
     MAX_DOCUMENT,
     UnreadableKeysError,
     read_keys,
 )
+from grantway_plugins.issuer import TrustedIssuer
 from grantway_plugins.issuer._trust.trusted_token import (
     KeysUnavailableError,
     RejectedToken,
@@ -156,7 +156,7 @@ def test_failed_reads_are_repeated_after_a_pause(
         assert failed.value.issuer == "https://idp.example"
     assert reads.count == 1
     (record,) = caplog.records
-    assert record.getMessage().startswith("The keys of the trusted issuer https://idp.example ")
+    assert record.getMessage().startswith("The keys of the issuer https://idp.example ")
     assert record.getMessage().endswith("it is down")
     reads.outcome = Reads().outcome
     timer.now += cached_keys.PAUSE

@@ -8,8 +8,8 @@ import pytest
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from grantway._exceptions import ConfigurationError
+from grantway_plugins._jose.key_set import given_keys
 from grantway_plugins.issuer import IssuerSettings, TrustedIssuer
-from grantway_plugins.issuer._trust.key_set import given_keys
 from grantway_plugins.issuer._trust.patterns import matches
 
 GITHUB = "https://token.actions.githubusercontent.com"

@@ -11,6 +11,7 @@ import requests
 
 import grantway
 from grantway_plugins import profiles
+from grantway_plugins._jose import cached_keys
 from grantway_plugins.gateway import EmbeddedIssuer, TokenEndpoint
 from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._running.building import build_runtime
@@ -18,7 +19,6 @@ from grantway_plugins.gateway.upstream._tenant import EVERYBODY
 from grantway_plugins.grants import token_exchange
 from grantway_plugins.issuer import IssuerServer, IssuerSettings, TrustedIssuer
 from grantway_plugins.issuer._decisions.operator_clients import add_client
-from grantway_plugins.issuer._trust import cached_keys
 from grantway_plugins.secrets import KubernetesToken
 from grantway_plugins.testing import WorkloadIssuer
 from tests.plugins.gateway.frameworks import FRAMEWORKS

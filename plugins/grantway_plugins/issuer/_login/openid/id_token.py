@@ -11,9 +11,9 @@ from typing import Any
 
 from grantway._secrets.redaction import printable
 from grantway._types.quantity import finite
+from grantway_plugins._jose.key_set import verified_claims
 from grantway_plugins._jwt import unverified_part
 from grantway_plugins.issuer._login.interface import MAX_SUBJECT
-from grantway_plugins.issuer._trust.key_set import verified_claims
 from grantway_plugins.issuer._trust.trusted_issuer import ALGORITHMS
 
 from .provider import Connection

@@ -20,6 +20,7 @@ from grantway._plugins.registry import Registry
 from grantway._processes.copies import OneProcess
 from grantway._types.token import Token
 from grantway_grants.authorization_code import AuthorizationCodeFlow, AuthorizationRequest
+from grantway_plugins._jose.errors import KeysUnavailableError
 from grantway_plugins.issuer._login.interface import (
     Identity,
     LoginFailure,
@@ -27,7 +28,6 @@ from grantway_plugins.issuer._login.interface import (
     LoginRequest,
 )
 from grantway_plugins.issuer._login.settings import OpenIDLogin
-from grantway_plugins.issuer._trust.trusted_token import KeysUnavailableError
 from grantway_plugins.server._http.redirect_uri import with_query
 
 from .id_token import Expected, IDTokenRejectedError, validate

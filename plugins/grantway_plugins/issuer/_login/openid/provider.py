@@ -21,10 +21,10 @@ from grantway._requests.provider import Provider
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest
 from grantway._transport.transport import HttpTransport
+from grantway_plugins._jose.cached_keys import CachedKeys
+from grantway_plugins._jose.key_set import KeySet
+from grantway_plugins._jose.reading_keys import read_keys
 from grantway_plugins.issuer._login.settings import OpenIDLogin
-from grantway_plugins.issuer._trust.cached_keys import CachedKeys
-from grantway_plugins.issuer._trust.key_set import KeySet
-from grantway_plugins.issuer._trust.reading_keys import read_keys
 from grantway_plugins.issuer._trust.trusted_issuer import TrustedIssuer
 
 #: Time limit for the requests of one step of a login, in seconds.

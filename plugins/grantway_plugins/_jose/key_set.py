@@ -1,4 +1,4 @@
-"""Public keys of a trusted issuer (RFC 7517)."""
+"""Public keys of an issuer (RFC 7517)."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ from concurrent.futures import Future
 
 from grantway._processes.copies import OneProcess
 
+from .errors import KeysUnavailableError
 from .key_set import KeySet
 from .reading_keys import UnreadableKeysError
-from .trusted_token import KeysUnavailableError
 
 #: Age in seconds after which keys are read again, while requests still use the old ones.
 REFRESH_AFTER = 600.0
@@ -38,6 +38,7 @@ class CachedKeys(OneProcess):
         read: Reads the keys; may block.
         timer: A clock that never runs backwards, in seconds.
         version: Returns a value that differs when the keys may have changed; must not block.
+        log: Logs keys that cannot be read.
     """
 
     def __init__(
@@ -47,9 +48,10 @@ class CachedKeys(OneProcess):
         timer: Callable[[], float] = time.monotonic,
         *,
         version: Callable[[], object] = lambda: None,
+        log: logging.Logger = _log,
     ) -> None:
         self._issuer = issuer
-        self._read = read
+        self._read, self._log = read, log
         self._version = version
         self._read_version: object = None
         self._timer = timer
@@ -132,8 +134,8 @@ class CachedKeys(OneProcess):
             else:
                 self._problem = outcome
         if not isinstance(outcome, KeySet):
-            _log.warning(
-                "The keys of the trusted issuer %s cannot be read, and will be tried again when a "
+            self._log.warning(
+                "The keys of the issuer %s cannot be read, and will be tried again when a "
                 "token needs them: %s",
                 self._issuer,
                 outcome,

@@ -1,9 +1,10 @@
-"""Read the published keys of a trusted issuer; blocks the thread."""
+"""Read the published keys of an issuer; blocks the thread."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from stat import S_ISFIFO
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from grantway._exceptions import GrantwayError
@@ -13,7 +14,6 @@ from grantway._transport.transport import HttpTransport
 from grantway._wire.issuer_metadata import read_metadata
 
 from .key_set import InvalidKeySetError, KeySet, published_keys
-from .trusted_issuer import TrustedIssuer
 
 #: Time limit for reading metadata and keys, in seconds.
 DEADLINE = 10.0
@@ -24,21 +24,50 @@ _MAX_TOKEN = 65_536
 _OK = 200
 
 
+class PublishedKeys(Protocol):
+    """The place of an issuer's keys: one of a file, a URL, and the issuer's metadata."""
+
+    @property
+    def issuer(self) -> str:
+        """The issuer."""
+        ...
+
+    @property
+    def jwks_file(self) -> str | None:
+        """Path of a file with a JWK Set."""
+        ...
+
+    @property
+    def jwks_uri(self) -> str | None:
+        """URL of the JWK Set."""
+        ...
+
+    @property
+    def ca_bundle(self) -> str | None:
+        """Path of a PEM file with the certificates to trust."""
+        ...
+
+    @property
+    def token_file(self) -> str | None:
+        """Path of a file with a bearer token for ``jwks_uri``."""
+        ...
+
+
 class UnreadableKeysError(Exception):
     """Raised if published keys cannot be read. The message says where and why, without secrets."""
 
 
-def read_keys(trusted: TrustedIssuer) -> KeySet:
+def read_keys(place: PublishedKeys) -> KeySet:
     """Return the published keys of an issuer.
 
     Raises:
         UnreadableKeysError: the keys cannot be read; says where and why.
     """
-    if trusted.jwks_file is not None:
-        where = trusted.jwks_file
+    if place.jwks_file is not None:
+        where = place.jwks_file
         document = _file("jwks_file", where, MAX_DOCUMENT)
     else:
-        where, document = _published(trusted)
+        where, document = _published(place)
     try:
         return published_keys(document)
     except InvalidKeySetError as error:
@@ -46,7 +75,7 @@ def read_keys(trusted: TrustedIssuer) -> KeySet:
     raise UnreadableKeysError(f"the keys at {where} cannot be used: {problem}")
 
 
-def _published(trusted: TrustedIssuer) -> tuple[str, bytes]:
+def _published(place: PublishedKeys) -> tuple[str, bytes]:
     """Return the URL of the keys, and the document."""
     deadline = Deadline(DEADLINE)
     try:
@@ -54,13 +83,13 @@ def _published(trusted: TrustedIssuer) -> tuple[str, bytes]:
             connect_timeout=DEADLINE / 2,
             read_timeout=DEADLINE / 2,
             max_response=MAX_DOCUMENT,
-            ca_bundle=trusted.ca_bundle,
+            ca_bundle=place.ca_bundle,
         )
         try:
-            uri = trusted.jwks_uri or _discover(trusted.issuer, transport, deadline)
+            uri = place.jwks_uri or _discover(place.issuer, transport, deadline)
             headers = {"Accept": "application/json"}
-            if trusted.token_file is not None:
-                token = _file("token_file", trusted.token_file, _MAX_TOKEN)
+            if place.token_file is not None:
+                token = _file("token_file", place.token_file, _MAX_TOKEN)
                 headers["Authorization"] = f"Bearer {token.decode('ascii', 'replace').strip()}"
             response = transport.send(HttpRequest("GET", uri, headers), deadline)
         finally:
