@@ -8,8 +8,10 @@ import time
 import click
 
 from grantway._exceptions import ConfigurationError
+from grantway_plugins.issuer._storage.signing_key_rows import SigningKeyRow
 
 from .issuer_database import IssuerDatabase, operator_database_options
+from .terminal import Terminal
 
 
 @click.group(name="keys")
@@ -21,22 +23,47 @@ def command() -> None:
 
 
 @command.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @operator_database_options
-def list_(database: IssuerDatabase) -> None:
-    """Print every key as JSON, without private keys."""
+def list_(as_json: bool, database: IssuerDatabase) -> None:
+    """Print every published key, without private keys."""
+    now = time.time()
     with database.opened() as store:
-        found = store.run(lambda transaction: transaction.signing_keys.live(time.time()))
+        found = store.run(lambda transaction: transaction.signing_keys.live(now))
+    signing: dict[str, str] = {}
+    for each in found:  # the newest first
+        if each.signs_from <= now:
+            signing.setdefault(each.algorithm, each.kid)
     shown = [
         {
             "kid": each.kid,
             "alg": each.algorithm,
+            "state": _state(each, now, signs=signing.get(each.algorithm) == each.kid),
             "created_at": int(each.created_at),
-            "signs_from": int(each.signs_from),
             "expires_at": None if each.expires_at is None else int(each.expires_at),
         }
         for each in found
     ]
-    click.echo(json.dumps(shown, indent=2))
+    if as_json:
+        click.echo(json.dumps(shown, indent=2))
+        return
+    rows = [
+        [_time(value) if name.endswith("_at") else str(value) for name, value in each.items()]
+        for each in shown
+    ]
+    Terminal().table(("kid", "alg", "state", "created_at", "expires_at"), rows)
+
+
+def _state(key: SigningKeyRow, now: float, *, signs: bool) -> str:
+    if signs:
+        return "signing"
+    return "next" if key.signs_from > now else "retired"
+
+
+def _time(seconds: object) -> str:
+    if not isinstance(seconds, int):
+        return "-"
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 @command.command(name="rotate")
@@ -50,7 +77,8 @@ def rotate(database: IssuerDatabase) -> None:
     click.echo(f"The issuer replaces {count} keys when it next uses them")
 
 
-@command.command(name="remove")
+# A key ID may begin with a hyphen.
+@command.command(name="remove", context_settings={"ignore_unknown_options": True})
 @click.argument("kid")
 @operator_database_options
 def remove(kid: str, database: IssuerDatabase) -> None:

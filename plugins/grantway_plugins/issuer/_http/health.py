@@ -12,6 +12,7 @@ from grantway_plugins.issuer._storage.errors import (
     DatabaseUnreachableError,
 )
 from grantway_plugins.issuer._storage.store import IssuerStore
+from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.server._http.wire import WireResponse, json_response
 
 if TYPE_CHECKING:
@@ -55,10 +56,16 @@ class Health:
             self._response = _unavailable(type(error))
             self._until = time.monotonic() + FAILURE_SECONDS
 
+    def _check(self, transaction: Transaction) -> None:
+        transaction.probe()
+        if self._keys is not None and self._keys.damaged:
+            # No request may arrive that would notice that the key was repaired.
+            self._keys.recheck(transaction, self._store.clock())
+
     async def _probe(self) -> WireResponse:
         try:
             async with asyncio.timeout(TIMEOUT):
-                await self._store.arun(lambda transaction: transaction.probe())
+                await self._store.arun(self._check)
         except TimeoutError:
             return _unavailable(DatabaseUnreachableError)
         except DatabaseError as error:

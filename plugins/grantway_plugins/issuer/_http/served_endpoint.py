@@ -266,7 +266,9 @@ def _with_challenge(denial: Denial, request: WireRequest) -> WireResponse:
     status = _CHALLENGE_STATUS.get(denial.error)
     if status is None:
         return denial_response(denial, WireFormat.RFC)
-    challenge = f'Bearer realm="grantway", error="{denial.error}"'
+    challenge = 'Bearer realm="grantway"'
+    if request.bearer:  # without a token, the challenge has no error (RFC 6750 section 3.1)
+        challenge += f', error="{denial.error}"'
     if request.dpop is not None or "dpop" in request.headers:
         algorithms = " ".join(ALGORITHMS)
         challenge = f'DPoP realm="grantway", error="{denial.error}", algs="{algorithms}"'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from grantway._exceptions import ConfigurationError
@@ -51,7 +52,8 @@ class DatabaseRing(KeyRing):
         self._rows: Sequence[SigningKeyRow] = ()
         self._read_at: float | None = None
         self._changed_in: Transaction | None = None
-        self._opened: dict[str, KeyPair | SigningKeyError] = {}
+        self._opened: dict[str, KeyPair] = {}
+        self._logged: set[str] = set()
         self.algorithms = settings.algorithms
         self.max_age = min(MAX_AGE, int(settings.publication / 2))
 
@@ -61,6 +63,12 @@ class DatabaseRing(KeyRing):
         problems = [each for row in self._rows if isinstance(each := self._key(row), Exception)]
         if problems:
             raise SigningKeyError("\n".join(each.message for each in problems))
+
+    def recheck(self, transaction: Transaction, now: float) -> None:
+        """See ``KeyRing``."""
+        self._read_at = None
+        with suppress(SigningKeyError):  # it is logged
+            self._current(transaction, now)
 
     def signer(self, alg: str, transaction: Transaction, now: float) -> KeyPair:
         """See ``KeyRing``."""
@@ -93,10 +101,9 @@ class DatabaseRing(KeyRing):
             if self._due(now) and transaction.signing_keys.lock(wait=bool(self._missing())):
                 # Another issuer may have generated them before this one locked the table.
                 self._read(transaction, now)
-                if due := self._due(now):
-                    for algorithm in due:
-                        self._replace(algorithm, transaction, now)
-                    self._changed_in = transaction
+                if self._due(now):
+                    self._changed_in, self._read_at = transaction, None
+                    self._renew(transaction, now)
                     self._read(transaction, now)
         return [row for row in self._rows if row.expires_at is None or now < row.expires_at]
 
@@ -124,6 +131,15 @@ class DatabaseRing(KeyRing):
         old = [each for each, signs_from in newest.items() if signs_from + signs <= now]
         return [*self._missing(), *old]
 
+    def _renew(self, transaction: Transaction, now: float) -> None:
+        try:
+            for algorithm in self._due(now):
+                self._replace(algorithm, transaction, now)
+        except SigningKeyError as error:  # the encryption key cannot be read or created
+            self.damaged = True
+            self._log_once(f"A signing key cannot be generated: {error.message}")
+            raise
+
     def _replace(self, algorithm: str, transaction: Transaction, now: float) -> None:
         """Generate a key, which signs at once if it is the first one, and retire the others."""
         first = algorithm in self._missing()
@@ -143,12 +159,17 @@ class DatabaseRing(KeyRing):
 
     def _key(self, row: SigningKeyRow) -> KeyPair | SigningKeyError:
         """Return a key, or why it cannot be used."""
-        known = self._opened.get(row.kid)
-        if known is None:
-            known = self._opened[row.kid] = self._open(row)
-            if isinstance(known, SigningKeyError):
-                _log.error("%s", known.message)
+        known = self._opened.get(row.kid) or self._open(row)
+        if isinstance(known, SigningKeyError):
+            self._log_once(known.message)
+        else:
+            self._opened[row.kid] = known
         return known
+
+    def _log_once(self, message: str) -> None:
+        if message not in self._logged:
+            self._logged.add(message)
+            _log.error("%s", message)
 
     def _open(self, row: SigningKeyRow) -> KeyPair | SigningKeyError:
         if row.algorithm not in ALGORITHMS:

@@ -38,6 +38,9 @@ class FileRing(KeyRing):
     def check(self, transaction: Transaction, now: float) -> None:
         """See ``KeyRing``; the keys were checked when they were read."""
 
+    def recheck(self, transaction: Transaction, now: float) -> None:
+        """See ``KeyRing``; files are read once."""
+
     def signer(self, alg: str, transaction: Transaction, now: float) -> KeyPair:
         """See ``KeyRing``."""
         return self._signers[alg]

@@ -45,6 +45,10 @@ class KeyRing(OneProcess):
         """
 
     @abstractmethod
+    def recheck(self, transaction: Transaction, now: float) -> None:
+        """Read the keys again after one could not be used, and set ``damaged``."""
+
+    @abstractmethod
     def signer(self, alg: str, transaction: Transaction, now: float) -> KeyPair:
         """Return the key that signs with one of the algorithms.
 

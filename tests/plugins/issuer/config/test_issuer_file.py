@@ -17,6 +17,7 @@ from grantway._exceptions import ConfigurationError
 from grantway_plugins.issuer import (
     AwsAccount,
     IssuerSettings,
+    KeySettings,
     Lifetimes,
     OpenIDLogin,
     RoleCredentials,
@@ -346,6 +347,43 @@ def test_messages_name_keys_of_the_file_instead_of_arguments(tmp_path: Path) -> 
     assert "line 2: server.listen must be 127.0.0.1 without TLS" in found
     (found,) = mistakes_in(tmp_path, '[tls]\nkey = "x.key"\n')
     assert found == "line 2: tls.key requires tls.certificate"
+
+
+def test_reads_the_signing_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = ("A" * 43 + "=", "B" * 42 + "A=")
+    monkeypatch.setenv("KEYS", f"{first}, {second}\n")
+    settings, _ = options_of(
+        tmp_path,
+        """
+        [issuer]
+        access_token_format = "jwt"
+
+        [keys]
+        enabled = true
+        algorithms = ["EdDSA"]
+        rotation_interval = 86400
+        publication = 600
+        encryption_keys = { source = "env", name = "KEYS" }
+        """,
+    ).build()
+    assert settings.keys == KeySettings(True, ("EdDSA",), 86400, 600, (first, second))
+    assert settings.access_token_format == "jwt"
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('algorithms = ["HS256"]', "must be different ones of"),
+        ("publication = 1", "must be a number of seconds from 10"),
+        ("rotation_interval = 60", "must be a number of seconds from 172800"),
+        ('encryption_keys = "short"', "must be 32 bytes"),
+        ('enabled = "yes"', "must be true or false"),
+    ],
+)
+def test_mistakes_in_the_signing_keys(tmp_path: Path, line: str, problem: str) -> None:
+    (found,) = mistakes_in(tmp_path, f"[keys]\n{line}\n")
+    name = line.partition(" ")[0]
+    assert found.startswith(f"line 2: keys.{name} {problem}")
 
 
 def test_the_file_sets_every_setting() -> None:

@@ -302,9 +302,9 @@ def test_a_key_that_is_damaged_later_makes_the_issuer_not_ready(
         problem = requests.get(ready, timeout=10)
         assert (problem.status_code, problem.json()["error"]) == (503, "signing_key_unusable")
         assert "signing key copy: it is damaged" in caplog.text
+        assert requests.get(ready, timeout=10).status_code == 503
+        assert caplog.text.count("signing key copy") == 1
         server.store.run(lambda tx: tx.signing_keys.remove("copy"))
-        clock.tick(6)
-        assert requests.get(keys, timeout=10).status_code == 200
         assert requests.get(ready, timeout=10).status_code == 200
 
 
@@ -364,6 +364,23 @@ def test_checks_the_settings(field: str, value: Any) -> None:
     with pytest.raises(ConfigurationError) as wrong:
         KeySettings(**{field: value})
     assert list(wrong.value.errors) == [field]
+
+
+def test_an_encryption_key_file_that_cannot_be_created_makes_the_issuer_not_ready(
+    database: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("grantway_plugins.issuer._http.health.CACHE_SECONDS", 0.0)
+    key = database.with_name("issuer.sqlite3.key")
+    with IssuerServer(database=database, clock=clock) as server:
+        key.symlink_to(database.parent)  # a folder, also for root
+        assert requests.get(f"{server.url}/jwks", timeout=10).status_code == 500
+        problem = requests.get(f"{server.url}/readyz", timeout=10)
+        assert (problem.status_code, problem.json()["error"]) == (503, "signing_key_unusable")
+        assert "issuer.sqlite3.key cannot be used (Is a directory)" in caplog.text
+        assert requests.get(f"{server.url}/readyz", timeout=10).status_code == 503
+        key.unlink()
+        assert requests.get(f"{server.url}/readyz", timeout=10).status_code == 200
+        assert len(requests.get(f"{server.url}/jwks", timeout=10).json()["keys"]) == 2
 
 
 def test_fapi_2_limits_the_algorithms() -> None:

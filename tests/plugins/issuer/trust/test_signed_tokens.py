@@ -172,6 +172,15 @@ def test_an_invalid_key_is_an_error_that_names_the_file(
     assert list(wrong.value.errors) == ["signing_keys"]
 
 
+def test_rejects_a_key_that_every_user_can_read(key: str) -> None:
+    Path(key).chmod(0o640)  # a group is allowed, as in Kubernetes
+    IssuerServer(IssuerSettings(signing_keys=(key,))).stop()
+    Path(key).chmod(0o644)
+    with pytest.raises(ConfigurationError, match="every user of this machine can read it") as wrong:
+        IssuerServer(IssuerSettings(signing_keys=(key,)))
+    assert list(wrong.value.errors) == ["signing_keys"]
+
+
 @pytest.mark.parametrize("paths", ["key.pem", [""], ("",), (7,)])
 def test_checks_the_setting(paths: Any) -> None:
     with pytest.raises(ConfigurationError) as wrong:
