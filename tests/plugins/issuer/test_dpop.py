@@ -18,6 +18,7 @@ from joserfc.jwk import ECKey
 import grantway
 from grantway_plugins.auth import TokenAuth
 from grantway_plugins.client_auth import DPoP
+from grantway_plugins.grants.token_exchange import ACCESS_TOKEN
 from grantway_plugins.issuer import (
     AwsAccount,
     IssuerServer,
@@ -275,6 +276,28 @@ def test_a_client_can_register_that_it_always_sends_proofs(
         response = caller.as_rfc("/token", grant_type="client_credentials")
         rejected(response, "invalid_request")
         assert "dpop_bound_access_tokens" in response.json()["error_description"]
+
+
+def test_an_exchange_of_a_bound_token_needs_its_key(server: IssuerServer, clock: Clock) -> None:
+    exchange = "urn:ietf:params:oauth:grant-type:token-exchange"
+    grants = {"grant_types": ["client_credentials", exchange]}
+    with bound_caller(server, clock, **grants) as caller, bound_caller(server, clock) as api:
+        for audience, key, status in [
+            (None, KEY, 200),
+            (None, OTHER_KEY, 400),
+            (None, None, 400),
+            (caller.id, None, 200),  # the audience cannot have the client's key
+            (api.id, None, 400),
+        ]:
+            caller.key = KEY
+            asked = {"grant_type": exchange, "subject_token_type": ACCESS_TOKEN}
+            token = caller.as_rfc("/token", grant_type="client_credentials").json()["access_token"]
+            if audience is not None:
+                bound = caller.as_rfc("/token", subject_token=token, audience=audience, **asked)
+                token = bound.json()["access_token"]
+            caller.key = key
+            response = caller.as_rfc("/token", subject_token=token, **asked)
+            assert response.status_code == status, (audience, response.text)
 
 
 @pytest.mark.parametrize("value", ["yes", 2, [True]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -278,6 +279,21 @@ def test_automatic_approval_uses_the_request_up(clock: Clock) -> None:
         first, second = (caller.http.get(url, allow_redirects=False) for _ in range(2))
         assert "code" in query_of(first.headers["Location"])
         assert (second.status_code, UNUSABLE in second.text) == (400, True)
+
+
+def test_credentials_of_a_pushed_request_are_not_stored(tmp_path: Path, clock: Clock) -> None:
+    file, state = tmp_path / "issuer.db", "a-state-that-is-stored"
+    settings = IssuerSettings(registration="unrestricted")
+    with (
+        IssuerServer(settings, database=file, clock=clock) as server,
+        Caller(server.url) as caller,
+    ):
+        caller.register_rfc(token_endpoint_auth_method="client_secret_post")
+        uri = pushed(caller, state=state)
+    stored = b"".join(each.read_bytes() for each in tmp_path.iterdir() if each.is_file())
+    assert state.encode() in stored
+    assert caller.secret.encode() not in stored
+    assert uri.rpartition(":")[2].encode() not in stored
 
 
 def test_replicas_share_pushed_requests_and_use_them_once(database: str, clock: Clock) -> None:

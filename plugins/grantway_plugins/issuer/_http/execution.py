@@ -9,6 +9,7 @@ from grantway_plugins._jose.errors import KeysUnavailableError
 from grantway_plugins.issuer._audit_log import AuditLog
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.randomness import family_digest
+from grantway_plugins.issuer._security import proof_algorithms
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.unit_of_work import UnitOfWork, failure_response, guarded
 from grantway_plugins.server._http.denial import Denial, DenialError
@@ -48,6 +49,8 @@ class Execution:
         self._health = health
         self._preparations = preparations
         self._nonces = nonces_of(issuer, store)
+        #: Algorithms of accepted DPoP proofs; empty if they are not supported.
+        self.proof_algorithms = proof_algorithms(fapi2=issuer.settings.fapi2)
         self._tasks: set[asyncio.Task[WireResponse | Denial]] = set()
 
     async def run(self, prepare: Prepare, request: WireRequest) -> WireResponse | Denial:

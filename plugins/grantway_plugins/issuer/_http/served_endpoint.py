@@ -32,7 +32,6 @@ from grantway_plugins.server._http.wire import (
     denial_response,
 )
 from grantway_plugins.server._listening.direct import Respond
-from grantway_plugins.server._proofs.algorithms import ALGORITHMS
 
 from .execution import Execution, Prepare
 
@@ -154,7 +153,7 @@ class ServedEndpoint(OneProcess):
         self, outcome: WireResponse | Denial, incoming: IncomingRequest, request: WireRequest
     ) -> WireResponse:
         if isinstance(outcome, Denial) and self._endpoint.authenticate == "token":
-            return _with_challenge(outcome, request)
+            return _with_challenge(outcome, request, self._execution.proof_algorithms)
         return incoming.response(outcome)
 
     async def _read(
@@ -261,7 +260,9 @@ def _too_many(wait: float) -> WireResponse:
     return denial_response(denial, WireFormat.RFC, status=429, headers=(header,))
 
 
-def _with_challenge(denial: Denial, request: WireRequest) -> WireResponse:
+def _with_challenge(
+    denial: Denial, request: WireRequest, algorithms: tuple[str, ...]
+) -> WireResponse:
     """Return the response of an endpoint that requires an access token (RFC 6750 section 3.1)."""
     status = _CHALLENGE_STATUS.get(denial.error)
     if status is None:
@@ -270,7 +271,7 @@ def _with_challenge(denial: Denial, request: WireRequest) -> WireResponse:
     if request.bearer:  # without a token, the challenge has no error (RFC 6750 section 3.1)
         challenge += f', error="{denial.error}"'
     if request.dpop is not None or "dpop" in request.headers:
-        algorithms = " ".join(ALGORITHMS)
-        challenge = f'DPoP realm="grantway", error="{denial.error}", algs="{algorithms}"'
+        listing = " ".join(algorithms)
+        challenge = f'DPoP realm="grantway", error="{denial.error}", algs="{listing}"'
     headers = ((b"www-authenticate", challenge.encode()),)
     return denial_response(denial, WireFormat.RFC, status=status, headers=headers)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeGuard
 
 from grantway_plugins.grants.token_exchange import ACCESS_TOKEN, ID_TOKEN, JWT
+from grantway_plugins.issuer._decisions.confirmation import is_confirmed
 from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
 from grantway_plugins.issuer._trust.trusted_token import TrustedToken, denial_of, spend
 from grantway_plugins.server._http.denial import Denial
@@ -23,8 +24,9 @@ class TokenExchangeIssuer:
 
     The new token has at most the scopes and the lifetime of the exchanged one, and stays bound to
     its audience. A token with an audience can be exchanged only by that audience and by the client
-    that received it. A JWT of a trusted issuer can be exchanged by every client of this grant.
-    Delegation is not supported: an actor token is rejected. If the operator permits it, the new
+    that received it. A token bound to a key needs a proof of that key, except from its audience,
+    which cannot have the key. A JWT of a trusted issuer can be exchanged by every client of this
+    grant. Delegation is not supported: an actor token is rejected. If the operator permits it, the new
     token may be a JWT for another issuer.
     """
 
@@ -118,11 +120,10 @@ def _usable(
     if subject is None or subject.family.revoked or request.now >= subject.expires_at:
         return False
     client_id = request.client.client_id
-    return (
-        not subject.audience
-        or client_id in subject.audience
-        or client_id == subject.family.client_id
-    )
+    if client_id in subject.audience:
+        return True
+    received = not subject.audience or client_id == subject.family.client_id
+    return received and is_confirmed(subject.confirmation, request.confirmation)
 
 
 def _narrowed(subject: AccessTokenRecord, request: GrantRequest) -> tuple[str, ...]:
