@@ -26,8 +26,8 @@ class TokenExchangeIssuer:
     its audience. A token with an audience can be exchanged only by that audience and by the client
     that received it. A token bound to a key needs a proof of that key, except from its audience,
     which cannot have the key. A JWT of a trusted issuer can be exchanged by every client of this
-    grant. Delegation is not supported: an actor token is rejected. If the operator permits it, the new
-    token may be a JWT for another issuer.
+    grant. Delegation is not supported: an actor token is rejected. If the operator permits it, the
+    new token may be a JWT for another issuer.
     """
 
     def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
