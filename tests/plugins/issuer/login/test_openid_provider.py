@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from grantway._exceptions import ConfigurationError
+from grantway_plugins._jose import cached_keys
 from grantway_plugins.issuer import IssuerServer, IssuerSettings, OpenIDLogin
 from grantway_plugins.issuer._login import steps
 from grantway_plugins.issuer._login.openid import provider as provider_module
-from grantway_plugins.issuer._trust import cached_keys
 from tests.faults import free_port
 from tests.plugins.issuer.conftest import Caller
 from tests.plugins.issuer.login.upstream import ACCESS_TOKEN, Upstream

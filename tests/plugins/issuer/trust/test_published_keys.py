@@ -19,6 +19,7 @@ from grantway._processes.driving import drive, drive_async
 from grantway.testing.faults import FaultServer, respond
 from grantway_plugins._jose import cached_keys
 from grantway_plugins._jose.cached_keys import CachedKeys
+from grantway_plugins._jose.errors import KeysUnavailableError
 from grantway_plugins._jose.key_set import (
     MOST_KEYS,
     InvalidKeySetError,
@@ -32,7 +33,6 @@ from grantway_plugins._jose.reading_keys import (
 )
 from grantway_plugins.issuer import TrustedIssuer
 from grantway_plugins.issuer._trust.trusted_token import (
-    KeysUnavailableError,
     RejectedToken,
     TrustedToken,
 )
