@@ -7,6 +7,7 @@ import hashlib
 import time
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jwt as pyjwt
@@ -68,7 +69,7 @@ def server(clock: Clock) -> Iterator[IssuerServer]:
 
 @pytest.fixture
 def client(caller: Caller) -> Caller:
-    return caller.register_rfc(scope="openid profile email a")
+    return caller.register_rfc(scope="openid profile email a", id_token_signed_response_alg="ES256")
 
 
 def verified(server: IssuerServer, token: str, alg: str = "ES256") -> dict[str, Any]:
@@ -109,6 +110,8 @@ def userinfo(server: IssuerServer, token: str | None, method: str = "GET") -> re
 
 
 def test_a_login_returns_an_id_token(server: IssuerServer, client: Caller, clock: Clock) -> None:
+    page = client.http.get(client.authorize_url(scope="openid a", nonce=NONCE)).text
+    assert "Know who you are" in page
     made = client.login(scope="openid a", nonce=NONCE)
     assert verified(server, made["id_token"]) == {
         "iss": server.url,
@@ -209,8 +212,25 @@ def test_the_registration_states_the_default_algorithm(caller: Caller) -> None:
         metadata = {"redirect_uris": [CALLBACK], "scope": scope}
         return caller.http.post(f"{caller.url}/register", json=metadata).json()
 
-    assert registered("openid")["id_token_signed_response_alg"] == "ES256"
+    assert registered("openid")["id_token_signed_response_alg"] == "RS256"
     assert "id_token_signed_response_alg" not in registered("a")
+
+
+def test_an_algorithm_without_a_key_is_replaced(clock: Clock, tmp_path: Path) -> None:
+    """The operator may remove an algorithm after a client registered it."""
+    database = tmp_path / "issuer.sqlite3"
+
+    def running(*algorithms: str) -> IssuerServer:
+        settings = IssuerSettings(
+            registration="unrestricted", keys=KeySettings(algorithms=algorithms)
+        )
+        return IssuerServer(settings, database=database, clock=clock)
+
+    with running("EdDSA", "RS256") as server, Caller(server.url) as first:
+        first.register_rfc(scope="openid", id_token_signed_response_alg="EdDSA")
+    with running("ES256") as server, Caller(server.url) as caller:
+        caller.id, caller.secret, caller.method = first.id, first.secret, first.method
+        assert verified(server, caller.login()["id_token"])["sub"] == "local-user"
 
 
 def test_authlib_accepts_the_id_token(server: IssuerServer, client: Caller) -> None:

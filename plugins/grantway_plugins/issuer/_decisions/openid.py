@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from grantway_plugins.server._http.denial import DenialError
@@ -38,6 +38,16 @@ USER_CLAIMS: Mapping[str, tuple[str, ...]] = {
     "address": ("address",),
     "phone": ("phone_number", "phone_number_verified"),
 }
+#: Descriptions of the scopes on the approval pages.
+DESCRIPTIONS: Mapping[str, str] = {
+    OPENID: "Know who you are",
+    "profile": "See your name and profile",
+    "email": "See your email address",
+    "address": "See your postal address",
+    "phone": "See your phone number",
+}
+#: The default algorithm of ID tokens (OpenID Connect Dynamic Client Registration section 2).
+_DEFAULT_ALG = "RS256"
 #: Claims of every ID token, or of those for which they are known.
 _ID_TOKEN_CLAIMS = ("iss", "sub", "aud", "iat", "exp", "auth_time", "nonce", "sid", "at_hash")
 
@@ -79,7 +89,19 @@ def id_token_metadata(issuer: Issuer, alg: str | None, scope: Iterable[str]) -> 
         raise DenialError(
             "invalid_client_metadata", f"{ID_TOKEN_ALG} must be one of {', '.join(known)}"
         )
-    return {ID_TOKEN_ALG: alg or known[0]}
+    return {ID_TOKEN_ALG: alg or id_token_alg(None, known)}
+
+
+def id_token_alg(registered: str | None, known: Sequence[str]) -> str:
+    """Return the algorithm of a client's ID tokens.
+
+    Args:
+        registered: The algorithm that the client registered, or None.
+        known: Algorithms of the issuer's keys, which may have changed since the registration.
+    """
+    if registered is not None and registered in known:
+        return registered
+    return _DEFAULT_ALG if _DEFAULT_ALG in known else known[0]
 
 
 def provider_metadata(issuer: Issuer) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from grantway_plugins.issuer._storage.store import IssuerStore
 
     from .ring import KeyRing
+
+_log = logging.getLogger("grantway.issuer")
 
 
 def file_ring(settings: IssuerSettings) -> KeyRing | None:
@@ -74,6 +77,7 @@ def _check_algorithms(settings: IssuerSettings, ring: KeyRing, name: str) -> Non
 
 
 def _require(settings: IssuerSettings, problem: str) -> None:
-    """Report a problem if the settings require keys."""
+    """Report a problem: as an error if the settings require keys."""
     if settings.requires_keys:
         raise SigningKeyError(problem, errors={"keys": [problem]})
+    _log.info("OpenID Connect is disabled: %s", problem)

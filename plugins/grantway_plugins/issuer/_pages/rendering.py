@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select
 from markupsafe import Markup
 from starlette.responses import RedirectResponse, Response
 
+from grantway_plugins.issuer._decisions.openid import DESCRIPTIONS
 from grantway_plugins.issuer._extensions.view import View
 from grantway_plugins.issuer._settings import IssuerSettings
 
@@ -54,7 +55,7 @@ class Renderer:
         url = urlsplit(settings.url)
         #: Path of the issuer's URL, without a final slash.
         self.base = url.path.rstrip("/")
-        self._descriptions = settings.scope_descriptions
+        self._descriptions = {**DESCRIPTIONS, **settings.scope_descriptions}
         self._common = {
             "issuer_name": settings.name,
             "issuer_host": url.netloc,

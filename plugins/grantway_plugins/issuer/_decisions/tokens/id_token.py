@@ -6,7 +6,7 @@ import base64
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from grantway_plugins.issuer._decisions.openid import ID_TOKEN_ALG
+from grantway_plugins.issuer._decisions.openid import ID_TOKEN_ALG, id_token_alg
 
 if TYPE_CHECKING:
     from grantway_plugins.issuer._decisions.decision import Issue
@@ -41,10 +41,8 @@ def new_id_token(
         SigningKeyError: the signing key cannot be used.
     """
     assert issuer.keys is not None
-    alg = client.metadata.get(ID_TOKEN_ALG)
-    # The operator may have removed the algorithm since the client registered it.
-    usable = alg if alg in issuer.keys.algorithms else issuer.keys.algorithms[0]
-    key = issuer.keys.signer(usable, transaction, now)
+    alg = id_token_alg(client.metadata.get(ID_TOKEN_ALG), issuer.keys.algorithms)
+    key = issuer.keys.signer(alg, transaction, now)
     details = issue.family.details
     claims: dict[str, Any] = {
         "iss": issuer.settings.url,
