@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,7 +29,7 @@ class NodeFlows:
 
     def __enter__(self) -> Self:
         node_packages.install()
-        command = [node_packages.NODE, "flows.mjs", f"./{self._module}"]
+        command: list[str | Path] = [node_packages.NODE, "flows.mjs", f"./{self._module}"]
         with contextlib.ExitStack() as exits:
             self._program = exits.enter_context(Program(command, cwd=node_packages.FOLDER))
             self._program.read_json(STARTUP_SECONDS)

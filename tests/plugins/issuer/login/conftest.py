@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -74,7 +74,7 @@ def registry() -> Registry:
 
 
 @contextmanager
-def issuer_with_login(clock: Clock, **settings: Any) -> Iterator[IssuerServer]:
+def issuer_with_login(clock: Callable[[], float], **settings: Any) -> Iterator[IssuerServer]:
     database = settings.pop("database", ":memory:")
     asked = {"registration": "unrestricted", "login": PluginLogin("password"), **settings}
     with IssuerServer(

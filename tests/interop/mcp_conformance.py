@@ -1,0 +1,85 @@
+"""The npm package @modelcontextprotocol/conformance."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from tests.interop import node_packages
+from tests.interop.program import Program
+from tests.waiting import PATIENCE
+
+_PROGRAM = "node_modules/@modelcontextprotocol/conformance/dist/index.js"
+#: Printed after the last scenario of ``authorization``.
+_END = re.compile(r"Total: \d+ passed, \d+ failed")
+
+
+def judge_issuer(
+    issuer: str, client_id: str, port: int, approve: Callable[[str], str], folder: Path
+) -> dict[str, str]:
+    """Run the scenarios for authorization servers, and return the status of each check.
+
+    Args:
+        issuer: URL of the issuer.
+        client_id: A public client with the redirect URI ``http://127.0.0.1:PORT/callback``.
+        port: The port, which the package listens on.
+        approve: Approves a request as the user, and returns the redirect.
+        folder: Folder for the results.
+    """
+    options = ("--url", issuer, "--client-id", client_id, "--port", str(port))
+    command = _command("authorization", *options, "--resource", "https://api.example.com/")
+    with Program([*command, "-o", str(folder)], cwd=node_packages.FOLDER) as program:
+        url = ""
+        listening = False
+        while not url or not listening:
+            line = program.read_line()
+            listening |= line.startswith("Callback server started")
+            if line.startswith(f"{issuer}/authorize?"):
+                url = line.strip()
+        requests.get(approve(url), timeout=PATIENCE).raise_for_status()
+        while not _END.fullmatch(program.read_line().strip()):
+            pass
+    return _checks(folder)
+
+
+def judge_server(url: str, scenario: str, folder: Path) -> dict[str, str]:
+    """Run a scenario for MCP servers, and return the status of each check."""
+    _run("server", "--url", url, "--scenario", scenario, "-o", str(folder))
+    return _checks(folder)
+
+
+def _command(*arguments: str) -> list[str]:
+    node_packages.install()
+    return [str(node_packages.NODE), _PROGRAM, *arguments]
+
+
+def _run(*arguments: str) -> None:
+    finished = subprocess.run(
+        _command(*arguments),
+        cwd=node_packages.FOLDER,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=2 * PATIENCE,
+        check=False,
+    )
+    # Its status is 1 if a check fails, which the caller finds in the results.
+    assert finished.returncode in {0, 1}, finished.stdout + finished.stderr
+
+
+def _checks(folder: Path) -> dict[str, str]:
+    """Return the worst status of each check in the results."""
+    found: dict[str, str] = {}
+    for file in folder.rglob("checks.json"):
+        checks: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+        for check in checks:
+            if found.get(check["id"]) not in {"FAILURE", "WARNING"}:
+                found[check["id"]] = check["status"]
+    assert found, "there are no results"
+    return found
