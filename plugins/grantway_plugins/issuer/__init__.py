@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ._extensions.request import IssuerRequest as IssuerRequest
     from ._extensions.view import Redirect as Redirect, View as View
     from ._keys.settings import KeySettings as KeySettings
+    from ._lifetimes import Lifetimes as Lifetimes
     from ._login.interface import (
         Identity as Identity,
         LoginFailure as LoginFailure,
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     )
     from ._resource import Resource as Resource
     from ._server import IssuerServer as IssuerServer, serve as serve
-    from ._settings import IssuerSettings as IssuerSettings, Lifetimes as Lifetimes
+    from ._settings import IssuerSettings as IssuerSettings
     from ._storage.errors import (
         DatabaseBusyError as DatabaseBusyError,
         DatabaseCorruptError as DatabaseCorruptError,
@@ -100,7 +101,8 @@ if not TYPE_CHECKING:  # type checkers would accept misspelt names
             "._login.settings": "OpenIDLogin PluginLogin SessionSettings",
             "._resource": "Resource",
             "._server": "IssuerServer serve",
-            "._settings": "IssuerSettings Lifetimes",
+            "._lifetimes": "Lifetimes",
+            "._settings": "IssuerSettings",
             "._storage.errors": """
                 DatabaseBusyError
                 DatabaseCorruptError

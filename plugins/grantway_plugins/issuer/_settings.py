@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from types import NoneType
 from typing import Literal, get_args
-from urllib.parse import urlsplit
 
 from marshmallow import ValidationError
 
@@ -21,7 +20,9 @@ from ._aws_portal.accounts import AwsAccount
 from ._clients.certificate_settings import ClientCertificates
 from ._clients.document_settings import ClientDocuments
 from ._http.origin import check_origin
+from ._issuer_url import check_issuer
 from ._keys.settings import DAY, KeySettings
+from ._lifetimes import Lifetimes
 from ._login.settings import OpenIDLogin, PluginLogin, SessionSettings
 from ._resource import AccessTokenFormat, Resource, check_resources
 from ._security import check_security, implied_by_fapi2
@@ -33,65 +34,10 @@ RegistrationMode = Literal["open", "token", "off", "unrestricted"]
 INTERACTIVE = (authorization_code.GRANT_TYPE, device_code.GRANT_TYPE, refresh_token.GRANT_TYPE)
 #: A bearer token (RFC 6750 section 2.1) of at least 128 bits.
 _BEARER = re.compile(r"[A-Za-z0-9\-._~+/]{22,}=*")
-#: Path segments that proxies and clients do not normalise.
-_ISSUER_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
-
-#: Scheme and host of an issuer's URL, as browsers and clients send them.
-_ISSUER_ORIGIN = re.compile(
-    r"https?://([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(/|\Z)"
-)
 
 
 def _invalid(name: str, rule: str) -> ConfigurationError:
     return ConfigurationError(f"{name} {rule}", errors={name: [rule]})
-
-
-@dataclass(frozen=True)
-class Lifetimes:
-    """Lifetimes, in seconds.
-
-    Attributes:
-        access_token: Lifetime of an access token.
-        authorization_code: Lifetime of an authorization code, at most 600 (RFC 6749 section
-            4.1.2).
-        pushed_request: Time within which the browser must open a pushed authorization request, at
-            most 600 (RFC 9126 section 2.2).
-        device_code: Lifetime of a device code and its user code.
-        device_interval: Initial polling interval of a device. Responses contain at least one
-            second; 0 accepts polls at any rate.
-        registration: Lifetime of a client's registration.
-        unused_registration: Lifetime of an anonymous registration that never received a token.
-        refresh_family: Lifetime of all refresh tokens of one approval. Refreshing does not extend
-            it.
-        refresh_reuse_window: Time for which a refresh token is still accepted after its
-            replacement, for lost responses and for programs that refresh at the same time. 0
-            disables the window.
-
-    Raises:
-        ConfigurationError: a field is out of range; the error names it.
-    """
-
-    access_token: float = 3600.0
-    authorization_code: float = 600.0
-    pushed_request: float = 60.0
-    device_code: float = 600.0
-    device_interval: float = 5.0
-    registration: float = 90 * DAY
-    unused_registration: float = 7 * DAY
-    refresh_family: float = 90 * DAY
-    refresh_reuse_window: float = 30.0
-
-    def __post_init__(self) -> None:
-        """Validate the fields."""
-        limits: Mapping[str, float] = {
-            "authorization_code": 600.0,
-            "pushed_request": 600.0,
-            "refresh_reuse_window": 3600.0,
-        }
-        for each in fields(self):
-            least = 0.0 if each.name in {"refresh_reuse_window", "device_interval"} else 1.0
-            most = limits.get(each.name, 3650 * DAY)
-            check_seconds(each.name, getattr(self, each.name), least=least, most=most)
 
 
 @dataclass(frozen=True)
@@ -200,7 +146,7 @@ class IssuerSettings(Value):
     def __post_init__(self) -> None:
         """Validate the fields."""
         if self.issuer is not None:
-            _check_issuer(self.issuer)
+            check_issuer(self.issuer)
         if self.approve not in get_args(Approve):
             raise _invalid("approve", 'must be "page" or "auto"')
         if not _is_displayable(self.subject):
@@ -355,29 +301,4 @@ def _check_token(token: object) -> None:
         raise _invalid(
             "registration_token",
             "must be at least 22 letters, digits or -._~+/; create one with: openssl rand -hex 32",
-        )
-
-
-def _check_issuer(issuer: str) -> None:
-    example = "like https://login.example.com"
-    try:
-        parts = urlsplit(issuer)
-        port_known = parts.port is None or parts.port > 0
-    except ValueError:
-        raise _invalid("issuer", f"must be a URL, {example}") from None
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_known:
-        raise _invalid("issuer", f"must be an http or https URL, {example}")
-    if set("?#@") & set(issuer):
-        raise _invalid("issuer", f"must have no query, fragment or user, {example}")
-    if not _ISSUER_ORIGIN.match(issuer) or not issuer.isprintable():
-        raise _invalid(
-            "issuer",
-            "must have a scheme in lower case and a host in ASCII without spaces (write an "
-            f"international name as xn--...), {example}",
-        )
-    if not _ISSUER_PATH.fullmatch(parts.path):
-        raise _invalid(
-            "issuer",
-            "must have no path, or one without final slash, empty or dot segments, or escapes, "
-            "like https://login.example.com/auth",
         )

@@ -12,7 +12,8 @@ from grantway._secrets.params import Params
 from grantway_plugins._config.toml_file import KeyPath, dotted
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._http.exposure import resolve_settings
-from grantway_plugins.issuer._settings import IssuerSettings, Lifetimes
+from grantway_plugins.issuer._lifetimes import Lifetimes
+from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.server._listening.limits import Limits
 from grantway_plugins.server._tls.certificate import server_certificate
 
