@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import pytest
 import requests
 
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
+from grantway_plugins.issuer._decisions.operator_clients import remove_client, rotate_secret
+from grantway_plugins.issuer._decisions.randomness import digest
+from grantway_plugins.issuer._storage.store import IssuerStore
 from tests.plugins.issuer.conftest import CALLBACK, Caller, Clock
 
 OTHER = "http://127.0.0.1:9000/callback"
@@ -111,6 +115,30 @@ def test_only_the_token_of_the_client_is_accepted(
         assert response.status_code == 401
         assert response.headers["www-authenticate"].startswith("Bearer")
     assert registration.call("GET").json()["redirect_uris"] == [CALLBACK]
+
+
+def test_a_change_does_not_restore_a_secret_that_the_operator_replaced(database: str) -> None:
+    with IssuerServer(database=database) as running, Caller(running.url) as caller:
+        registration = Registration(caller)
+        assert registration.call("GET").status_code == 200  # the issuer may remember the client
+        with closing(IssuerStore(database)) as operator:
+            caller.secret = rotate_secret(operator, registration.id, overlap=0)
+        assert registration.put().status_code == 200
+        with closing(IssuerStore(database)) as operator:
+            client = operator.run(lambda transaction: transaction.clients.find(registration.id))
+        assert client is not None
+        assert client.authentication.secret_digest == digest(caller.secret)
+
+
+def test_a_change_does_not_restore_a_client_that_the_operator_removed(database: str) -> None:
+    with IssuerServer(database=database) as running, Caller(running.url) as caller:
+        registration = Registration(caller)
+        assert registration.call("GET").status_code == 200
+        with closing(IssuerStore(database)) as operator:
+            remove_client(operator, registration.id)
+        for method in ("GET", "DELETE"):
+            assert registration.call(method).status_code == 401
+        assert registration.put().status_code == 401
 
 
 def test_an_unknown_or_missing_client_id_is_rejected(registration: Registration) -> None:

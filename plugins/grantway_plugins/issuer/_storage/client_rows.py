@@ -35,6 +35,7 @@ _COLUMNS = (
     clients.c.introspects,
 )
 _FIND = Prepared(sa.select(*_COLUMNS).where(_BY_ID))
+_LOCK = Prepared(sa.select(*_COLUMNS).where(_BY_ID).with_for_update())
 _ALL = Prepared(sa.select(*_COLUMNS).order_by(clients.c.issued_at))
 _ADD = Prepared(
     sa.insert(clients).values(
@@ -128,7 +129,14 @@ class ClientRows:
             return None  # PostgreSQL rejects NUL characters, and the health check would report that
         if known and (found := self._known.get(client_id)) is not None:
             return found
-        row = self._cursor.row(_FIND, {"id": client_id})
+        return self._read(_FIND, client_id)
+
+    def lock(self, client_id: str) -> RegisteredClient | None:
+        """Return the current registration, locked until the transaction ends."""
+        return self._read(_LOCK, client_id) if client_id.isprintable() else None
+
+    def _read(self, query: Prepared, client_id: str) -> RegisteredClient | None:
+        row = self._cursor.row(query, {"id": client_id})
         if row is None:
             return None
         self._known[client_id] = client = _client(row)
@@ -152,13 +160,20 @@ class ClientRows:
         Returns:
             False if the client is new and the maximum is reached.
         """
-        self._known.pop(client.client_id, None)
-        if self._cursor.change(_REPLACE, _values(client)) == 1:
+        if self.replace(client):
             return True
         if not self.make_room(limit):
             return False
         self.add(client)
         return True
+
+    def replace(self, client: RegisteredClient) -> bool:
+        """Replace a registration, also its secret; return False if there is none.
+
+        Call ``lock`` first if the new registration contains parts of the old one.
+        """
+        self._known.pop(client.client_id, None)
+        return self._cursor.change(_REPLACE, _values(client)) == 1
 
     def make_room(self, limit: int) -> bool:
         """Delete the oldest unused anonymous registrations until another one can be added.

@@ -64,7 +64,7 @@ def client_configuration(issuer: Issuer) -> Endpoint:
                 client, secret = _replaced(issuer, client, request)
             except DenialError as error:
                 return error.denial
-            transaction.clients.put(client, issuer.settings.registration_limit)
+            transaction.clients.replace(client)
         content = {
             **client_information(client, secret),
             "registration_access_token": token,
@@ -93,7 +93,8 @@ def _client(
 ) -> RegisteredClient | None:
     """Return the client whose registration access token the request contains, or None."""
     client_id = request.params.get("client_id")
-    client = transaction.clients.find(client_id) if isinstance(client_id, str) else None
+    # Not from the cache: another process may have removed the client or replaced its secret.
+    client = transaction.clients.lock(client_id) if isinstance(client_id, str) else None
     if (
         client is None
         or request.now >= client.expires_at
