@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from grantway_plugins.issuer._decisions.randomness import (
     family_digest,
@@ -18,13 +19,17 @@ from grantway_plugins.issuer._decisions.randomness import (
     new_id,
 )
 from grantway_plugins.issuer._storage.checkpoint import checkpoint
+from grantway_plugins.issuer._storage.prepared import Prepared
 from grantway_plugins.issuer._storage.pruning import (
+    _ENDED_FAMILIES,
+    _EXPIRED,
+    _REFRESH_TOKENS,
     FEWEST,
     MOST,
     PAUSE,
     PRUNE_INTERVAL,
     STEP_SECONDS,
-    PruningPace,
+    Pruning,
 )
 from grantway_plugins.issuer._storage.records import AccessTokenRecord, TokenFamily
 from grantway_plugins.issuer._storage.store import IssuerStore
@@ -36,21 +41,23 @@ from tests.waiting import until
 
 
 def test_steps_grow_to_the_time_limit_and_shrink_above_it() -> None:
-    pace = PruningPace()
+    pruning = Pruning()
     for _ in range(20):  # a row takes a hundredth of the time limit
-        pace.pause(pace.limit, pace.limit * STEP_SECONDS / 100, 0.0)
-    assert 50 <= pace.limit <= 100
-    pace.pause(pace.limit, 10 * STEP_SECONDS, 0.0)
-    assert FEWEST <= pace.limit <= 10
+        pruning.pause(pruning.limit * STEP_SECONDS / 100, 0.0)
+    assert 50 <= pruning.limit <= 100
+    pruning.pause(10 * STEP_SECONDS, 0.0)
+    assert FEWEST <= pruning.limit <= 10
     for _ in range(20):
-        pace.pause(pace.limit, 0.0, 10.0)  # a slow commit does not make the steps smaller
-    assert pace.limit == MOST
+        pruning.pause(0.0, 10.0)  # a slow commit does not make the steps smaller
+    assert pruning.limit == MOST
 
 
 def test_pauses_in_proportion_to_the_duration_of_a_step() -> None:
-    pace = PruningPace()
-    assert pace.pause(pace.limit, 0.2, 0.1) == pytest.approx(PAUSE * 0.3)
-    assert pace.pause(pace.limit - 1, 0.2, 0.1) == PRUNE_INTERVAL
+    pruning = Pruning()
+    assert pruning.pause(0.2, 0.1) == pytest.approx(PAUSE * 0.3)
+    pruning.left.clear()
+    assert pruning.pause(0.2, 0.1) == PRUNE_INTERVAL
+    assert pruning.left
 
 
 def fill(many: int, now: float) -> Any:
@@ -78,6 +85,33 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     server: PostgresServer = request.getfixturevalue("postgres")
     server.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     yield server.url
+
+
+#: Names of the parameters of all queries.
+PARAMETERS = ("after", "before", "limit", "low", "high")
+
+
+@pytest.fixture(scope="module")
+def filled(postgres: PostgresServer) -> PostgresServer:
+    """A database whose tables are too large to be read as a whole."""
+    postgres.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    IssuerStore(postgres.url).close()
+    for table in {
+        each.table for each in (*_EXPIRED, families.c.family_id, refresh_tokens.c.digest)
+    }:
+        assert isinstance(table, sa.Table)
+        names, values = zip(*((f'"{each.name}"', _value(each)) for each in table.c), strict=True)
+        postgres.sql(
+            f"INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(values)} "
+            f"FROM generate_series(1, 20000) AS n; ANALYZE {table}"
+        )
+    return postgres
+
+
+def _value(column: sa.Column[Any]) -> str:
+    """Return an SQL expression for the value of a column in row n."""
+    by_type = {sa.LargeBinary: "sha256(n::text::bytea)", sa.Text: "n::text", sa.String: "n::text"}
+    return by_type.get(type(column.type), "n")
 
 
 def rows(database: str) -> int:
@@ -110,6 +144,16 @@ def test_two_issuers_prune_a_backlog_and_handle_requests(
 
         until(left, lambda count: count == 0)
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize("query", [*_EXPIRED.values(), *_ENDED_FAMILIES.values(), _REFRESH_TOKENS])
+def test_postgresql_reads_no_whole_table(filled: PostgresServer, query: Prepared) -> None:
+    """The driver prepares the statements, so PostgreSQL may plan them without their values."""
+    sql, _names, _fixed = query.on(postgresql.psycopg.dialect())
+    numbered = {name: f"${number}" for number, name in enumerate(PARAMETERS, 1)}
+    plan = filled.sql(f"EXPLAIN (GENERIC_PLAN) {sql % numbered}")
+    assert "Index" in plan, plan
+    assert "Seq Scan" not in plan, plan
 
 
 class Interrupted(sqlite3.Connection):

@@ -1,6 +1,9 @@
-"""Delete expired rows."""
+"""Delete expired rows, in steps that do not delay requests."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
@@ -29,29 +32,38 @@ FEWEST, MOST = 10, 2000
 #: Time that the deletions of a step should take, in seconds. Requests wait as long.
 STEP_SECONDS = 0.004
 #: Pause after a step, as a multiple of its duration, which leaves the rest of the time to requests.
-PAUSE = 3.0
+PAUSE = 9.0
 #: Seconds between two prunings.
 PRUNE_INTERVAL = 60.0
 
 _LIMIT = bindparam("limit", type_=sa.Integer())
 
 
-def _expired(table: sa.Table) -> Prepared:
-    key = tuple(table.primary_key)
-    # The order makes PostgreSQL use the index. Issuers that share it skip each other's rows.
-    expired = (
-        sa.select(*key)
-        .where(table.c.expires_at < bindparam("before"))
-        .order_by(table.c.expires_at)
+def _ended(ended: sa.Column[Any]) -> Prepared:
+    """Return the query for the keys of rows whose time is over, and the time.
+
+    Rows are read and then deleted by their keys, and they are read in the order of the index:
+    PostgreSQL's plans for one statement without known values read the whole table.
+    """
+    return Prepared(
+        sa.select(*ended.table.primary_key, ended)
+        .where(ended >= bindparam("after"), ended < bindparam("before"))
+        .order_by(ended)
         .limit(_LIMIT)
+        # Issuers that share the database skip the rows that another one deletes.
         .with_for_update(skip_locked=True)
     )
-    row = key[0] if len(key) == 1 else sa.tuple_(*key)
-    return Prepared(sa.delete(table).where(row.in_(expired)))
 
 
-_PRUNE = {
-    table: _expired(table)
+def _delete(table: sa.FromClause) -> Prepared:
+    assert isinstance(table, sa.Table)
+    return Prepared(
+        sa.delete(table).where(*(each == bindparam(each.name) for each in table.primary_key))
+    )
+
+
+_EXPIRED = {
+    table.c.expires_at: _ended(table.c.expires_at)
     for table in (
         access_tokens,
         authorization_codes,
@@ -64,55 +76,57 @@ _PRUNE = {
     )
 }
 _NOT_RETAINED = frozenset({access_tokens, plugin_records, sessions, consents, signing_keys})
-#: Two statements, because PostgreSQL would read all expired rows for a condition with OR.
-_ENDED_FAMILIES = tuple(
-    Prepared(
-        sa.select(families.c.family_id)
-        .where(ended < bindparam("before"))
-        .order_by(ended)
-        .limit(_LIMIT)
-        .with_for_update(skip_locked=True)
-    )
-    for ended in (families.c.expires_at, families.c.revoked_at)
+_ENDED_FAMILIES = {ended: _ended(ended) for ended in (families.c.expires_at, families.c.revoked_at)}
+_REFRESH_TOKENS = Prepared(
+    sa.select(refresh_tokens.c.digest)
+    .where(refresh_tokens.c.digest.between(bindparam("low"), bindparam("high")))
+    .order_by(refresh_tokens.c.digest)
+    .limit(_LIMIT)
 )
-_DELETE_FAMILY = Prepared(sa.delete(families).where(families.c.family_id == bindparam("id")))
-_DELETE_REFRESH_TOKENS = Prepared(
-    sa.delete(refresh_tokens).where(
-        refresh_tokens.c.digest.in_(
-            sa.select(refresh_tokens.c.digest)
-            .where(refresh_tokens.c.digest.between(bindparam("low"), bindparam("high")))
-            .limit(_LIMIT)
-        )
-    )
-)
+_DELETE: dict[sa.FromClause, Prepared] = {
+    each.table: _delete(each.table)
+    for each in (*_EXPIRED, families.c.family_id, refresh_tokens.c.digest)
+}
 
 
-class PruningPace:
-    """Chooses the size of the steps and the pauses between them, so that requests do not wait.
+def _from_the_start() -> dict[sa.Column[Any], float]:
+    return dict.fromkeys((*_EXPIRED, *_ENDED_FAMILIES), 0.0)
+
+
+@dataclass
+class Pruning:
+    """The state of a pruning, which takes several steps.
 
     Attributes:
         limit: Maximum number of rows that the next step deletes from a table.
+        left: The times by which rows end, without those of which no row is left, and the latest
+            time of a deleted row. PostgreSQL keeps deleted rows in its indexes for a while, and
+            reading them again and again takes long.
     """
 
-    def __init__(self) -> None:
-        self.limit = FEWEST
+    limit: int = FEWEST
+    left: dict[sa.Column[Any], float] = field(default_factory=_from_the_start)
 
-    def pause(self, deleted: int, deleting: float, committing: float) -> float:
+    def pause(self, deleting: float, committing: float) -> float:
         """Return the seconds until the next step, and adjust its size.
 
         Args:
-            deleted: Number of rows that a step deleted.
-            deleting: Duration of the deletions, in seconds.
+            deleting: Duration of the deletions of the last step, in seconds.
             committing: Duration of the commit, in seconds. It hardly depends on the size.
         """
-        if deleted < self.limit:
-            return PRUNE_INTERVAL
+        if not self.left:
+            return self.restart()
         factor = min(2.0, STEP_SECONDS / max(deleting, 1e-6))
         self.limit = min(MOST, max(FEWEST, int(self.limit * factor)))
         return PAUSE * (deleting + committing)
 
+    def restart(self) -> float:
+        """Return the seconds until the next pruning, after the last step or a failed one."""
+        self.left = _from_the_start()
+        return PRUNE_INTERVAL
 
-def prune_rows(cursor: Cursor, now: float, limit: int = MOST) -> int:
+
+def prune_rows(cursor: Cursor, now: float, pruning: Pruning) -> int:
     """Delete rows that expired more than ``RETENTION`` seconds ago.
 
     Expired access tokens, records of plugins, sessions, consents and signing keys are deleted at
@@ -121,28 +135,55 @@ def prune_rows(cursor: Cursor, now: float, limit: int = MOST) -> int:
     Args:
         cursor: The transaction's cursor.
         now: Seconds since the epoch.
-        limit: Maximum number of rows to delete from each table.
+        pruning: The state, which is changed.
 
     Returns:
         Number of deleted rows.
     """
-    deleted = sum(
-        cursor.change(
-            statement,
-            {"before": now if table in _NOT_RETAINED else now - RETENTION, "limit": limit},
-        )
-        for table, statement in _PRUNE.items()
-    )
-    left = limit
-    for ended in _ENDED_FAMILIES:
-        for (family_id,) in cursor.rows(ended, {"before": now - RETENTION, "limit": left}):
-            low, high = digests_of_family(family_id)
-            tokens = cursor.change(
-                _DELETE_REFRESH_TOKENS, {"low": low, "high": high, "limit": left}
-            )
-            deleted += tokens
-            left -= tokens
-            if not left:
-                return deleted  # the family may have tokens left; a later step deletes it
-            deleted += cursor.change(_DELETE_FAMILY, {"id": family_id})
+    deleted = 0
+    for ended, after in list(pruning.left.items()):
+        table = ended.table
+        values = {
+            "after": after,
+            "before": now if table in _NOT_RETAINED else now - RETENTION,
+            "limit": pruning.limit,
+        }
+        if table is families:
+            deleted += _prune_families(cursor, ended, values, pruning)
+            continue
+        rows = cursor.rows(_EXPIRED[ended], values)
+        _delete_all(cursor, table, rows)
+        deleted += len(rows)
+        pruning.left[ended] = rows[-1][-1] if rows else after
+        if len(rows) < pruning.limit:
+            del pruning.left[ended]
     return deleted
+
+
+def _prune_families(
+    cursor: Cursor, ended: sa.Column[Any], values: dict[str, Any], pruning: Pruning
+) -> int:
+    """Delete families and their refresh tokens, and return the number of rows."""
+    tokens: list[Any] = []
+    emptied: list[Any] = []
+    rows = cursor.rows(_ENDED_FAMILIES[ended], values)
+    for family_id, time in rows:
+        low, high = digests_of_family(family_id)
+        room = pruning.limit - len(tokens)
+        tokens += cursor.rows(_REFRESH_TOKENS, {"low": low, "high": high, "limit": room})
+        if len(tokens) == pruning.limit:
+            break  # the family may have tokens left, so a later step deletes it
+        pruning.left[ended] = time
+        emptied.append((family_id,))
+    _delete_all(cursor, refresh_tokens, tokens)
+    _delete_all(cursor, families, emptied)
+    if len(emptied) == len(rows) < pruning.limit:
+        del pruning.left[ended]
+    return len(tokens) + len(emptied)
+
+
+def _delete_all(cursor: Cursor, table: sa.FromClause, rows: list[Any]) -> None:
+    """Delete rows by their primary keys, with which each of ``rows`` begins."""
+    if rows:
+        names = [each.name for each in table.primary_key]
+        cursor.change_all(_DELETE[table], [dict(zip(names, row, strict=False)) for row in rows])

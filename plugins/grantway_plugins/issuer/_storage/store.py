@@ -36,7 +36,7 @@ from .errors import (
     database_error,
 )
 from .jobs import DATABASE_TIMEOUT, Done, Job, LoopJobs, Outcome
-from .pruning import PRUNE_INTERVAL, PruningPace
+from .pruning import Pruning
 from .records import RegisteredClient
 from .transaction import Transaction
 from .writer import Writer
@@ -109,7 +109,7 @@ class IssuerStore(OneProcess):
         #: Whether the database is in the memory of this process.
         self.in_memory = is_sqlite and self.file is None
         self._writer = Writer(self._engine)
-        self._pruning = PruningPace()
+        self._pruning = Pruning()
         self._loop_jobs: LoopJobs | None = None
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._closed = False
@@ -265,18 +265,18 @@ class IssuerStore(OneProcess):
         began = time.monotonic()
         try:
             transaction = Transaction(self._writer.begin(), self._known_clients, self.clock)
-            count = transaction.prune(self.clock(), self._unused_registration, self._pruning.limit)
+            count = transaction.prune(self.clock(), self._unused_registration, self._pruning)
             deleted = time.monotonic()
             self._writer.commit()
         except (SQLAlchemyError, self._driver_error) as failed:
             self._roll_back(failed)
             _log.warning("Pruning failed and will be retried: %s", self._as_database_error(failed))
-            return PRUNE_INTERVAL
+            return self._pruning.restart()
         if self.watch is not None:
             self.watch.pruned(count)
         if count and self._checkpointer is not None:
             self._checkpointer.changed()
-        return self._pruning.pause(count, deleted - began, time.monotonic() - deleted)
+        return self._pruning.pause(deleted - began, time.monotonic() - deleted)
 
     def _roll_back(self, failed: Exception) -> bool:
         """Roll a failed transaction back; return whether the connection was lost."""

@@ -20,7 +20,7 @@ from .consents import Consents
 from .device_code_rows import DeviceCodeRows
 from .plugin_records import Records
 from .prepared import Cursor, Prepared
-from .pruning import MOST, RETENTION, prune_rows
+from .pruning import MOST, RETENTION, Pruning, prune_rows
 from .records import (
     AccessTokenRecord,
     AuthorizationCodeRecord,
@@ -276,20 +276,27 @@ class Transaction(OneProcess):
 
     # --- housekeeping ---
 
-    def prune(self, now: float, unused_registration: float = math.inf, limit: int = MOST) -> int:
+    def prune(
+        self,
+        now: float,
+        unused_registration: float = math.inf,
+        pruning: Pruning | None = None,
+    ) -> int:
         """Delete rows that are no longer needed; see ``prune_rows``.
 
         Args:
             now: Seconds since the epoch.
             unused_registration: Lifetime of an anonymous registration without a token, in seconds.
-            limit: Maximum number of rows to delete from each table.
+            pruning: The state of several steps; None for one step of the maximum size.
 
         Returns:
-            Number of deleted rows. If it is ``limit`` or more, call again.
+            Number of deleted rows.
         """
-        return prune_rows(self._cursor, now, limit) + self.clients.prune_unused(
-            now - unused_registration, limit
-        )
+        pruning = pruning or Pruning(MOST)
+        deleted = prune_rows(self._cursor, now, pruning)
+        if not pruning.left:
+            deleted += self.clients.prune_unused(now - unused_registration, MOST)
+        return deleted
 
     def _changed(self, statement: Prepared, values: dict[str, Any]) -> bool:
         return self._cursor.change(statement, values) == 1
