@@ -13,13 +13,19 @@ from grantway_plugins.issuer._storage.sessions import LoginSession
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.users import UserRecord
 from tests.plugins.issuer.conftest import Clock
+from tests.postgres import PostgresServer
 
 DAY = 86_400.0
 
 
-@pytest.fixture
-def store(clock: Clock) -> Iterator[IssuerStore]:
-    made = IssuerStore(":memory:", clock=clock)
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, clock: Clock) -> Iterator[IssuerStore]:
+    database = ":memory:"
+    if request.param == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        server.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        database = server.url
+    made = IssuerStore(database, clock=clock)
     yield made
     made.close()
 

@@ -27,7 +27,8 @@ PASSWORD = "correct horse"
 _FORM = """
 {% if problem %}<p class="problem">{{ problem }}</p>{% endif %}
 <p>prompt={{ prompt }} max_age={{ max_age }} hint={{ hint }}</p>
-{% call form() %}<input name="user"><input name="password" type="password">{% endcall %}
+{% call form() %}<input name="user"><input name="password" type="password">
+<div class="choices"><button type="submit" class="allow">Log in</button></div>{% endcall %}
 """
 
 

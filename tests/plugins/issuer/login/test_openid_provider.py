@@ -6,10 +6,12 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 from grantway._exceptions import ConfigurationError
 from grantway_plugins._jose import cached_keys
@@ -429,3 +431,20 @@ def test_invalid_settings_are_named(settings: dict[str, Any], name: str) -> None
     with pytest.raises(ConfigurationError) as raised:
         OpenIDLogin(**{"issuer": "https://a.example", "client_id": "a", **settings})
     assert list(raised.value.errors) == [name]
+
+
+def test_of_parallel_callbacks_one_logs_the_user_in(
+    rfc: Caller, visitor: Visitor, upstream: Upstream
+) -> None:
+    stopped = visitor.open(rfc.authorize_url(), until="/login/callback")
+    cookies = visitor.http.cookies.get_dict()
+
+    def call(_number: int) -> int:
+        response = requests.get(
+            stopped.url, cookies=cookies, allow_redirects=False, timeout=PATIENCE
+        )
+        return response.status_code
+
+    with ThreadPoolExecutor(8) as threads:
+        statuses = sorted(threads.map(call, range(8)))
+    assert statuses == [303, *[400] * 7]
