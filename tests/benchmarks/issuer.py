@@ -1,12 +1,14 @@
 """Throughput of refreshes at the issuer, compared with npm's oidc-provider.
 
 Run from the repository's root:
-``python -m tests.benchmarks.issuer [--rounds N] [--seconds S] [--directory PATH]``
+``python -m tests.benchmarks.issuer [--rounds N] [--seconds S] [--directory PATH] [--only TEXT]``
 
-The server and the load generator each have a core. Eight clients with persistent connections each
-refresh a separate chain of tokens: every request uses the refresh token of the previous response.
-The servers alternate, and each ratio is the median of the ratios within a round, so that other
-load on the machine affects both servers alike. Throughputs of different runs are not comparable.
+The server and the load generator each have a core; PostgreSQL shares the core of the generator.
+Eight clients (32 for PostgreSQL) with persistent connections each refresh a separate chain of
+tokens: every request uses the refresh token of the previous response. The servers alternate, and
+each ratio is the median of the ratios within a round, so that other load on the machine affects
+both servers alike. Throughputs of different runs are not comparable. The server's processor time
+for a response is steadier, because it does not depend on the load generator and the disk.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import base64
 import math
 import os
 import re
+import secrets
 import statistics
 import sys
 import tempfile
@@ -29,12 +32,17 @@ from typing import Any
 from urllib.parse import quote_plus, urlencode, urlsplit
 
 import requests
+from joserfc.jwk import ECKey
 
+from grantway_plugins.client_auth import SigningKey
 from tests.interop.grantway_serve import serving
 from tests.interop.oidc_provider import OidcProvider
+from tests.postgres import postgres_server
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 CLIENTS = 8
+#: Number of clients on PostgreSQL, whose commits wait for the disk.
+MANY_CLIENTS = 32
 #: Maximum number of responses in a run.
 MOST_ANSWERS = 100_000
 #: Seconds beyond the duration of a run until it times out.
@@ -56,6 +64,7 @@ class Target:
         pid: Process ID of the server.
         auth: Authorization header.
         chains: A refresh token for each client; empty for client_credentials.
+        proof: Returns a DPoP proof (RFC 9449) for a request, or None.
         rates: Responses per second of each round.
         seconds: Latency of each response.
         load: The load generator's share of its core in each round.
@@ -68,6 +77,7 @@ class Target:
     pid: int
     auth: str
     chains: list[bytes] = field(default_factory=list)
+    proof: Callable[[], bytes] | None = None
     rates: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     load: list[float] = field(default_factory=list)
@@ -80,6 +90,7 @@ class _Client(asyncio.Protocol):
     def __init__(self, target: Target, place: int, may_ask: Callable[[], bool]) -> None:
         self._place = place
         self._chains = target.chains
+        self._proof = target.proof
         self._is_allowed_page = may_ask
         parts = urlsplit(target.url)
         self._head = (
@@ -102,7 +113,8 @@ class _Client(asyncio.Protocol):
         else:
             body = b"grant_type=client_credentials"
         self._began = time.perf_counter()
-        self._transport.write(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
+        proof = b"" if self._proof is None else b"\r\ndpop: " + self._proof()
+        self._transport.write(b"%b%d%b\r\n\r\n%b" % (self._head, len(body), proof, body))
 
     def data_received(self, data: bytes) -> None:
         self._answer += data
@@ -153,7 +165,7 @@ async def _run(target: Target, seconds: float) -> tuple[list[float], float]:
         await loop.create_connection(
             lambda place=place: _Client(target, place, may_ask), parts.hostname, parts.port
         )
-        for place in range(CLIENTS)
+        for place in range(len(target.chains) or CLIENTS)
     ]
     clients = [client for _, client in made]
     try:
@@ -181,13 +193,12 @@ def measure(targets: list[Target], rounds: int, seconds: float) -> None:
 
 
 def _processor_seconds(pid: int) -> float:
-    """Return the CPU time of a process in seconds; nan on unsupported systems."""
+    """Return the CPU time of a process's threads in seconds; nan on unsupported systems."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        threads = Path(f"/proc/{pid}/task").iterdir()
+        return sum(int((each / "schedstat").read_text().split()[0]) for each in threads) / 1e9
     except OSError:
         return math.nan
-    user, system = stat.rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _basic(client_id: str, client_secret: str | None) -> str:
@@ -209,14 +220,10 @@ def _device_login(
 
 
 @contextmanager
-def _grantway(directory: Path, durability: str, http: requests.Session) -> Iterator[Target]:
-    database = str(directory / f"{durability}.sqlite3")
-    options = ("--database", database, "--durability", durability, "--approve", "auto")
-    survives = {
-        "process": "SQLite file, WAL, synchronous=NORMAL: SIGKILL at any moment",
-        "power": "SQLite file, WAL, synchronous=FULL: a power cut too",
-    }
-    with serving(*options) as server:
+def _grantway(
+    name: str, survives: str, http: requests.Session, *options: str, clients: int = CLIENTS
+) -> Iterator[Target]:
+    with serving("--approve", "auto", *options) as server:
         url = server.url
         response = http.post(
             f"{url}/register",
@@ -228,15 +235,32 @@ def _grantway(directory: Path, durability: str, http: requests.Session) -> Itera
         auth = _basic(registered["client_id"], registered["client_secret"])
         start, token = f"{url}/device_authorization", f"{url}/token"
         yield Target(
-            name=f"grantway serve --durability {durability}, refresh",
-            durability=survives[durability],
+            name=name,
+            durability=survives,
             url=token,
             pid=server.pid,
             auth=auth,
             chains=[
-                _device_login(http, auth, start, token, lambda _uri: None) for _ in range(CLIENTS)
+                _device_login(http, auth, start, token, lambda _uri: None) for _ in range(clients)
             ],
         )
+
+
+def _sqlite(directory: Path, name: str) -> tuple[str, str]:
+    return "--database", str(directory / f"{name}.sqlite3")
+
+
+def _es256_proof(url: str) -> Callable[[], bytes]:
+    """Return a function that returns a new DPoP proof for a token endpoint."""
+    key = SigningKey(ECKey.generate_key("P-256"), alg="ES256")
+    header = {"typ": "dpop+jwt", "jwk": key.public_jwk()}
+    base = {"htm": "POST", "htu": url}
+
+    def proof() -> bytes:
+        claims = {**base, "jti": secrets.token_urlsafe(16), "iat": int(time.time())}
+        return key.sign(header, claims).encode()
+
+    return proof
 
 
 @contextmanager
@@ -290,27 +314,68 @@ def _ratio(target: Target, other: Target) -> float:
     )
 
 
+def _cpu_ratio(target: Target, other: Target) -> float:
+    return statistics.median(
+        mine / theirs for mine, theirs in zip(target.server, other.server, strict=True)
+    )
+
+
 def _report(targets: list[Target], *, pinned: bool) -> None:
     refresh = next(each for each in targets if each.name == "oidc-provider, refresh")
-    credentials = next(each for each in targets if not each.chains)
     where = "server on one core, load on another" if pinned else "cores not pinned"
-    print(f"\n{CLIENTS} clients on kept connections, {where}, {len(targets[0].rates)} rounds\n")
+    print(f"\nkept connections, {where}, {len(targets[0].rates)} rounds\n")
     print(
-        "| server, request | x oidc-provider's refresh | x its client_credentials | responses/s"
-        " (rounds) | median, p99 ms | server's CPU time per response | generator busy"
+        "| server, request | CPU time per response (rounds) | x oidc-provider's refresh"
+        " | responses/s (rounds) | x oidc-provider's refresh | median, p99 ms | generator busy"
         " | issued tokens survive |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for target in targets:
-        rate = statistics.median(target.rates)
+        rate, cpu = statistics.median(target.rates), [each * 1e6 for each in target.server]
         centiles = statistics.quantiles(target.seconds, n=100)
         print(
-            f"| {target.name} | {_ratio(target, refresh):.2f} | {_ratio(target, credentials):.2f}"
-            f" | {rate:.0f} ({min(target.rates):.0f}-{max(target.rates):.0f})"
+            f"| {target.name} | {statistics.median(cpu):.0f} us ({min(cpu):.0f}-{max(cpu):.0f})"
+            f" | {_cpu_ratio(target, refresh):.2f}"
+            f" | {rate:,.0f} ({min(target.rates):,.0f}-{max(target.rates):,.0f})"
+            f" | {_ratio(target, refresh):.2f}"
             f" | {centiles[49] * 1000:.1f}, {centiles[98] * 1000:.1f}"
-            f" | {statistics.median(target.server) * 1e6:.0f} us"
             f" | {statistics.median(target.load):.0%} | {target.durability} |"
         )
+
+
+@contextmanager
+def _targets(
+    http: requests.Session, directory: Path, load_core: int | None
+) -> Iterator[list[Target]]:
+    """Start the servers."""
+    process = "SIGKILL at any moment: SQLite, WAL, synchronous=NORMAL"
+    with ExitStack() as exits:
+
+        def grantway(name: str, survives: str, *options: str, clients: int = CLIENTS) -> Target:
+            return exits.enter_context(
+                _grantway(f"issuer, {name}", survives, http, *options, clients=clients)
+            )
+
+        opaque = grantway("refresh", process, *_sqlite(directory, "process"))
+        others = exits.enter_context(_oidc_provider(http))
+        power = grantway(
+            *("refresh, --durability power", "a power failure: SQLite, synchronous=FULL"),
+            *(*_sqlite(directory, "power"), "--durability", "power"),
+        )
+        jwt = grantway(
+            *("refresh, JWT (ES256)", process),
+            *(*_sqlite(directory, "jwt"), "--access-token-format", "jwt"),
+        )
+        bound = grantway("refresh, DPoP (ES256)", process, *_sqlite(directory, "dpop"))
+        bound.proof = _es256_proof(bound.url)
+        with _on_core(load_core):
+            postgres = exits.enter_context(postgres_server())
+        shared = grantway(
+            *(f"refresh, PostgreSQL, {MANY_CLIENTS} clients", "a power failure: PostgreSQL"),
+            *("--database", postgres.url),
+            clients=MANY_CLIENTS,
+        )
+        yield [opaque, *others, power, jwt, bound, shared]
 
 
 def main() -> None:
@@ -319,6 +384,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=15)
     options.add_argument("--seconds", type=float, default=1.0, help="of one run of one server")
     options.add_argument("--directory", help="folder of the SQLite files; must be on a disk")
+    options.add_argument("--only", default="", help="part of the names of the issuer's rows")
     chosen = options.parse_args()
     cores = _cores()
     server_core, load_core = cores or (None, None)
@@ -327,11 +393,10 @@ def main() -> None:
         http.trust_env = False
         directory = Path(exits.enter_context(tempfile.TemporaryDirectory(dir=chosen.directory)))
         with _on_core(server_core):
-            targets = [
-                exits.enter_context(_grantway(directory, "process", http)),
-                *exits.enter_context(_oidc_provider(http)),
-                exits.enter_context(_grantway(directory, "power", http)),
-            ]
+            targets = exits.enter_context(_targets(http, directory, load_core))
+        targets = [
+            each for each in targets if chosen.only in each.name or each.name.startswith("oidc-")
+        ]
         exits.enter_context(_on_core(load_core))
         measure(targets, chosen.rounds, chosen.seconds)
         _report(targets, pinned=cores is not None)
