@@ -8,7 +8,6 @@ from collections.abc import Callable
 from grantway_plugins._jose.errors import KeysUnavailableError
 from grantway_plugins.issuer._audit_log import AuditLog
 from grantway_plugins.issuer._decisions.issuer import Issuer
-from grantway_plugins.issuer._decisions.randomness import family_digest
 from grantway_plugins.issuer._security import proof_algorithms
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.unit_of_work import UnitOfWork, failure_response, guarded
@@ -79,12 +78,13 @@ class Execution:
 
         Requests that need a preparation run in a task nevertheless.
         """
-        if any(each.applies(request) for each in self._preparations):
-            task = asyncio.get_running_loop().create_task(self.run(prepare, request))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            task.add_done_callback(lambda task: task.cancelled() or done(task.result()))
-            return
+        for preparation in self._preparations:
+            if preparation.applies(request):
+                task = asyncio.get_running_loop().create_task(self.run(prepare, request))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+                task.add_done_callback(lambda task: task.cancelled() or done(task.result()))
+                return
 
         def finish(outcome: WireResponse | Denial) -> None:
             done(with_nonce(outcome, request, self._nonces))
@@ -101,8 +101,11 @@ class Execution:
             finish(work)
         else:
             token = request.params.get("refresh_token")
-            key = family_digest(token) if isinstance(token, str) else None
-            self._store.start(self._guarded(work, request), receive, refresh_token=key)
+            self._store.start(
+                self._guarded(work, request),
+                receive,
+                refresh_token=token if isinstance(token, str) else None,
+            )
 
     def _failure(self, error: Exception, request: WireRequest) -> WireResponse | Denial:
         if isinstance(error, DenialError):

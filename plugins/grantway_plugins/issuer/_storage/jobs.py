@@ -31,7 +31,7 @@ class Job:
         work: Called with the transaction.
         done: Called once, unless the caller gives up.
         loop_jobs: Calls ``done`` in an event loop; None calls it in the store's thread.
-        refresh_token: Digest of a refresh token that the work reads, if any.
+        refresh_token: A refresh token that the work reads, if any.
     """
 
     __slots__ = ("begun", "deadline", "done", "given_up", "loop_jobs", "refresh_token", "work")
@@ -41,7 +41,7 @@ class Job:
         work: Callable[[Transaction], Any],
         done: Done,
         loop_jobs: LoopJobs | None = None,
-        refresh_token: bytes | None = None,
+        refresh_token: str | None = None,
     ) -> None:
         self.work = work
         self.done = done

@@ -25,6 +25,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from grantway._processes.copies import OneProcess
 from grantway._secrets.hidden_arguments import hides_construction
 from grantway_plugins._sql.urls import sqlite_file
+from grantway_plugins.issuer._decisions.randomness import family_digest
 
 from . import tables
 from .checkpoint import Checkpointer
@@ -154,7 +155,7 @@ class IssuerStore(OneProcess):
         """Return the number of units of work that wait for a transaction."""
         return self._jobs.qsize()
 
-    def start(self, work: UnitOfWork[T], done: Done, *, refresh_token: bytes | None = None) -> Job:
+    def start(self, work: UnitOfWork[T], done: Done, *, refresh_token: str | None = None) -> Job:
         """Run a unit of work in a transaction, like ``arun``, without a coroutine.
 
         Args:
@@ -162,8 +163,8 @@ class IssuerStore(OneProcess):
                 side effects.
             done: Called in the running event loop with the result after the commit, or with an
                 error.
-            refresh_token: Digest of a refresh token that the work reads, if any. The tokens of all
-                work in a transaction may be read together.
+            refresh_token: A refresh token that the work reads, if any. The tokens of all work in a
+                transaction are read together if the database is a server.
         """
         loop = asyncio.get_running_loop()
         if self._loop_jobs is None or self._loop_jobs.loop is not loop:
@@ -237,9 +238,9 @@ class IssuerStore(OneProcess):
         committing = False
         try:
             transaction = Transaction(self._writer.begin(), self._known_clients, self.clock)
-            digests = [job.refresh_token for job in batch if job.refresh_token is not None]
-            if len(digests) > 1 and self._writer.has_batches:
-                transaction.prefetch(digests)
+            tokens = [job.refresh_token for job in batch if job.refresh_token is not None]
+            if len(tokens) > 1 and self._writer.has_batches:
+                transaction.prefetch(map(family_digest, tokens))
             outcomes: list[Outcome] = [(job, job.work(transaction), None) for job in batch]
             with self._writer.batching():
                 transaction.flush()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .direct_protocol import DirectProtocol
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DirectRequest:
     """A complete POST request.
 
