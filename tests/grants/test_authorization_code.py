@@ -103,6 +103,14 @@ def test_the_authorization_request_has_every_required_parameter(client: Client) 
         assert secret not in repr(request)
 
 
+def test_begin_accepts_a_derived_state_and_verifier(client: Client) -> None:
+    request = AuthorizationCodeFlow(client).begin(REDIRECT, state="s" * 43, code_verifier="v" * 43)
+    query = parse_qs(urlsplit(request.url).query)
+    assert (request.state, request.code_verifier) == ("s" * 43, "v" * 43)
+    assert query["state"] == ["s" * 43]
+    assert query["code_challenge"] == [code_challenge("v" * 43)]
+
+
 RESOURCES = ["https://a.example/", "https://b.example/"]
 
 

@@ -17,7 +17,7 @@ LIFETIME = 1800.0
 #: Further seconds for which a late user gets a link to try again.
 _REMEMBERED = 3600.0
 #: Maximum length of the query of the page that needed the login.
-MAX_RETURN = 12_000
+MAX_RETURN = 9_000
 _NAMESPACE = "grantway-logins"
 
 

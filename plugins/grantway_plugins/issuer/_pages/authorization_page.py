@@ -171,7 +171,8 @@ class AuthorizationPage:
         if isinstance(step, Denial):
             rejected = reject(issuer, consent, step, transaction)
             return rejected, _denial_event(rejected)
-        if user is None or step == "log_in" or (marker == OTHER and not decision):
+        switches = marker == OTHER and not decision and not consent.demands.silent
+        if user is None or step == "log_in" or switches:
             return _Pending(consent, user, must_log_in=True), None
         client_id = consent.client.client_id
         if decision == "deny":

@@ -102,6 +102,23 @@ def test_both_issuers_keep_their_sessions(client: Caller, visitor: Visitor, chai
         assert "You are logged in as" in visitor.open(f"{issuer.url}/").text
 
 
+@pytest.mark.parametrize("alg", ["ES256", "EdDSA"])
+def test_id_tokens_of_several_algorithms_are_accepted(
+    visitor: Visitor, chain: Chain, alg: str
+) -> None:
+    with Caller(chain.upstream.url) as registration:
+        registration.register_rfc(
+            scope=OPENID,
+            client_name="Downstream",
+            redirect_uris=["http://127.0.0.1/login/callback"],
+            id_token_signed_response_alg=alg,
+        )
+    login = OpenIDLogin(chain.upstream.url, registration.id, registration.secret)
+    with IssuerServer(IssuerSettings(login=login)) as server:
+        page = allow_upstream(visitor, visitor.open(f"{server.url}/login"), "ada")
+        assert "You are logged in as" in page.text
+
+
 def test_another_account_can_be_chosen(client: Caller, visitor: Visitor) -> None:
     page = allow_upstream(visitor, visitor.open(client.authorize_url()), "ada")
     page = visitor.submit(page, decision="switch")

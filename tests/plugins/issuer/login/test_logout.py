@@ -111,6 +111,15 @@ def test_an_address_that_is_not_registered_is_not_used(
     assert "href" not in page.text.partition("evil")[2]
 
 
+@pytest.mark.parametrize("uri", ["javascript:alert(1)", "http://example.com/", "/bye", 5])
+def test_an_unsafe_address_cannot_be_registered(server: IssuerServer, uri: Any) -> None:
+    with Caller(server.url) as caller:
+        asked = {"redirect_uris": [CALLBACK], "post_logout_redirect_uris": [uri]}
+        response = caller.http.post(f"{server.url}/register", json=asked)
+    assert response.status_code == 400
+    assert "post_logout_redirect_uris" in response.json()["error_description"]
+
+
 def test_a_link_does_not_redirect_without_a_click(
     server: IssuerServer, visitor: Visitor, client: Caller
 ) -> None:

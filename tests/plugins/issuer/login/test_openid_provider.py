@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from grantway import Secret
 from grantway._exceptions import ConfigurationError
+from grantway_grants.authorization_code import code_challenge
 from grantway_plugins._jose import cached_keys
 from grantway_plugins.issuer import IssuerServer, IssuerSettings, OpenIDLogin
 from grantway_plugins.issuer._login import steps
@@ -41,8 +43,9 @@ def upstream(started: Upstream) -> Upstream:
 
 
 def issuer_of(upstream: Upstream, **settings: Any) -> IssuerServer:
+    given = {"client_secret": SECRET, **settings}
     login = OpenIDLogin(
-        upstream.url, "issuer", SECRET, token_endpoint_auth_method="client_secret_post", **settings
+        upstream.url, "issuer", token_endpoint_auth_method="client_secret_post", **given
     )
     return IssuerServer(IssuerSettings(registration="unrestricted", login=login))
 
@@ -80,6 +83,24 @@ def test_a_login_succeeds(rfc: Caller, visitor: Visitor, upstream: Upstream) -> 
     assert "ada@example.com" in page.text
     assert upstream.asked["login_hint"] == "ada"
     assert len(upstream.asked["nonce"]) == len(upstream.asked["state"]) == 43
+    assert code_challenge(upstream.sent["code_verifier"]) == upstream.asked["code_challenge"]
+    assert upstream.sent["client_secret"] == SECRET
+
+
+def test_the_client_secret_can_come_from_a_source(upstream: Upstream, visitor: Visitor) -> None:
+    class Rotating:
+        def read(self) -> Secret:
+            return Secret("rotated-secret")
+
+    with issuer_of(upstream, client_secret=Rotating()) as server:
+        assert visitor.open(f"{server.url}/login").status == 200
+    assert upstream.sent["client_secret"] == "rotated-secret"
+
+
+def test_further_parameters_are_sent(upstream: Upstream, visitor: Visitor) -> None:
+    with issuer_of(upstream, parameters={"hd": "example.com"}, scopes=("openid",)) as server:
+        visitor.open(f"{server.url}/login")
+    assert (upstream.asked["hd"], upstream.asked["scope"]) == ("example.com", "openid")
 
 
 def test_nothing_of_the_providers_tokens_is_stored(

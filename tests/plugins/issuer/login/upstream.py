@@ -33,6 +33,7 @@ class Upstream:
         token: Members that replace those of the token response; None removes one.
         answers: Complete answers by path.
         asked: Parameters of the last authorization request.
+        sent: Parameters of the last token request.
         release: Set while the provider answers at all.
     """
 
@@ -73,6 +74,7 @@ class Upstream:
         self.token: dict[str, Any] = {}
         self.answers: dict[str, Answer] = {}
         self.asked: dict[str, str] = {}
+        self.sent: dict[str, str] = {}
         self.release.set()
 
     def answer(self, path: str, query: Mapping[str, str]) -> tuple[int, bytes, str]:
@@ -134,7 +136,8 @@ def _handler(upstream: Upstream) -> type[BaseHTTPRequestHandler]:
             self._answer()
 
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
+            body = self.rfile.read(int(self.headers["content-length"])).decode()
+            upstream.sent = {name: values[0] for name, values in parse_qs(body).items()}
             self._answer()
 
         def _answer(self) -> None:

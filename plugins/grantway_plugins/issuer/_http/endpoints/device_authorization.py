@@ -116,7 +116,8 @@ def _start(
     user_code = new_user_code()
     while transaction.device_codes.find_by_user_code(digest(user_code)) is not None:
         user_code = new_user_code()
-    approved = settings.approve == "auto"
+    # A device that belongs to a user waits until the user is there.
+    approved = settings.approve == "auto" and issuer.login is None
     transaction.device_codes.add(
         DeviceCodeRecord(
             digest=digest(device_code),
