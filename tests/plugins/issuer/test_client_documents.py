@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 import requests
 
+from grantway._plugins.default_registry import default_registry
 from grantway_plugins.issuer import ClientDocuments, IssuerServer, IssuerSettings
 from grantway_plugins.issuer._clients.document_url import url_problem
-from grantway_plugins.issuer._clients.fetching import MAX_DOCUMENT
+from grantway_plugins.issuer._clients.documents import ClientDocumentReader, DocumentError
+from grantway_plugins.issuer._clients.fetching import MAX_DOCUMENT, Fetched, FetchError
+from grantway_plugins.issuer._decisions.issuer import Issuer
+from grantway_plugins.issuer._decisions.operator_clients import remove_client
+from grantway_plugins.issuer._storage.store import IssuerStore
 from tests.plugins.issuer.conftest import CALLBACK, DEVICE, Caller, Clock
+from tests.plugins.issuer.test_private_key_jwt import KEY, Signer, jwks
 from tests.waiting import PATIENCE
 
 
@@ -44,7 +53,9 @@ class Publisher:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/client.json"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), daemon=True
+        )
         self._thread.start()
 
     def content(self) -> bytes:
@@ -136,7 +147,7 @@ def test_unknown_grants_and_scopes_of_a_document_are_ignored(
     )
     publisher.changes = {
         "scope": "a admin",
-        "grant_types": ["authorization_code", "client_credentials", "urn:x"],
+        "grant_types": ["authorization_code", "client_credentials", "urn:x", {}],
     }
     with IssuerServer(settings, clock=clock) as running, Caller(running.url) as caller:
         caller.id, caller.method = publisher.url, "none"
@@ -154,6 +165,7 @@ INVALID: list[tuple[str, dict[str, Any]]] = [
     ("redirect_uris", {"redirect_uris": ["javascript:alert(1)"]}),
     ("client_name", {"client_name": "a\u202eb"}),
     ("token_endpoint_auth_method", {"token_endpoint_auth_method": "magic"}),
+    ("token_endpoint_auth_method", {"token_endpoint_auth_method": ["none"]}),
 ]
 
 
@@ -200,6 +212,127 @@ def test_a_withdrawn_document_ends_new_logins(tool: Caller, publisher: Publisher
     with IssuerServer(SETTINGS) as other:  # has not read the document
         url = tool.authorize_url().replace(tool.url, other.url)
         assert "status 404" in refused(tool.http.get(url, allow_redirects=False))
+
+
+def test_a_client_that_was_removed_is_read_again(clock: Clock, publisher: Publisher) -> None:
+    """The issuer itself removes unused clients when there are too many."""
+    with IssuerServer(SETTINGS, clock=clock) as running, Caller(running.url) as caller:
+        caller.id, caller.method = publisher.url, "none"
+        caller.login()
+        remove_client(running.store, publisher.url)
+        caller.login()
+    assert publisher.reads == 2
+
+
+def test_a_confidential_client_may_name_itself_in_its_assertion_only(
+    tool: Caller, publisher: Publisher, clock: Clock
+) -> None:
+    publisher.changes = {"token_endpoint_auth_method": "private_key_jwt", "jwks": jwks(KEY)}
+    assertion = Signer(tool, clock).assertion()
+    response = tool.rfc(
+        "/device_authorization",
+        client_assertion=assertion,
+        client_assertion_type="urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+    )
+    assert response.status_code == 200, response.text
+
+
+class Reading:
+    """Documents in a database without a server, fetched by a stand-in."""
+
+    def __init__(self, store: IssuerStore, rate: int = 1000) -> None:
+        settings = replace(SETTINGS, issuer="http://127.0.0.1:1", registration_rate=rate)
+        self.now, self.reads = 0.0, 0
+        self.answer, self.busy = asyncio.Event(), asyncio.Event()
+        self.problem: FetchError | None = None
+        self.reader = ClientDocumentReader(
+            ClientDocuments(private_hosts=("127.0.0.1",)),
+            Issuer.of(default_registry(), settings),
+            store,
+            self,  # type: ignore[arg-type]
+            timer=lambda: self.now,
+            patience=0.01,
+        )
+
+    async def fetch(self, url: str) -> Fetched:
+        self.reads += 1
+        if self.reads > 16:
+            self.busy.set()
+        await self.answer.wait()
+        if self.problem is not None:
+            raise self.problem
+        document = {"client_id": url, "redirect_uris": [CALLBACK]}
+        return Fetched(json.dumps(document).encode(), 60.0)
+
+    async def ensure(self, name: str) -> None:
+        await self.reader.ensure(f"http://127.0.0.1:1/{name}", "192.0.2.1")
+
+
+@pytest.fixture
+def store() -> Iterator[IssuerStore]:
+    with closing(IssuerStore(":memory:")) as opened:
+        yield opened
+
+
+def test_slow_servers_do_not_make_other_clients_wait(store: IssuerStore) -> None:
+    async def check() -> None:
+        reading = Reading(store)
+        reading.answer.set()
+        await reading.ensure("known")
+        reading.now += 61  # it is read again, if possible
+        reading.answer.clear()
+        slow = [asyncio.create_task(reading.ensure(f"slow{number}")) for number in range(16)]
+        await reading.busy.wait()
+        await reading.ensure("known")
+        with pytest.raises(DocumentError, match="too many documents"):
+            await reading.ensure("new")
+        reading.answer.set()
+        await asyncio.gather(*slow)
+        await reading.ensure("new")
+
+    asyncio.run(check())
+
+
+def test_a_known_client_works_while_its_address_sends_too_many_requests(store: IssuerStore) -> None:
+    async def check() -> None:
+        reading = Reading(store, rate=2)
+        reading.answer.set()
+        await reading.ensure("known")
+        reading.now += 61
+        await reading.ensure("other")
+        await reading.ensure("known")
+        with pytest.raises(DocumentError, match="too many"):
+            await reading.ensure("new")
+
+    asyncio.run(check())
+
+
+def test_a_withdrawn_client_stays_rejected_after_too_many_requests(store: IssuerStore) -> None:
+    async def check() -> None:
+        reading = Reading(store, rate=2)
+        reading.answer.set()
+        await reading.ensure("known")
+        reading.now += 61
+        reading.problem = FetchError("gone", final=True)
+        for rule in ("gone", "too many"):
+            with pytest.raises(DocumentError, match=rule):
+                await reading.ensure("known")
+
+    asyncio.run(check())
+
+
+def test_an_unreachable_document_is_not_read_for_each_request(store: IssuerStore) -> None:
+    async def check() -> None:
+        reading = Reading(store)
+        reading.answer.set()
+        await reading.ensure("known")
+        reading.now += 61
+        reading.problem = FetchError("timed out")
+        for _ in range(3):
+            await reading.ensure("known")
+        assert reading.reads == 2
+
+    asyncio.run(check())
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from grantway_plugins._jose.key_set import (
 )
 from grantway_plugins._jose.reading_keys import UnreadableKeysError
 from grantway_plugins._jose.validity import time_problem
-from grantway_plugins._jwt import unverified_claims, unverified_part
+from grantway_plugins._jwt import unverified_part
 from grantway_plugins.issuer._security import proof_algorithms
 from grantway_plugins.issuer._storage.records import RegisteredClient
 from grantway_plugins.issuer._storage.store import IssuerStore
@@ -41,12 +41,12 @@ from grantway_plugins.issuer._trust.trusted_token import RejectedToken, TrustedT
 from grantway_plugins.server._http.wire import WireRequest
 from grantway_plugins.server._proofs.algorithms import ALGORITHMS
 
+from .client_of_assertion import MAX_ASSERTION, PARAMETER, client_of_assertion
 from .fetching import Fetcher, FetchError
 from .key_metadata import ALGORITHM, JWKS, JWKS_URI, PRIVATE_KEY_JWT
 
-PARAMETER = "client_assertion"
-#: Maximum length of an assertion and of its ``jti``, in characters.
-MAX_ASSERTION, MAX_JTI = 16_384, 255
+#: Maximum length of a ``jti``, in characters.
+MAX_JTI = 255
 #: Maximum lifetime of an assertion, and accepted difference between clocks, in seconds.
 MAX_LIFETIME, LEEWAY = 3600.0, 60.0
 #: Maximum number of key sets in memory.
@@ -84,12 +84,12 @@ class VerifyClientAssertions(OneProcess):
 
     def applies(self, request: WireRequest) -> bool:
         """See ``Preparation``."""
-        return _self_issued(request.params.get(PARAMETER)) is not None
+        return client_of_assertion(request.params) is not None
 
     async def prepare(self, request: WireRequest) -> WireRequest:
         """See ``Preparation``."""
         assertion = request.params[PARAMETER]
-        client_id = _self_issued(assertion) or ""
+        client_id = client_of_assertion(request.params) or ""
         client = await self._store.arun(lambda transaction: transaction.clients.find(client_id))
         if client is None or client.authentication.method != PRIVATE_KEY_JWT:
             return request
@@ -162,15 +162,6 @@ class VerifyClientAssertions(OneProcess):
     def _audiences(self, path: str) -> tuple[str, ...]:
         """The issuer, which is best (RFC 7523), and the endpoints that older clients name."""
         return (self._url, f"{self._url}/token", self._url + path)
-
-
-def _self_issued(assertion: object) -> str | None:
-    """Return the unverified issuer of an assertion if it is the subject, or None."""
-    if not isinstance(assertion, str):
-        return None
-    claims = unverified_claims(assertion[:MAX_ASSERTION])
-    issuer = claims.get("iss")
-    return issuer if isinstance(issuer, str) and issuer == claims.get("sub") else None
 
 
 def _judged(

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from cachetools import TLRUCache
+from cachetools import LRUCache, TLRUCache
 
 from grantway._processes.copies import OneProcess
 from grantway_plugins.issuer._decisions.issuer import Issuer
@@ -26,12 +26,12 @@ from grantway_plugins.server._http.wire import parse_json
 
 from .document_settings import ClientDocuments
 from .document_url import looks_like_url, url_problem
-from .fetching import Fetcher, FetchError
+from .fetching import DEADLINE, LEAST_AGE, Fetched, Fetcher, FetchError
 
 #: Maximum number of documents whose age is remembered, and of fetches at the same time.
 _REMEMBERED, _AT_ONCE = 10_000, 16
 #: Authentication methods with a shared secret, which a public document cannot use.
-_WITH_SECRET = frozenset({"client_secret_basic", "client_secret_post", "client_secret_jwt"})
+_WITH_SECRET = ("client_secret_basic", "client_secret_post", "client_secret_jwt")
 
 
 class DocumentError(Exception):
@@ -47,6 +47,7 @@ class ClientDocumentReader(OneProcess):
         store: The database.
         fetcher: Fetches documents.
         timer: A clock that never runs backwards, in seconds.
+        patience: Time for which a request waits while too many documents are read, in seconds.
     """
 
     def __init__(
@@ -57,11 +58,13 @@ class ClientDocumentReader(OneProcess):
         fetcher: Fetcher,
         *,
         timer: Callable[[], float] = time.monotonic,
+        patience: float = DEADLINE,
     ) -> None:
         self._settings = settings
         self._issuer = issuer
         self._store = store
         self._fetcher = fetcher
+        self._patience = patience
         self._limit = PeerRateLimit(issuer.settings.registration_rate)
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._reading: dict[str, asyncio.Task[None]] = {}
@@ -69,11 +72,13 @@ class ClientDocumentReader(OneProcess):
         self._fresh: TLRUCache[str, float] = TLRUCache(
             _REMEMBERED, ttu=lambda _, age, now: now + age, timer=timer
         )
+        #: The documents that were missing or invalid at the last attempt.
+        self._rejected: LRUCache[str, bool] = LRUCache(_REMEMBERED)
 
     async def ensure(self, client_id: object, peer: str, *, starts: bool = True) -> None:
         """Read the document of a client if its id is a URL, unless that was done recently.
 
-        If the document cannot be fetched, a client that is known already stays usable.
+        If the document cannot be fetched now, a client that is known already stays usable.
 
         Args:
             client_id: The client id of a request.
@@ -84,19 +89,23 @@ class ClientDocumentReader(OneProcess):
         Raises:
             DocumentError: the document is missing or invalid.
         """
-        if not looks_like_url(client_id) or client_id in self._fresh:
+        if not looks_like_url(client_id):
             return
         url = str(client_id)
         problem = url_problem(url, self._settings)
         if problem is not None:
             raise DocumentError(problem)
-        if not starts:
-            stored = await self._stored(url)
-            if stored is not None and stored.authentication.method == "none":
-                return
+        # A fresh document is not enough: unused clients are deleted when there are too many.
+        stored = await self._stored(url)
+        if stored is not None and (
+            url in self._fresh or (not starts and stored.authentication.method == "none")
+        ):
+            return
         reading = self._reading.get(url)
         if reading is None:
             if self._limit.take(peer) > 0:
+                if stored is not None and url not in self._rejected:
+                    return
                 raise DocumentError("cannot be read now: too many documents; try again later")
             reading = asyncio.create_task(self._read(url))
             self._reading[url] = reading
@@ -110,17 +119,36 @@ class ClientDocumentReader(OneProcess):
 
     async def _read(self, url: str) -> None:
         try:
-            async with self._slots:
-                fetched = await self._fetcher.fetch(url)
+            await self._store_document(url)
+        except DocumentError:
+            self._rejected[url] = True
+            raise
+        self._rejected.pop(url, None)
+
+    async def _store_document(self, url: str) -> None:
+        try:
+            fetched = await self._fetch(url)
         except FetchError as error:
             if error.final or await self._stored(url) is None:
                 raise DocumentError(f"is not the URL of a readable document: {error}") from None
+            self._fresh[url] = LEAST_AGE  # the next request need not wait for it as well
             return
         client = self._client(url, fetched.body)
         limit = self._issuer.settings.registration_limit
         if not await self._store.arun(lambda transaction: transaction.clients.put(client, limit)):
             raise DocumentError("cannot be stored: the issuer has reached its limit of clients")
         self._fresh[url] = fetched.max_age
+
+    async def _fetch(self, url: str) -> Fetched:
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise FetchError("too many documents are being read; try again later") from None
+        try:
+            return await self._fetcher.fetch(url)
+        finally:
+            self._slots.release()
 
     async def _stored(self, url: str) -> RegisteredClient | None:
         client = await self._store.arun(lambda transaction: transaction.clients.find(url))
@@ -152,7 +180,9 @@ class ClientDocumentReader(OneProcess):
         settings = self._issuer.settings
         grants = members.get("grant_types")
         if isinstance(grants, list):
-            offered = set(settings.registration_grant_types) & set(self._issuer.grants)
+            offered = [
+                each for each in settings.registration_grant_types if each in self._issuer.grants
+            ]
             members["grant_types"] = [each for each in grants if each in offered]
         scope, allowed = members.get("scope"), settings.registration_scopes
         if isinstance(scope, str) and allowed is not None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from grantway._exceptions import ConfigurationError
+from grantway_plugins.issuer._clients.client_of_assertion import client_of_assertion
 from grantway_plugins.issuer._clients.document_url import looks_like_url
 from grantway_plugins.issuer._clients.documents import ClientDocumentReader, DocumentError
 from grantway_plugins.issuer._clients.fetching import Fetcher
@@ -78,7 +79,9 @@ class ReadClientDocument:
 
 
 def _client_id(request: WireRequest) -> object:
-    return request.basic[0] if request.basic else request.params.get("client_id")
+    if request.basic:
+        return request.basic[0]
+    return request.params.get("client_id") or client_of_assertion(request.params)
 
 
 def verify_assertions(issuer: Issuer, store: IssuerStore, fetcher: Fetcher) -> Preparation | None:
