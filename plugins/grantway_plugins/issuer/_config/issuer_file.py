@@ -85,7 +85,7 @@ class IssuerFile(OneProcess):
                 for key in kind().fields:
                     if name in kind.names.get(key, (key,)):
                         return (kind.table, key)
-                if name == kind.collects:
+                if name in {kind.collects, kind.table}:
                     return (kind.table,)
         return ()
 

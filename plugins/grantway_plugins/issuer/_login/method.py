@@ -83,9 +83,7 @@ def login_method(
     if settings is None:
         return None
     if isinstance(settings, OpenIDLogin):
-        from .openid.login import OpenIDProviderLogin  # noqa: PLC0415 - needs the extra jose
-
-        return LoginMethod(settings.issuer, "grantway", OpenIDProviderLogin(settings, registry))
+        return LoginMethod(settings.issuer, "grantway", _openid_login(settings, registry))
     try:
         login = registry.issuer_login(settings.name, **settings.options)
     except GrantwayError as error:  # a ConfigurationError, or a reference cannot be imported
@@ -95,4 +93,14 @@ def login_method(
     else:
         owner = registry.owner_of(ISSUER_LOGIN, settings.name).named
         return LoginMethod(settings.name, owner, login)
+    raise ConfigurationError(f"login: {problem}", errors={"login": [problem]})
+
+
+def _openid_login(settings: OpenIDLogin, registry: Registry) -> IssuerLogin:
+    try:
+        from .openid.login import OpenIDProviderLogin  # noqa: PLC0415 - needs the extra jose
+    except ModuleNotFoundError as missing:
+        problem = missing.msg.rstrip(".")
+    else:
+        return OpenIDProviderLogin(settings, registry)
     raise ConfigurationError(f"login: {problem}", errors={"login": [problem]})

@@ -159,7 +159,7 @@ def test_reads_the_login_at_a_provider(tmp_path: Path) -> None:
         ('[login]\nissuer = "https://a.example"', ["line 1: login.client_id is missing"]),
         ("[login]\noptions = {}", ["line 2: login.options requires plugin"]),
         ('[login]\nplugin = "a"\nissuer = "b"', ["line 3: login.issuer cannot be combined"]),
-        ('[login]\nplugin = "unknown"', ["line 2: login.plugin issuer login: 'unknown' is not"]),
+        ('[login]\nplugin = "unknown"', ["line 1: login issuer login: 'unknown' is not"]),
         ("[sessions]\nremember_consent = 60", ["line 2: sessions.remember_consent requires"]),
         (
             '[login]\nissuer = "https://a.example"\nclient_id = "a"\nallow = { email = [] }',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -469,3 +470,10 @@ def test_of_parallel_callbacks_one_logs_the_user_in(
     with ThreadPoolExecutor(8) as threads:
         statuses = sorted(threads.map(call, range(8)))
     assert statuses == [303, *[400] * 7]
+
+
+def test_a_missing_library_is_a_configuration_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "grantway_plugins.issuer._login.openid.login", None)
+    with pytest.raises(ConfigurationError) as raised:
+        IssuerServer(IssuerSettings(login=OpenIDLogin("https://a.example", "a")))
+    assert list(raised.value.errors) == ["login"]

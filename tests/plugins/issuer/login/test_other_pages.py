@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,7 +23,7 @@ from grantway_plugins.issuer import (
 from tests.faults import free_port
 from tests.plugins.issuer.conftest import CALLBACK, CHALLENGE, Caller, Clock
 from tests.plugins.issuer.login.conftest import PasswordLogin, issuer_with_login, log_in
-from tests.plugins.issuer.login.visitor import Visitor
+from tests.plugins.issuer.login.visitor import Shown, Visitor
 
 FORM = "{% call form() %}<p>{{ subject }} {{ gift }}</p>{% endcall %}"
 
@@ -154,3 +155,20 @@ def test_prompt_none_never_shows_a_page(clock: Clock, visitor: Visitor) -> None:
         rfc.register_rfc()
         log_in(visitor, visitor.open(rfc.authorize_url()))
         assert "code" in visitor.open(rfc.authorize_url(prompt="none") + "&login=other").query
+
+
+def test_a_login_continues_at_another_issuer_of_the_database(
+    visitor: Visitor, clock: Clock, tmp_path: Path
+) -> None:
+    settings = {"database": tmp_path / "x.db", "issuer": "http://localhost"}
+    with (
+        issuer_with_login(clock, **settings) as first,
+        issuer_with_login(clock, **settings) as second,
+        Caller(first.address) as rfc,
+    ):
+        page = visitor.open(rfc.register_rfc().authorize_url())
+        elsewhere = Shown(f"{second.address}/", text=page.text)
+        page = log_in(visitor, elsewhere)
+        assert "to act for you?" in page.text
+        assert page.url.startswith(second.address)
+        assert "to act for you?" in visitor.open(rfc.authorize_url()).text

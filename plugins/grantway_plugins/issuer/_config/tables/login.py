@@ -17,7 +17,6 @@ class LoginTable(IssuerTable):
     """``[login]``: the settings of ``OpenIDLogin``, or a plugin's login with its options."""
 
     table = "login"
-    names = {"plugin": ("login",)}  # noqa: RUF012
 
     issuer = text()
     client_id = text()
