@@ -24,9 +24,10 @@ from grantway_plugins.issuer._storage.pruning import (
     _ENDED_FAMILIES,
     _EXPIRED,
     _REFRESH_TOKENS,
+    BUSY_PAUSE,
     FEWEST,
+    IDLE_PAUSE,
     MOST,
-    PAUSE,
     PRUNE_INTERVAL,
     STEP_SECONDS,
     Pruning,
@@ -43,20 +44,21 @@ from tests.waiting import until
 def test_steps_grow_to_the_time_limit_and_shrink_above_it() -> None:
     pruning = Pruning()
     for _ in range(20):  # a row takes a hundredth of the time limit
-        pruning.pause(pruning.limit * STEP_SECONDS / 100, 0.0)
+        pruning.pause(pruning.limit * STEP_SECONDS / 100, 0.0, busy=True)
     assert 50 <= pruning.limit <= 100
-    pruning.pause(10 * STEP_SECONDS, 0.0)
+    pruning.pause(10 * STEP_SECONDS, 0.0, busy=True)
     assert FEWEST <= pruning.limit <= 10
     for _ in range(20):
-        pruning.pause(0.0, 10.0)  # a slow commit does not make the steps smaller
+        pruning.pause(0.0, 10.0, busy=True)  # a slow commit does not make the steps smaller
     assert pruning.limit == MOST
 
 
 def test_pauses_in_proportion_to_the_duration_of_a_step() -> None:
     pruning = Pruning()
-    assert pruning.pause(0.2, 0.1) == pytest.approx(PAUSE * 0.3)
+    assert pruning.pause(0.2, 0.1, busy=True) == pytest.approx(BUSY_PAUSE * 0.3)
+    assert pruning.pause(0.2, 0.1, busy=False) == pytest.approx(IDLE_PAUSE * 0.3)
     pruning.left.clear()
-    assert pruning.pause(0.2, 0.1) == PRUNE_INTERVAL
+    assert pruning.pause(0.2, 0.1, busy=True) == PRUNE_INTERVAL
     assert pruning.left
 
 

@@ -31,8 +31,8 @@ RETENTION = 86_400.0
 FEWEST, MOST = 10, 2000
 #: Time that the deletions of a step should take, in seconds. Requests wait as long.
 STEP_SECONDS = 0.004
-#: Pause after a step, as a multiple of its duration, which leaves the rest of the time to requests.
-PAUSE = 9.0
+#: Pause after a step, as a multiple of its duration: while there are requests, and without any.
+BUSY_PAUSE, IDLE_PAUSE = 4.0, 0.5
 #: Seconds between two prunings.
 PRUNE_INTERVAL = 60.0
 
@@ -107,18 +107,19 @@ class Pruning:
     limit: int = FEWEST
     left: dict[sa.Column[Any], float] = field(default_factory=_from_the_start)
 
-    def pause(self, deleting: float, committing: float) -> float:
+    def pause(self, deleting: float, committing: float, *, busy: bool) -> float:
         """Return the seconds until the next step, and adjust its size.
 
         Args:
             deleting: Duration of the deletions of the last step, in seconds.
             committing: Duration of the commit, in seconds. It hardly depends on the size.
+            busy: Whether there were requests since the step before.
         """
         if not self.left:
             return self.restart()
         factor = min(2.0, STEP_SECONDS / max(deleting, 1e-6))
         self.limit = min(MOST, max(FEWEST, int(self.limit * factor)))
-        return PAUSE * (deleting + committing)
+        return (BUSY_PAUSE if busy else IDLE_PAUSE) * (deleting + committing)
 
     def restart(self) -> float:
         """Return the seconds until the next pruning, after the last step or a failed one."""

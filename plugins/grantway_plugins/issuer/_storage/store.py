@@ -198,7 +198,7 @@ class IssuerStore(OneProcess):
 
     def _serve(self) -> None:
         prune_at = time.monotonic()
-        open_for_work = True
+        open_for_work, busy = True, False
         while open_for_work:
             batch: list[Job] = []
             try:
@@ -214,6 +214,7 @@ class IssuerStore(OneProcess):
                 pass
             batch = [job for job in batch if job.begin()]
             if batch:
+                busy = True
                 begun = time.perf_counter()
                 outcomes = self._commit(batch)
                 if self.watch is not None:
@@ -222,7 +223,8 @@ class IssuerStore(OneProcess):
                 if self._checkpointer is not None:
                     self._checkpointer.changed()
             if time.monotonic() >= prune_at:
-                prune_at = self._prune() + time.monotonic()
+                prune_at = self._prune(busy=busy) + time.monotonic()
+                busy = False
         if self._checkpointer is not None:
             self._checkpointer.stop()
         self._writer.close()
@@ -261,7 +263,7 @@ class IssuerStore(OneProcess):
             return outcomes
         return [outcome for job in batch for outcome in self._commit([job])]
 
-    def _prune(self) -> float:
+    def _prune(self, *, busy: bool) -> float:
         """Delete some expired rows; return the seconds until the next deletion."""
         began = time.monotonic()
         try:
@@ -277,7 +279,7 @@ class IssuerStore(OneProcess):
             self.watch.pruned(count)
         if count and self._checkpointer is not None:
             self._checkpointer.changed()
-        return self._pruning.pause(deleted - began, time.monotonic() - deleted)
+        return self._pruning.pause(deleted - began, time.monotonic() - deleted, busy=busy)
 
     def _roll_back(self, failed: Exception) -> bool:
         """Roll a failed transaction back; return whether the connection was lost."""
