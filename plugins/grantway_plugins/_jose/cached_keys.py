@@ -1,4 +1,4 @@
-"""Published keys of one issuer, read in a thread and kept for a while."""
+"""Published keys of an issuer or a client, read in a thread and kept for a while."""
 
 from __future__ import annotations
 
@@ -28,17 +28,18 @@ _log = logging.getLogger("grantway.issuer")
 
 
 class CachedKeys(OneProcess):
-    """Published keys of one issuer.
+    """Published keys of one issuer or client.
 
-    Each read runs in its own thread, so an issuer that does not respond delays only its own tokens.
+    Each read runs in its own thread, so a server that does not respond delays only its own tokens.
     All requests that need the keys meanwhile wait for the same read.
 
     Args:
-        issuer: The issuer, for the log.
+        issuer: The issuer, or the URL of a client's keys, for the log.
         read: Reads the keys; may block.
         timer: A clock that never runs backwards, in seconds.
         version: Returns a value that differs when the keys may have changed; must not block.
         log: Logs keys that cannot be read.
+        level: Level of these messages.
     """
 
     def __init__(
@@ -49,9 +50,10 @@ class CachedKeys(OneProcess):
         *,
         version: Callable[[], object] = lambda: None,
         log: logging.Logger = _log,
+        level: int = logging.WARNING,
     ) -> None:
         self._issuer = issuer
-        self._read, self._log = read, log
+        self._read, self._log, self._level = read, log, level
         self._version = version
         self._read_version: object = None
         self._timer = timer
@@ -134,9 +136,10 @@ class CachedKeys(OneProcess):
             else:
                 self._problem = outcome
         if not isinstance(outcome, KeySet):
-            self._log.warning(
-                "The keys of the issuer %s cannot be read, and will be tried again when a "
-                "token needs them: %s",
+            self._log.log(
+                self._level,
+                "The keys of %s cannot be read, and will be tried again when a token needs them: "
+                "%s",
                 self._issuer,
                 outcome,
             )

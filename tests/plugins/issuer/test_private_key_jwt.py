@@ -7,6 +7,8 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -19,10 +21,10 @@ import grantway
 from grantway._requests.client_auth import JWT_BEARER
 from grantway_plugins._jose import cached_keys
 from grantway_plugins.client_auth import PrivateKeyJwt
-from grantway_plugins.issuer import IssuerServer, IssuerSettings
+from grantway_plugins.issuer import ClientDocuments, IssuerServer, IssuerSettings
 from grantway_plugins.server._proofs.algorithms import ALGORITHMS
 from tests.plugins.issuer.conftest import CALLBACK, Caller, Clock
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 KEY = ECKey.generate_key("P-256", {"kid": "one"})
 OTHER = ECKey.generate_key("P-256", {"kid": "two"})
@@ -47,8 +49,17 @@ class Signer:
             **metadata,
         }
         made = self.caller.http.post(f"{self.caller.url}/register", json=asked)
+        self.made = made.json()
         self.caller.id = made.json().get("client_id", "")
         return made
+
+    def change(self, **metadata: Any) -> None:
+        """Change the registration."""
+        url, token = (self.made[f"registration_{name}"] for name in ("client_uri", "access_token"))
+        kept = ("client_id", "grant_types", "redirect_uris", "token_endpoint_auth_method")
+        asked = {name: self.made[name] for name in kept} | metadata
+        headers = {"Authorization": f"Bearer {token}"}
+        assert self.caller.http.put(url, json=asked, headers=headers).status_code == 200
 
     def claims(self, **changes: Any) -> dict[str, Any]:
         now = int(self.clock.now)
@@ -70,14 +81,14 @@ class Signer:
         protected = {"alg": alg, **({"kid": key.kid} if key.kid else {}), **(header or {})}
         return jwt.encode(protected, self.claims(**changes), key, algorithms=list(ALGORITHMS))
 
-    def ask(self, assertion: str, **params: Any) -> requests.Response:
+    def ask(self, assertion: str, path: str = "/token", **params: Any) -> requests.Response:
         asked = {
             "grant_type": "client_credentials",
             "client_assertion_type": JWT_BEARER,
             "client_assertion": assertion,
             **params,
         }
-        return self.caller.rfc("/token", **asked)
+        return self.caller.rfc(path, **asked)
 
 
 @pytest.fixture
@@ -270,11 +281,14 @@ class Publisher:
     def __init__(self) -> None:
         self.keys: tuple[Key, ...] = (KEY,)
         self.status, self.reads = 200, 0
+        self.open = threading.Event()
+        self.open.set()
         publisher = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 publisher.reads += 1
+                assert publisher.open.wait(PATIENCE)
                 body = json.dumps(jwks(*publisher.keys)).encode()
                 self.send_response(publisher.status)
                 self.send_header("Content-Type", "application/jwk-set+json")
@@ -287,7 +301,9 @@ class Publisher:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/jwks"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), daemon=True
+        )
         self._thread.start()
 
     def close(self) -> None:
@@ -341,6 +357,55 @@ def test_an_anonymous_client_cannot_name_keys_on_a_private_network(
         refused = signer.ask(signer.assertion(), grant_type="refresh_token", refresh_token="x")
         assert refused.status_code == 503
     assert publisher.reads == 0
+
+
+@pytest.fixture
+def anonymous(clock: Clock) -> Iterator[Callable[[str], Signer]]:
+    """Registers clients anonymously, whose keys may be on this machine."""
+    settings = IssuerSettings(
+        registration="open",
+        registration_rate=40,
+        client_documents=ClientDocuments(private_hosts=("127.0.0.1",)),
+    )
+    with IssuerServer(settings, clock=clock) as running, ExitStack() as open_callers:
+
+        def register(uri: str) -> Signer:
+            signer = Signer(open_callers.enter_context(Caller(running.url)), clock)
+            made = signer.register(jwks_uri=uri, grant_types=["authorization_code"])
+            assert made.status_code == 201, made.text
+            return signer
+
+        yield register
+
+
+def revoke(signer: Signer) -> int:
+    return signer.ask(signer.assertion(), "/revoke", token="x").status_code
+
+
+def test_servers_that_do_not_respond_take_a_limited_number_of_threads(
+    anonymous: Callable[[str], Signer], publisher: Publisher
+) -> None:
+    signers = [anonymous(f"{publisher.url}?{number}") for number in range(17)]
+    publisher.open.clear()
+    with ThreadPoolExecutor(16) as pool:
+        slow = [pool.submit(revoke, each) for each in signers[:16]]
+        until(lambda: publisher.reads == 16)
+        assert revoke(signers[16]) == 503
+        publisher.open.set()
+        assert [each.result(PATIENCE) for each in slow] == [200] * 16
+    assert revoke(signers[16]) == 200
+
+
+def test_one_address_cannot_cause_many_reads(
+    anonymous: Callable[[str], Signer], publisher: Publisher
+) -> None:
+    signer = anonymous(publisher.url)
+    outcomes = []
+    for number in range(41):
+        signer.change(jwks_uri=f"{publisher.url}?{number}")
+        outcomes.append(revoke(signer))
+    assert outcomes == [200] * 40 + [503]
+    assert publisher.reads == 40
 
 
 def test_grantways_own_client_authenticates(signer: Signer, server: IssuerServer) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import threading
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
@@ -19,6 +21,7 @@ from cachetools import LRUCache
 from grantway._processes.copies import OneProcess
 from grantway._processes.driving import drive_async
 from grantway_plugins._jose.cached_keys import CachedKeys
+from grantway_plugins._jose.errors import KeysUnavailableError
 from grantway_plugins._jose.key_set import (
     InvalidKeySetError,
     KeySet,
@@ -29,6 +32,7 @@ from grantway_plugins._jose.key_set import (
 from grantway_plugins._jose.reading_keys import UnreadableKeysError
 from grantway_plugins._jose.validity import time_problem
 from grantway_plugins._jwt import unverified_part
+from grantway_plugins.issuer._decisions.rate_limit import PeerRateLimit
 from grantway_plugins.issuer._security import proof_algorithms
 from grantway_plugins.issuer._storage.records import RegisteredClient
 from grantway_plugins.issuer._storage.store import IssuerStore
@@ -49,8 +53,8 @@ from .key_metadata import ALGORITHM, JWKS, JWKS_URI, PRIVATE_KEY_JWT
 MAX_JTI = 255
 #: Maximum lifetime of an assertion, and accepted difference between clocks, in seconds.
 MAX_LIFETIME, LEEWAY = 3600.0, 60.0
-#: Maximum number of key sets in memory.
-_KEPT = 1000
+#: Maximum number of key sets in memory, and of anonymous clients' keys that are read at once.
+_KEPT, _AT_ONCE = 1000, 16
 
 
 class VerifyClientAssertions(OneProcess):
@@ -62,6 +66,8 @@ class VerifyClientAssertions(OneProcess):
         clock: Returns seconds since the epoch.
         fetcher: Reads keys that clients publish.
         fapi2: Whether to enforce the FAPI 2.0 Security Profile.
+        reads_per_minute: Maximum number of anonymous clients whose keys are read for one address
+            per minute.
     """
 
     def __init__(
@@ -72,7 +78,10 @@ class VerifyClientAssertions(OneProcess):
         fetcher: Fetcher,
         *,
         fapi2: bool = False,
+        reads_per_minute: int = 60,
     ) -> None:
+        self._limit = PeerRateLimit(reads_per_minute)
+        self._slots = threading.BoundedSemaphore(_AT_ONCE)
         self._fapi2 = fapi2
         self._algorithms = proof_algorithms(fapi2=fapi2)
         self._url = url
@@ -95,12 +104,14 @@ class VerifyClientAssertions(OneProcess):
             return request
         outcome: TrustedToken | RejectedToken
         try:
-            outcome = await self._verify(assertion, client, request.path)
+            outcome = await self._verify(assertion, client, request)
         except TokenRejectedError as error:
             outcome = RejectedToken(str(error))
         return replace(request, trusted={**request.trusted, PARAMETER: outcome})
 
-    async def _verify(self, assertion: str, client: RegisteredClient, path: str) -> TrustedToken:
+    async def _verify(
+        self, assertion: str, client: RegisteredClient, request: WireRequest
+    ) -> TrustedToken:
         if len(assertion) > MAX_ASSERTION:
             raise TokenRejectedError(f"is longer than {MAX_ASSERTION} characters")
         header = unverified_part(assertion.partition(".")[0])
@@ -110,40 +121,45 @@ class VerifyClientAssertions(OneProcess):
         registered = client.metadata.get(ALGORITHM)
         if algorithm not in self._algorithms or registered not in (None, algorithm):
             raise TokenRejectedError("has an algorithm that the client did not register")
-        claims = await self._claims(assertion, client, header)
+        claims = await self._claims(assertion, client, header, request.peer)
         if self._fapi2 and claims.get("aud") != self._url:
             raise TokenRejectedError(f"must have the audience {self._url}")
-        return _judged(claims, client, self._audiences(path), self._clock())
+        return _judged(claims, client, self._audiences(request.path), self._clock())
 
     async def _claims(
-        self, assertion: str, client: RegisteredClient, header: Mapping[str, Any]
+        self, assertion: str, client: RegisteredClient, header: Mapping[str, Any], peer: str
     ) -> Mapping[str, Any]:
         """Return the claims of an assertion that one of the client's keys signed."""
         given, uri = client.metadata.get(JWKS), client.metadata.get(JWKS_URI)
         if given is not None:
             claims = verified_claims(assertion, self._given_keys(given).fitting(header, ALGORITHMS))
         else:
+            source = self._source(str(uri), peer, anonymous=client.anonymous)
             claims = await drive_async(
-                self._with_published(assertion, str(uri), header, client.anonymous),
-                asyncio.wrap_future,
+                _with_published(assertion, source, header), asyncio.wrap_future
             )
         if claims is None:
             raise TokenRejectedError("is not signed with a key of the client")
         return claims
 
-    def _with_published(
-        self, assertion: str, uri: str, header: Mapping[str, Any], anonymous: bool
-    ) -> Generator[Future[KeySet | str], KeySet | str, dict[str, Any] | None]:
+    def _source(self, uri: str, peer: str, *, anonymous: bool) -> CachedKeys:
+        """Return the keys at a URL, which may not have been read yet.
+
+        Raises:
+            KeysUnavailableError: the address caused too many reads.
+        """
         key = (uri, anonymous)
         source = self._published.get(key)
         if source is None:
-            source = self._published[key] = CachedKeys(uri, partial(self._read, uri, anonymous))
-        keys = yield from source.current()
-        claims = verified_claims(assertion, keys.fitting(header, ALGORITHMS))
-        if claims is None and not keys.has(header.get("kid")):
-            keys = yield from source.after(keys)
-            claims = verified_claims(assertion, keys.fitting(header, ALGORITHMS))
-        return claims
+            if anonymous and self._limit.take(peer) > 0:
+                raise KeysUnavailableError(uri, "too many keys are read for this address")
+            source = self._published[key] = CachedKeys(
+                uri,
+                partial(self._read, uri, anonymous),
+                # Anyone can register a client whose keys cannot be read.
+                level=logging.DEBUG if anonymous else logging.WARNING,
+            )
+        return source
 
     def _given_keys(self, jwks: Mapping[str, Any]) -> KeySet:
         text = json.dumps(jwks)
@@ -153,8 +169,18 @@ class VerifyClientAssertions(OneProcess):
         return found
 
     def _read(self, uri: str, anonymous: bool) -> KeySet:
+        if not anonymous:
+            return self._fetched(uri, public_only=False)
+        if not self._slots.acquire(blocking=False):
+            raise UnreadableKeysError("too many keys are being read")
         try:
-            return published_keys(self._fetcher.read(uri, public_only=anonymous).body)
+            return self._fetched(uri, public_only=True)
+        finally:
+            self._slots.release()
+
+    def _fetched(self, uri: str, *, public_only: bool) -> KeySet:
+        try:
+            return published_keys(self._fetcher.read(uri, public_only=public_only).body)
         except (FetchError, InvalidKeySetError) as error:
             problem = str(error)
         raise UnreadableKeysError(f"the keys at {uri} cannot be used: {problem}")
@@ -162,6 +188,18 @@ class VerifyClientAssertions(OneProcess):
     def _audiences(self, path: str) -> tuple[str, ...]:
         """The issuer, which is best (RFC 7523), and the endpoints that older clients name."""
         return (self._url, f"{self._url}/token", self._url + path)
+
+
+def _with_published(
+    assertion: str, source: CachedKeys, header: Mapping[str, Any]
+) -> Generator[Future[KeySet | str], KeySet | str, dict[str, Any] | None]:
+    """Return the claims of an assertion that one of the published keys signed, or None."""
+    keys = yield from source.current()
+    claims = verified_claims(assertion, keys.fitting(header, ALGORITHMS))
+    if claims is None and not keys.has(header.get("kid")):
+        keys = yield from source.after(keys)
+        claims = verified_claims(assertion, keys.fitting(header, ALGORITHMS))
+    return claims
 
 
 def _judged(

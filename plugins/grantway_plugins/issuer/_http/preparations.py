@@ -93,7 +93,14 @@ def verify_assertions(issuer: Issuer, store: IssuerStore, fetcher: Fetcher) -> P
     )
 
     settings = issuer.settings
-    return VerifyClientAssertions(settings.url, store, issuer.clock, fetcher, fapi2=settings.fapi2)
+    return VerifyClientAssertions(
+        settings.url,
+        store,
+        issuer.clock,
+        fetcher,
+        fapi2=settings.fapi2,
+        reads_per_minute=settings.registration_rate,
+    )
 
 
 def verify_certificates(issuer: Issuer, store: IssuerStore) -> Preparation | None:

@@ -156,7 +156,7 @@ def test_failed_reads_are_repeated_after_a_pause(
         assert failed.value.issuer == "https://idp.example"
     assert reads.count == 1
     (record,) = caplog.records
-    assert record.getMessage().startswith("The keys of the issuer https://idp.example ")
+    assert record.getMessage().startswith("The keys of https://idp.example ")
     assert record.getMessage().endswith("it is down")
     reads.outcome = Reads().outcome
     timer.now += cached_keys.PAUSE
