@@ -204,11 +204,18 @@ def metadata_of(
     metadata: dict[str, Any] = {
         "client_name": name,
         "redirect_uris": list(redirect_uris),
+        # OpenID providers reject redirects without https of "web", the default (OpenID Connect
+        # Registration section 2).
+        "application_type": "web" if all(map(_is_https, redirect_uris)) else "native",
         "grant_types": grants,
         # The default of RFC 7591, if the provider does not publish its methods.
         "token_endpoint_auth_method": methods[0] if methods else "client_secret_basic",
     }
     return metadata | ({"scope": " ".join(scope)} if scope else {})
+
+
+def _is_https(uri: str) -> bool:
+    return uri.lower().startswith("https://")
 
 
 def _register(

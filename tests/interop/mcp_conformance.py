@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,23 +55,40 @@ def judge_server(url: str, scenario: str, folder: Path) -> dict[str, str]:
     return _checks(folder)
 
 
+def judge_client(
+    command: str, scenario: str, folder: Path, environment: Mapping[str, str]
+) -> dict[str, str]:
+    """Run a scenario for MCP clients, and return the status of each check.
+
+    Args:
+        command: The client's command, to which the package appends the URL of a server.
+        scenario: Name of the scenario.
+        folder: Folder for the results.
+        environment: Environment variables to set for the client.
+    """
+    options = ("--command", command, "--scenario", scenario, "-o", str(folder))
+    _run("client", *options, environment=environment)
+    return _checks(folder)
+
+
 def _command(*arguments: str) -> list[str]:
     node_packages.install()
     return [str(node_packages.NODE), _PROGRAM, *arguments]
 
 
-def _run(*arguments: str) -> None:
+def _run(*arguments: str, environment: Mapping[str, str] | None = None) -> None:
     finished = subprocess.run(
         _command(*arguments),
         cwd=node_packages.FOLDER,
+        env={**os.environ, **(environment or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=2 * PATIENCE,
         check=False,
     )
-    # Its status is 1 if a check fails, which the caller finds in the results.
-    assert finished.returncode in {0, 1}, finished.stdout + finished.stderr
+    # It is 1 if a check fails, or if the client failed although the scenario does not permit that.
+    assert finished.returncode == 0, finished.stdout + finished.stderr
 
 
 def _checks(folder: Path) -> dict[str, str]:

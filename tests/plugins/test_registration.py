@@ -179,6 +179,22 @@ def test_the_client_has_the_given_scope_and_options(
             device_code.login(client, lambda todo: None, scope=["admin"])
 
 
+@pytest.mark.parametrize(
+    ("redirect_uri", "application_type"),
+    [
+        ("http://127.0.0.1/callback", "native"),
+        ("com.example.app:/callback", "native"),
+        ("https://app.example.com/callback", "web"),
+    ],
+)
+def test_registers_the_type_that_permits_the_redirect_uri(
+    redirect_uri: str, application_type: str
+) -> None:
+    with FaultServer(faults.respond(201, {"client_id": "a"})) as server:
+        client_id(registering(server), MemoryStore(), redirect_uri=redirect_uri)
+        assert server.requests[0].json["application_type"] == application_type
+
+
 def test_rejects_a_client_id(provider: grantway.Provider) -> None:
     with pytest.raises(TypeError, match="client_id"):
         registered_client(provider, client_name="a", store=MemoryStore(), client_id="mine")
