@@ -10,6 +10,7 @@ import pkgutil
 import re
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from ipaddress import ip_network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -99,6 +100,12 @@ from grantway_plugins.issuer import (
 from grantway_plugins.issuer._aws_portal.accounts import AwsAccount, RoleCredentials
 from grantway_plugins.issuer._trust.trusted_issuer import TrustedIssuer
 from grantway_plugins.issuer._trust.trusted_token import RejectedToken, TrustedToken
+from grantway_plugins.resource import (
+    AcceptedIssuer,
+    CertificateHeader,
+    Requirement,
+    VerifiedToken,
+)
 from grantway_plugins.secrets import (
     AwsWebIdentityToken,
     AzureToken,
@@ -303,6 +310,10 @@ def samples() -> dict[type, Any]:
         Lifetimes(),
         GrantRequest(Params(), registration, 0.0, 0.0, settings),
         Limits(),
+        AcceptedIssuer("https://login.example.com"),
+        CertificateHeader("X-Client-Cert", (ip_network("10.0.0.0/8"),)),
+        Requirement(scopes=("read",)),
+        VerifiedToken("https://login.example.com", "ann", claims={"acr": "1"}),
         JsonFormatter(),
         AuditEvent("login"),
         SsoConfig(

@@ -20,9 +20,8 @@ from grantway_plugins.gateway.upstream._upstream_auth import UpstreamAuth
 from grantway_plugins.gateway.upstream._upstream_token import UpstreamToken
 from grantway_plugins.server._http.asgi import Receive, Scope, Send, send_response
 from grantway_plugins.server._http.own_name import is_own_name
+from grantway_plugins.server._http.peer_networks import is_one_of
 from grantway_plugins.server._http.wire import WireResponse
-
-from .headers import is_one_of
 
 #: nginx returns 401 and 403 to the client, and turns any other error into 500.
 _FORBIDDEN = 403

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,9 +12,9 @@ from grantway_plugins.gateway.upstream._proxy_headers import (
     hyphenated,
     is_reserved,
 )
+from grantway_plugins.server._http.peer_networks import Networks, is_one_of
 
 Pair = tuple[bytes, bytes]
-Networks = Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]
 
 #: Headers that the proxy sets itself.
 _OWN = frozenset(
@@ -123,14 +122,3 @@ def response_headers(headers: Sequence[Pair], *, bodiless: bool) -> list[Pair]:
     passed = [pair for pair in lower if pair[0] not in dropped]
     passed.append((b"via", _VIA))
     return passed
-
-
-def is_one_of(peer: str, networks: Networks) -> bool:
-    """Return whether an address is in one of the networks."""
-    if not networks:
-        return False
-    try:
-        address = ipaddress.ip_address(peer)
-    except ValueError:
-        return False
-    return any(address in network for network in networks)

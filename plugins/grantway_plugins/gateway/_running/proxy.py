@@ -22,11 +22,11 @@ from grantway_plugins.gateway.upstream._asgi_middleware import ROUTE, TENANT
 from grantway_plugins.gateway.upstream._route import Route
 from grantway_plugins.gateway.upstream._tenant import EVERYBODY
 from grantway_plugins.server._http.asgi import Receive, Scope, Send, send_response
+from grantway_plugins.server._http.peer_networks import Networks
 from grantway_plugins.server._http.wire import WireResponse
 from grantway_plugins.server._listening.peers import Shares
 
 from .headers import (
-    Networks,
     Pair,
     UpstreamResponseError,
     check_status,

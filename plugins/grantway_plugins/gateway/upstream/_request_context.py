@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -90,6 +90,14 @@ class RequestContext(OneProcess):
             return [each for key, each in pairs if key == name]
 
         return cls(host, path, values, context, method=method)
+
+    @property
+    def peer(self) -> str:
+        """The address that sent an ASGI or WSGI request; empty if unknown."""
+        if not isinstance(self.context, Mapping):
+            return ""
+        client = self.context.get("client")
+        return str(client[0] if client else self.context.get("REMOTE_ADDR", ""))
 
     @property
     def is_preflight(self) -> bool:

@@ -7,14 +7,15 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from grantway._processes.copies import OneProcess
 from grantway._processes.driving import drive, drive_async
 from grantway_plugins._file_signature import file_signature
 from grantway_plugins._jose.cached_keys import CachedKeys, KeySteps
-from grantway_plugins._jose.key_set import KeySet, given_keys, verified_claims
+from grantway_plugins._jose.key_set import KeySet, given_keys
 from grantway_plugins._jose.reading_keys import read_keys
+from grantway_plugins._jose.signature import KeySource, SignatureError, signed_claims
 from grantway_plugins._jwt import unverified_part
 
 from .claim_rules import TYPES, TokenRejectedError, judge, shown
@@ -31,12 +32,6 @@ Verified = Mapping[str, TrustedToken | RejectedToken]
 
 
 _Steps = Generator[Future[KeySet | str], KeySet | str, T]
-
-
-class _Keys(Protocol):
-    def current(self) -> KeySteps: ...
-
-    def after(self, known: KeySet) -> KeySteps: ...
 
 
 class TrustedTokens(OneProcess):
@@ -60,7 +55,7 @@ class TrustedTokens(OneProcess):
         self._domains = any(each.is_trust_domain for each in trusted)
         self._audiences = (url, f"{url}/token")
         self._clock = clock
-        self._keys: dict[str, _Keys] = {
+        self._keys: dict[str, KeySource] = {
             each.issuer: (
                 _GivenKeys(given_keys(each.jwks))
                 if each.jwks is not None
@@ -109,18 +104,11 @@ class TrustedTokens(OneProcess):
         typ = header.get("typ", "")
         if not isinstance(typ, str) or typ.lower() not in TYPES[parameter]:
             raise TokenRejectedError(f"has a typ that does not fit {parameter}")
-        if header.get("alg") not in trusted.algorithms:
-            raise TokenRejectedError("has an algorithm that algorithms does not list")
         source = self._keys[trusted.issuer]
-        keys = yield from source.current()
-        claims = verified_claims(token, keys.fitting(header, trusted.algorithms))
-        if claims is None and not keys.has(header.get("kid")):
-            keys = yield from source.after(keys)
-            claims = verified_claims(token, keys.fitting(header, trusted.algorithms))
-        if claims is None and keys.has(header.get("kid")):
-            raise TokenRejectedError("has an invalid signature")
-        if claims is None:
-            raise TokenRejectedError("is signed with a key that the issuer does not publish")
+        try:
+            claims = yield from signed_claims(token, header, source, trusted.algorithms)
+        except SignatureError as error:
+            raise TokenRejectedError(str(error)) from None
         audiences = trusted.audiences or self._audiences
         return judge(claims, trusted, audiences, parameter, self._clock())
 

@@ -1,0 +1,63 @@
+"""Errors of a protected resource, and why a token is not accepted."""
+
+from __future__ import annotations
+
+from grantway._exceptions import Evidence, GrantwayError
+
+#: ``Retry-After`` in seconds while tokens cannot be verified.
+RETRY_AFTER = 10.0
+
+
+class AccessDeniedError(GrantwayError):
+    """The caller must not use the resource with these credentials.
+
+    Attributes:
+        status: Status of the response: 401 or 403.
+        error: The error code (RFC 6750 section 3.1, RFC 9449, RFC 9470); empty if the request has
+            no credentials.
+        challenge: ``WWW-Authenticate`` header of the response.
+    """
+
+    code = "access_denied"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 401,
+        error: str = "",
+        challenge: str = "",
+        evidence: Evidence | None = None,
+    ) -> None:
+        super().__init__(message, evidence=evidence)
+        self.status = status
+        self.error = error
+        self.challenge = challenge
+
+
+class VerificationUnavailableError(GrantwayError):
+    """Tokens cannot be verified now: keys cannot be read, or introspection fails.
+
+    Attributes:
+        retry_after: Delay in seconds after which the caller may try again.
+    """
+
+    code = "verification_unavailable"
+
+    def __init__(
+        self, message: str, *, retry_after: float = RETRY_AFTER, evidence: Evidence | None = None
+    ) -> None:
+        super().__init__(message, evidence=evidence)
+        self.retry_after = retry_after
+
+
+class InvalidTokenError(Exception):
+    """Raised for a token that is not accepted; the message continues "The access token ...".
+
+    Attributes:
+        passing: Whether the same token may be accepted soon, so that the result is not kept.
+    """
+
+    def __init__(self, problem: str, *, passing: bool = False) -> None:
+        super().__init__(problem)
+        self.passing = passing

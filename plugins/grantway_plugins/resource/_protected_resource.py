@@ -1,0 +1,274 @@
+"""Verify the callers of a protected resource."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+from urllib.parse import urlsplit
+
+from grantway._processes.copies import OneProcess
+from grantway._processes.driving import drive, drive_async
+from grantway._types.quantity import check_count, check_seconds, finite
+from grantway_plugins.server._http.client_certificate import InvalidCertificateError
+from grantway_plugins.server._proofs.algorithms import ALGORITHMS
+
+from ._accepted_issuer import AcceptedIssuer
+from ._challenge import challenge
+from ._claims import JKT, X5T
+from ._client_certificates import CertificateHeader
+from ._errors import AccessDeniedError, InvalidTokenError
+from ._metadata import checked_resource, metadata_of, metadata_url, origin_of
+from ._proofs import InvalidProofError, Proofs
+from ._request import ResourceRequest
+from ._requirement import Requirement
+from ._token_cache import TokenCache, digest_of
+from ._token_verifier import Steps, TokenVerifier
+from ._verified_token import VerifiedToken
+
+#: Characters of a token (RFC 6750 section 2.1).
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+_BEARER, _DPOP = "bearer", "dpop"
+#: Schemes as challenges spell them.
+_SPELLED = {_BEARER: "Bearer", _DPOP: "DPoP"}
+_NOTHING = Requirement()
+_DENIED, _FORBIDDEN = 401, 403
+
+
+class ProtectedResource(OneProcess):
+    """Verifies the callers of a resource by their access tokens.
+
+    Tokens are read from the header ``Authorization``, as ``Bearer`` (RFC 6750) or ``DPoP`` (RFC
+    9449). A token that is bound to a key is accepted only with a proof of that key: a DPoP proof,
+    or the client certificate (RFC 8705).
+
+    Args:
+        resource: The resource identifier (RFC 9728), the default audience: the URL under which
+            callers reach the resource.
+        issuers: The accepted issuers.
+        certificates: The header with the client certificate, or None.
+        scopes: Scopes that requests may need, for the metadata.
+        cache_seconds: Maximum time for which an accepted token is not verified again. Later
+            changes, such as a revocation that introspection reports or a removed key, are noticed
+            after this time.
+        cache_entries: Maximum number of accepted and of rejected tokens in memory.
+        clock: Returns seconds since the epoch.
+
+    Raises:
+        ConfigurationError: An argument is invalid; the error names it.
+        ModuleNotFoundError: The extra ``jose`` is needed, and not installed.
+    """
+
+    def __init__(
+        self,
+        resource: str,
+        issuers: Sequence[AcceptedIssuer],
+        *,
+        certificates: CertificateHeader | None = None,
+        scopes: Iterable[str] = (),
+        cache_seconds: float = 300.0,
+        cache_entries: int = 10_000,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.resource = checked_resource(resource)
+        check_seconds("cache_seconds", cache_seconds)
+        check_count("cache_entries", cache_entries)
+        self._issuers = tuple(issuers)
+        self._certificates = certificates
+        self._scopes = tuple(dict.fromkeys(scopes))
+        self._clock = clock
+        self._cache = TokenCache(clock, cache_seconds, cache_entries)
+        self._verifier = TokenVerifier(self._issuers, resource, clock, self._cache)
+        self._proofs = Proofs(origin_of(resource), clock)
+        self._metadata_url = metadata_url(resource)
+
+    def verify(
+        self, request: ResourceRequest, requirement: Requirement = _NOTHING
+    ) -> VerifiedToken:
+        """Return the token of a request. May block while keys are read or the issuer is asked.
+
+        Args:
+            request: The request.
+            requirement: What the request needs.
+
+        Raises:
+            AccessDeniedError: The request must be rejected with a challenge.
+            VerificationUnavailableError: The token cannot be verified at the moment (503).
+        """
+        if seen := self._seen(request, requirement):
+            return seen
+        return drive(self._verify(request, requirement), Future.result)
+
+    async def verify_async(
+        self, request: ResourceRequest, requirement: Requirement = _NOTHING
+    ) -> VerifiedToken:
+        """Do the same as ``verify`` without blocking the event loop."""
+        if seen := self._seen(request, requirement):
+            return seen
+        return await drive_async(self._verify(request, requirement), asyncio.wrap_future)
+
+    @property
+    def metadata_path(self) -> str:
+        """Path of the metadata (RFC 9728 section 3.1)."""
+        return urlsplit(self._metadata_url).path
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the metadata of the resource (RFC 9728 section 2)."""
+        return metadata_of(
+            self.resource,
+            [each.issuer for each in self._issuers],
+            self._scopes,
+            proofs=self._proofs.supported,
+            certificates=self._certificates is not None,
+        )
+
+    def problems(self) -> Mapping[str, str]:
+        """Return the reason for each issuer whose keys cannot be read. Blocks while it tries."""
+        return self._verifier.problems()
+
+    def close(self) -> None:
+        """Stop threads and close connections."""
+        self._verifier.close()
+
+    def __repr__(self) -> str:
+        return f"ProtectedResource({self.resource!r}, {[each.issuer for each in self._issuers]})"
+
+    def _seen(self, request: ResourceRequest, requirement: Requirement) -> VerifiedToken | None:
+        """Return a bearer token that needs no work; None leaves everything to ``_verify``."""
+        authorization = request.header("authorization")
+        if not authorization.startswith("Bearer "):
+            return None
+        verified = self._cache.accepted(digest_of(authorization[7:]))
+        if (
+            verified is None
+            or verified.confirmation
+            or requirement.needs_login
+            or not requirement.needed <= verified.scope
+        ):
+            return None
+        return verified
+
+    def _verify(self, request: ResourceRequest, requirement: Requirement) -> Steps[VerifiedToken]:
+        scheme, _, token = request.header("authorization").partition(" ")
+        scheme = scheme.lower()
+        if scheme not in _SPELLED:
+            return self._without_token(request, requirement)
+        try:
+            token = token.lstrip(" ")
+            digest = digest_of(token)
+            verified = self._cache.find(digest)
+            if verified is None:
+                if not _TOKEN.fullmatch(token):
+                    raise InvalidTokenError("has characters that are not allowed")  # noqa: TRY301
+                verified = yield from self._verifier.verify(token, digest)
+            if verified.confirmation or scheme == _DPOP:
+                self._check_possession(request, scheme, token, verified)
+        except InvalidTokenError as error:
+            problem, code = f"The access token {error}", "invalid_token"
+        except InvalidProofError as error:
+            problem, code = str(error), "invalid_dpop_proof"
+        else:
+            self._check(verified, requirement, scheme)
+            return verified
+        raise self._denied(problem, code, scheme)
+
+    def _without_token(self, request: ResourceRequest, requirement: Requirement) -> VerifiedToken:
+        """Return the caller with the certificate of a request, if that is enough."""
+        problem = "An access token is needed"
+        if self._certificates is not None and self._certificates.authenticates:
+            try:
+                caller = self._certificates.read(request)
+            except InvalidCertificateError as error:
+                caller, problem = None, f"The client certificate {error}"
+            if caller is not None:
+                self._check(caller, requirement, _BEARER)
+                return caller
+        scope = " ".join(requirement.scopes)
+        raise self._denied(problem, "", _BEARER, {"scope": scope})
+
+    def _check_possession(
+        self, request: ResourceRequest, scheme: str, token: str, verified: VerifiedToken
+    ) -> None:
+        bound = verified.confirmation
+        if JKT in bound and scheme == _BEARER:
+            raise InvalidTokenError("is bound to a DPoP key; send it with the scheme DPoP")
+        if X5T in bound:
+            try:
+                caller = self._certificates and self._certificates.read(request)
+            except InvalidCertificateError:
+                caller = None
+            if not caller or caller.confirmation[X5T] != bound[X5T]:
+                raise InvalidTokenError("is bound to another client certificate")
+        if scheme == _DPOP:
+            if JKT not in bound:
+                raise InvalidTokenError(
+                    "is not bound to a DPoP key; send it with the scheme Bearer"
+                )
+            self._proofs.check(request, token, verified)
+
+    def _check(self, verified: VerifiedToken, requirement: Requirement, scheme: str) -> None:
+        """Check that a token meets the requirement."""
+        if not requirement.needed <= verified.scope:
+            scope = " ".join(requirement.scopes)
+            raise self._denied(
+                f"The access token needs the scope {scope}",
+                "insufficient_scope",
+                scheme,
+                {"scope": scope},
+                status=_FORBIDDEN,
+            )
+        if requirement.needs_login and not self._has_login(verified.claims, requirement):
+            age = requirement.max_age
+            raise self._denied(
+                "The access token needs another or a newer login of the user",
+                "insufficient_user_authentication",
+                scheme,
+                {
+                    "acr_values": " ".join(requirement.acr_values),
+                    "max_age": "" if age is None else str(age),
+                },
+            )
+
+    def _has_login(self, claims: Mapping[str, Any], requirement: Requirement) -> bool:
+        if requirement.acr_values and claims.get("acr") not in requirement.acr_values:
+            return False
+        if requirement.max_age is None:
+            return True
+        since = finite(claims.get("auth_time"))
+        return since is not None and self._clock() - since <= requirement.max_age
+
+    def _denied(
+        self,
+        problem: str,
+        code: str,
+        scheme: str,
+        members: Mapping[str, str] | None = None,
+        *,
+        status: int = _DENIED,
+    ) -> AccessDeniedError:
+        """Return the error with a challenge for each scheme; the one that was used comes first."""
+        parameters = {
+            "error": code,
+            "error_description": problem if code else "",
+            **(members or {}),
+            "resource_metadata": self._metadata_url,
+        }
+        algorithms = {"algs": " ".join(ALGORITHMS)}
+        schemes = (_BEARER, _DPOP) if scheme == _BEARER else (_DPOP,)
+        challenges = [
+            challenge(
+                _SPELLED[each],
+                {
+                    **(parameters if each == scheme else {}),
+                    **(algorithms if each == _DPOP else {}),
+                },
+            )
+            for each in schemes
+            if each == scheme or self._proofs.supported
+        ]
+        return AccessDeniedError(
+            problem, status=status, error=code, challenge=", ".join(challenges)
+        )

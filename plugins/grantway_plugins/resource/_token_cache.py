@@ -1,0 +1,79 @@
+"""Tokens that were verified or rejected before, by their digest."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from grantway._processes.copies import OneProcess
+
+from ._errors import InvalidTokenError
+from ._verified_token import VerifiedToken
+
+#: Seconds for which a rejection is kept.
+REJECTED_FOR = 30.0
+
+
+def digest_of(token: str) -> bytes:
+    """Return the digest under which a token is kept, so that memory does not contain the token."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+class TokenCache(OneProcess):
+    """Results of verifications, each kept until the token expires or ``seconds`` have passed.
+
+    Accepted and rejected tokens are bounded separately, so a flood of invalid tokens evicts no
+    valid one.
+
+    Args:
+        clock: Returns seconds since the epoch.
+        seconds: Maximum time for which an accepted token is not verified again.
+        entries: Maximum number of accepted and of rejected tokens.
+    """
+
+    def __init__(self, clock: Callable[[], float], seconds: float, entries: int) -> None:
+        self._clock, self._seconds, self._entries = clock, seconds, entries
+        self._lock = threading.Lock()
+        self._accepted: dict[bytes, tuple[VerifiedToken, float]] = {}
+        self._rejected: dict[bytes, tuple[str, float]] = {}
+
+    def accepted(self, digest: bytes) -> VerifiedToken | None:
+        """Return an accepted token, or None if it must be verified."""
+        entry = self._accepted.get(digest)
+        return entry[0] if entry is not None and self._clock() < entry[1] else None
+
+    def find(self, digest: bytes) -> VerifiedToken | None:
+        """Do the same as ``accepted``.
+
+        Raises:
+            InvalidTokenError: The token was rejected a moment ago.
+        """
+        if accepted := self.accepted(digest):
+            return accepted
+        rejection = self._rejected.get(digest)
+        if rejection is not None and self._clock() < rejection[1]:
+            raise InvalidTokenError(rejection[0])
+        return None
+
+    def accept(self, digest: bytes, token: VerifiedToken, leeway: float) -> None:
+        """Keep an accepted token."""
+        until = min(token.expires_at + leeway, self._clock() + self._seconds)
+        with self._lock:
+            self._rejected.pop(digest, None)
+            _put(self._accepted, digest, (token, until), self._entries)
+
+    def reject(self, digest: bytes, problem: str) -> None:
+        """Keep a rejection."""
+        with self._lock:
+            self._accepted.pop(digest, None)
+            _put(self._rejected, digest, (problem, self._clock() + REJECTED_FOR), self._entries)
+
+
+def _put(kept: dict[bytes, Any], digest: bytes, value: Any, most: int) -> None:
+    """Add an entry; evict the oldest one if there are too many."""
+    kept.pop(digest, None)  # moves it to the end
+    while len(kept) >= most:
+        del kept[next(iter(kept))]
+    kept[digest] = value

@@ -1,0 +1,180 @@
+"""Verify access tokens: JWTs with the keys of their issuer, others by introspection."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from grantway._exceptions import ConfigurationError
+from grantway._processes.copies import OneProcess
+from grantway._processes.driving import drive
+from grantway_plugins._file_signature import file_signature
+from grantway_plugins._jose.errors import KeysUnavailableError
+from grantway_plugins._jwt import unverified_part
+
+from ._accepted_issuer import AcceptedIssuer
+from ._claims import token_of
+from ._errors import InvalidTokenError, VerificationUnavailableError
+from ._introspection import Introspector
+from ._token_cache import TokenCache
+from ._verified_token import VerifiedToken
+
+if TYPE_CHECKING:
+    from grantway_plugins._jose.signature import KeySource
+
+#: Maximum length of a token, in characters.
+MAX_TOKEN = 16_384
+_PARTS = 3
+#: Prefix of the media type that ``typ`` may have (RFC 7515 section 4.1.9).
+_MEDIA = "application/"
+
+T = TypeVar("T")
+#: Yields work in progress, to receive its result.
+Steps = Generator[Future[Any], Any, T]
+
+_log = logging.getLogger("grantway.resource")
+
+
+class TokenVerifier(OneProcess):
+    """Verifies access tokens of several issuers.
+
+    Args:
+        issuers: The accepted issuers. One of them may introspect opaque tokens.
+        resource: The default audience.
+        clock: Returns seconds since the epoch.
+        cache: Results of verifications.
+
+    Raises:
+        ConfigurationError: Two issuers have the same name, or both introspect opaque tokens.
+        ModuleNotFoundError: The extra ``jose`` is needed, and not installed.
+    """
+
+    def __init__(
+        self,
+        issuers: Sequence[AcceptedIssuer],
+        resource: str,
+        clock: Callable[[], float],
+        cache: TokenCache,
+    ) -> None:
+        self._issuers = {each.issuer: each for each in issuers}
+        if not issuers or len(self._issuers) < len(issuers):
+            rule = "must name each issuer once" if issuers else "must have at least one issuer"
+            raise ConfigurationError(f"issuers: {rule}.", errors={"issuers": [rule]})
+        self._introspectors = {
+            each.issuer: Introspector(each.issuer, each.introspection)
+            for each in issuers
+            if each.introspection is not None
+        }
+        if len(self._introspectors) > 1:
+            rule = "must have introspection once, because an opaque token does not name its issuer"
+            raise ConfigurationError(f"issuers: {rule}.", errors={"issuers": [rule]})
+        self._keys = {each.issuer: _keys_of(each) for each in issuers if each.introspection is None}
+        self._resource, self._clock, self._cache = resource, clock, cache
+
+    def verify(self, token: str, digest: bytes) -> Steps[VerifiedToken]:
+        """Return a token that is not in the cache, and keep the result there.
+
+        Args:
+            token: The token, of characters that RFC 6750 allows.
+            digest: Identifies the token in the cache.
+
+        Raises:
+            InvalidTokenError: The token is not accepted.
+            VerificationUnavailableError: It cannot be verified at the moment.
+        """
+        try:
+            issuer, verified = yield from self._verified(token, digest)
+        except InvalidTokenError as error:
+            if not error.passing:
+                self._cache.reject(digest, str(error))
+            raise
+        self._cache.accept(digest, verified, issuer.leeway)
+        return verified
+
+    def problems(self) -> Mapping[str, str]:
+        """Return the reason for each issuer whose keys cannot be read. Blocks while it tries."""
+        found = {}
+        for name, source in self._keys.items():
+            try:
+                drive(source.current(), Future.result)
+            except KeysUnavailableError as error:
+                found[name] = str(error)
+        return found
+
+    def close(self) -> None:
+        """Stop threads and close connections."""
+        for each in self._introspectors.values():
+            each.close()
+
+    def _verified(self, token: str, digest: bytes) -> Steps[tuple[AcceptedIssuer, VerifiedToken]]:
+        if len(token) > MAX_TOKEN:
+            raise InvalidTokenError(f"is longer than {MAX_TOKEN} characters")
+        header: Mapping[str, Any] = {}
+        claimed: Mapping[str, Any] = {}
+        if token.count(".") == _PARTS - 1:
+            header, claimed = (unverified_part(part) for part in token.split(".")[: _PARTS - 1])
+        iss = claimed.get("iss")
+        issuer = self._issuers.get(iss) if isinstance(iss, str) else None
+        if header and iss is not None and issuer is None:
+            raise InvalidTokenError("is of an issuer that is not accepted here")
+        if issuer is None:
+            issuer = next((self._issuers[name] for name in self._introspectors), None)
+        if issuer is None:
+            raise InvalidTokenError("is not a JWT of an accepted issuer")
+        if issuer.introspection is None:
+            claims = yield from self._signed(token, header, issuer)
+        else:
+            claims = yield from self._introspected(token, digest, issuer)
+        audiences = issuer.audiences or (self._resource,)
+        return issuer, token_of(claims, issuer, audiences, self._clock())
+
+    def _signed(
+        self, token: str, header: Mapping[str, Any], issuer: AcceptedIssuer
+    ) -> Steps[Mapping[str, Any]]:
+        from grantway_plugins._jose.signature import (  # noqa: PLC0415 - needs the extra jose
+            SignatureError,
+            signed_claims,
+        )
+
+        typ = header.get("typ", "")
+        if not isinstance(typ, str) or typ.lower().removeprefix(_MEDIA) not in issuer.types:
+            raise InvalidTokenError(f"has another typ than {' or '.join(issuer.types)}")
+        if "crit" in header:
+            raise InvalidTokenError("has critical header members, which are not supported")
+        try:
+            return (
+                yield from signed_claims(
+                    token, header, self._keys[issuer.issuer], issuer.algorithms
+                )
+            )
+        except SignatureError as error:
+            raise InvalidTokenError(str(error), passing=error.unknown_key) from None
+        except KeysUnavailableError as error:
+            problem = str(error)
+        raise VerificationUnavailableError(
+            f"The keys of {issuer.issuer} cannot be read: {problem}."
+        )
+
+    def _introspected(
+        self, token: str, digest: bytes, issuer: AcceptedIssuer
+    ) -> Steps[Mapping[str, Any]]:
+        members = yield from self._introspectors[issuer.issuer].members(token, digest)
+        if members.get("active") is not True:
+            raise InvalidTokenError("is not active")
+        if members.get("iss", issuer.issuer) != issuer.issuer:
+            raise InvalidTokenError("is of another issuer")
+        return members
+
+
+def _keys_of(issuer: AcceptedIssuer) -> KeySource:
+    from grantway_plugins._jose.cached_keys import (  # noqa: PLC0415 - needs the extra jose
+        CachedKeys,
+    )
+    from grantway_plugins._jose.reading_keys import read_keys  # noqa: PLC0415 - as above
+
+    path = issuer.jwks_file
+    version = (lambda: None) if path is None else partial(file_signature, path)
+    return CachedKeys(issuer.issuer, partial(read_keys, issuer), version=version, log=_log)

@@ -1,0 +1,185 @@
+"""Opaque tokens, about which the issuer is asked (RFC 7662)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import requests
+
+import grantway
+from grantway import ConfigurationError
+from grantway.testing import FaultServer
+from grantway.testing.faults import respond
+from grantway_plugins.issuer import IssuerServer, IssuerSettings
+from grantway_plugins.resource import (
+    AcceptedIssuer,
+    ProtectedResource,
+    VerificationUnavailableError,
+    _introspection,
+)
+from tests.plugins.resource.conftest import API, Clock, asked, denial
+
+ISSUER = "https://login.example.com"
+
+Scripted = Callable[..., tuple[ProtectedResource, FaultServer]]
+
+
+def members(**more: Any) -> dict[str, Any]:
+    found = {"active": True, "aud": API, "sub": "ann", "exp": int(time.time()) + 300, **more}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+@pytest.fixture
+def scripted(clock: Clock) -> Iterator[Scripted]:
+    """Return a function that makes a resource whose issuer plays a script."""
+    with ExitStack() as opened:
+
+        def make(*script: Any, **options: Any) -> tuple[ProtectedResource, FaultServer]:
+            server = opened.enter_context(FaultServer(*script))
+            client = opened.enter_context(
+                grantway.Client(
+                    grantway.Provider(
+                        token_endpoint=server.token_endpoint,
+                        metadata={"introspection_endpoint": f"{server.url}/introspect"},
+                    ),
+                    client_id="api",
+                    client_secret="secret-of-the-api-0123456789",
+                    retry=grantway.RetryPolicy(attempts=1),
+                )
+            )
+            accepted = AcceptedIssuer(ISSUER, introspection=client, **options)
+            resource = ProtectedResource(API, [accepted], clock=clock)
+            opened.callback(resource.close)
+            return resource, server
+
+        yield make
+
+
+def test_the_embedded_issuer_is_asked_once() -> None:
+    with IssuerServer(IssuerSettings(registration="unrestricted")) as server, ExitStack() as opened:
+        metadata = {"grant_types": ["client_credentials"], "scope": "read"}
+        registered = requests.post(f"{server.url}/register", json=metadata, timeout=30).json()
+        client = opened.enter_context(
+            grantway.Client(
+                grantway.Provider.discover(server.url),
+                client_id=registered["client_id"],
+                client_secret=registered["client_secret"],
+            )
+        )
+        token = client.create_token(grant_type="client_credentials", resource=API)
+        resource = ProtectedResource(API, [AcceptedIssuer(server.url, introspection=client)])
+        opened.callback(resource.close)
+        found = resource.verify(asked(f"Bearer {token.access_token}"))
+        assert found.client_id == registered["client_id"]
+        assert found.scope == {"read"}
+        client.call("revocation", token=token.access_token)
+        assert (
+            resource.verify(asked(f"Bearer {token.access_token}")) is found
+        )  # until cache_seconds
+        other = client.create_token(grant_type="client_credentials")
+        assert "not for this resource" in (
+            denial(resource, asked(f"Bearer {other.access_token}"))[0].message
+        )
+
+
+def test_concurrent_requests_share_one_question(scripted: Scripted) -> None:
+    resource, server = scripted(respond(200, members(scope="read")))
+
+    async def many() -> list[Any]:
+        request = asked("Bearer opaque")
+        return await asyncio.gather(*(resource.verify_async(request) for _ in range(50)))
+
+    assert {each.subject for each in asyncio.run(many())} == {"ann"}
+    assert len(server.requests) == 1
+    assert server.requests[0].form["token"] == ["opaque"]
+
+
+def test_an_inactive_token_is_asked_about_once_in_a_while(scripted: Scripted, clock: Clock) -> None:
+    resource, server = scripted(respond(200, {"active": False}))
+    for _ in range(5):
+        assert denial(resource, asked("Bearer revoked"))[0].error == "invalid_token"
+    assert len(server.requests) == 1
+    clock.now += 31
+    denial(resource, asked("Bearer revoked"))
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ({"active": "true"}, "is not active"),
+        ({}, "is not active"),
+        (members(active=1), "is not active"),
+        (members(iss="https://other.example"), "is of another issuer"),
+        (members(aud="https://other.example"), "is not for this resource"),
+        (members(aud=None), "is not for this resource"),
+        (members(exp=1), "expired"),
+        (members(exp="soon"), "has no exp"),
+        (members(cnf={"x5t": "x"}), "in a way that is not supported"),
+    ],
+)
+def test_the_answer_is_checked(scripted: Scripted, answer: dict[str, Any], problem: str) -> None:
+    resource, _ = scripted(respond(200, answer))
+    assert problem in denial(resource, asked("Bearer opaque"))[0].message
+
+
+def test_an_answer_without_expiry_is_kept_for_cache_seconds(
+    scripted: Scripted, clock: Clock
+) -> None:
+    resource, server = scripted(respond(200, members(exp=None, iss=ISSUER)))
+    for _ in range(3):
+        assert resource.verify(asked("Bearer opaque")).subject == "ann"
+    assert len(server.requests) == 1
+    clock.now += 301
+    resource.verify(asked("Bearer opaque"))
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("status", [401, 500, 503])
+def test_a_failure_is_no_rejection(scripted: Scripted, status: int) -> None:
+    resource, _ = scripted(respond(status, {"error": "x"}), respond(200, members()))
+    with pytest.raises(VerificationUnavailableError) as caught:
+        resource.verify(asked("Bearer opaque"))
+    assert "opaque" not in str(caught.value)
+    assert resource.verify(asked("Bearer opaque")).subject == "ann"
+
+
+def test_the_number_of_waiting_tokens_is_bounded(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource, server = scripted(respond(200, members()))
+    monkeypatch.setattr(_introspection, "THREADS", 0)
+    monkeypatch.setattr(_introspection, "WAITING", 0)
+    with pytest.raises(VerificationUnavailableError, match="Too many tokens"):
+        resource.verify(asked("Bearer opaque"))
+    assert not server.requests
+
+
+def test_a_client_that_cannot_be_created_is_not_created_for_each_token() -> None:
+    created = 0
+
+    def create() -> grantway.Client:
+        nonlocal created
+        created += 1
+        raise ConfigurationError("the issuer is down")
+
+    resource = ProtectedResource(API, [AcceptedIssuer(ISSUER, introspection=create)])
+    for number in range(5):
+        with pytest.raises(VerificationUnavailableError, match="the issuer is down"):
+            resource.verify(asked(f"Bearer opaque{number}"))
+    assert created == 1
+    resource.close()
+
+
+def test_only_one_issuer_is_asked_about_opaque_tokens() -> None:
+    def never() -> grantway.Client:
+        raise AssertionError
+
+    accepted = [AcceptedIssuer(f"{ISSUER}/{name}", introspection=never) for name in "ab"]
+    with pytest.raises(ConfigurationError, match="does not name its issuer"):
+        ProtectedResource(API, accepted)
