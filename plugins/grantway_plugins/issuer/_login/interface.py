@@ -43,10 +43,12 @@ class LoginRequest:
         now: Current time in seconds since the epoch.
         began: Time at which the attempt began.
         prompt: ``login`` if the user must authenticate again, ``select_account`` if the user must
-            be able to choose an account, or empty.
+            be able to choose an account, or empty. A login that cannot ask the user again should
+            return a ``LoginFailure`` for ``login``.
         max_age: Maximum seconds since the last authentication that the client accepts, or None.
         login_hint: The user's name or address that the client expects, or None. Anyone can choose
             it.
+        browser_secret: Key of ``secret``.
     """
 
     attempt: str = field(repr=False)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import requests
 
 import grantway
 from grantway._exceptions import ConfigurationError, RegistryError
@@ -18,9 +20,11 @@ from grantway_plugins.issuer import (
     LoginRequest,
     PluginLogin,
     SessionSettings,
+    View,
 )
 from tests.plugins.issuer.conftest import Caller, Clock
 from tests.plugins.issuer.login.conftest import (
+    PASSWORD,
     PasswordLogin,
     consent_page,
     issuer_with_login,
@@ -28,6 +32,7 @@ from tests.plugins.issuer.login.conftest import (
     registry,
 )
 from tests.plugins.issuer.login.visitor import Shown, Visitor
+from tests.waiting import PATIENCE
 
 
 def tokens_of(rfc: Caller, redirect: Shown) -> dict[str, Any]:
@@ -302,3 +307,54 @@ def test_a_factory_must_be_callable() -> None:
 def test_outcomes_are_validated(make: Any, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         make()
+
+
+def test_a_broken_template_of_a_login_is_reported(
+    clock: Clock, visitor: Visitor, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(PasswordLogin):
+        def begin(self, request: LoginRequest) -> View:
+            return View("Log in", "{{ missing }}")
+
+    class Plugin:
+        @grantway.hookimpl
+        def grantway_register_issuer_logins(self) -> dict[str, Any]:
+            return {"broken": Broken}
+
+    settings = IssuerSettings(login=PluginLogin("broken"))
+    registered = grantway.build_registry({"broken": Plugin()})
+    with IssuerServer(settings, registry=registered, clock=clock) as server:
+        page = visitor.open(f"{server.url}/login")
+    assert (page.status, "The login of this site failed" in page.text) == (500, True)
+    assert "it raised UndefinedError" in caplog.text
+
+
+def test_a_login_can_be_named_by_reference(clock: Clock, visitor: Visitor) -> None:
+    class Plugin:
+        @grantway.hookimpl
+        def grantway_register_issuer_logins(self) -> dict[str, Any]:
+            return {"named": "tests.plugins.issuer.login.conftest:PasswordLogin"}
+
+    settings = IssuerSettings(login=PluginLogin("named", {"title": "Welcome"}))
+    registered = grantway.build_registry({"named": Plugin()}, strict=True)
+    with IssuerServer(settings, registry=registered, clock=clock) as server:
+        assert "<h1>Welcome</h1>" in visitor.open(f"{server.url}/login").text
+
+
+def test_many_requests_finish_one_login(rfc: Caller, visitor: Visitor) -> None:
+    page = visitor.open(rfc.authorize_url())
+    cookies, form = visitor.http.cookies.get_dict(), {**page.fields, "user": "ada"}
+
+    def send(_number: int) -> int:
+        response = requests.post(
+            page.action,
+            data={**form, "password": PASSWORD},
+            cookies=cookies,
+            allow_redirects=False,
+            timeout=PATIENCE,
+        )
+        return response.status_code
+
+    with ThreadPoolExecutor(4) as threads:
+        statuses = sorted(threads.map(send, range(4)))
+    assert statuses == [303, 400, 400, 400]

@@ -98,6 +98,60 @@ def test_the_client_secret_can_come_from_a_source(upstream: Upstream, visitor: V
     assert upstream.sent["client_secret"] == "rotated-secret"
 
 
+def test_a_logout_continues_at_the_provider_and_returns_to_the_client(
+    upstream: Upstream, visitor: Visitor
+) -> None:
+    after = "http://127.0.0.1:8400/bye"
+    with issuer_of(upstream, provider_logout=True) as server, Caller(server.url) as rfc:
+        rfc.register_rfc(post_logout_redirect_uris=[after])
+        visitor.open(f"{server.url}/login")
+        query = f"client_id={rfc.id}&post_logout_redirect_uri={after}&state=s1"
+        page = visitor.submit(visitor.open(f"{server.url}/session/end?{query}"))
+        assert page.url == f"{after}?state=s1"
+        assert upstream.asked["client_id"] == "issuer"
+        assert upstream.asked["post_logout_redirect_uri"] == f"{server.url}/session/ended"
+        replayed = visitor.open(f"{server.url}/session/ended?state={upstream.asked['state']}")
+        assert (replayed.status, "You are logged out" in replayed.text) == (200, True)
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"end_session_endpoint": None}, {"end_session_endpoint": "http://example.com/"}]
+)
+def test_a_logout_ends_here_if_the_provider_has_none(
+    upstream: Upstream, visitor: Visitor, metadata: dict[str, Any]
+) -> None:
+    upstream.metadata = metadata
+    with issuer_of(upstream, provider_logout=True) as server:
+        visitor.open(f"{server.url}/login")
+        page = visitor.submit(visitor.open(f"{server.url}/session/end"))
+        assert "You are logged out" in page.text
+        assert "You are logged in" not in visitor.open(f"{server.url}/").text
+
+
+def test_a_provider_without_userinfo(upstream: Upstream, visitor: Visitor) -> None:
+    upstream.metadata = {"userinfo_endpoint": None}
+    upstream.claims = {"name": "Ada"}
+    with issuer_of(upstream) as server:
+        assert "<strong>Ada</strong>" in visitor.open(f"{server.url}/login").text
+
+
+def test_claims_of_the_id_token_count_more_than_those_of_userinfo(
+    upstream: Upstream, visitor: Visitor
+) -> None:
+    upstream.claims = {"name": "Ada", "email": "signed@example.com"}
+    with issuer_of(upstream) as server:
+        assert "Ada / signed@example.com" in visitor.open(f"{server.url}/login").text
+
+
+def test_a_prompt_that_the_provider_does_not_list_is_replaced(
+    upstream: Upstream, visitor: Visitor
+) -> None:
+    upstream.metadata = {"prompt_values_supported": ["none", "login"]}
+    with issuer_of(upstream) as server:
+        visitor.open(f"{server.url}/login?login=other")
+    assert upstream.asked["prompt"] == "login"
+
+
 def test_further_parameters_are_sent(upstream: Upstream, visitor: Visitor) -> None:
     with issuer_of(upstream, parameters={"hd": "example.com"}, scopes=("openid",)) as server:
         visitor.open(f"{server.url}/login")

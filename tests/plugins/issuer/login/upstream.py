@@ -83,11 +83,9 @@ class Upstream:
             return (*self.answers[path], "")
         if path == "/.well-known/openid-configuration":
             return 200, _json(self._metadata()), ""
-        if path == "/authorize":
+        if path in {"/authorize", "/end"}:
             self.asked = dict(query)
-            usual = {"code": "upstream-code", "state": query["state"], "iss": self.url}
-            sent = _given({**usual, **self.redirect})
-            return 303, b"", f"{query['redirect_uri']}?{urlencode(sent)}"
+            return 303, b"", self._back(path, query)
         if path == "/token":
             usual = {
                 "access_token": ACCESS_TOKEN,
@@ -100,12 +98,20 @@ class Upstream:
             return 200, _json(self.userinfo), ""
         return 404, b"", ""
 
+    def _back(self, path: str, query: Mapping[str, str]) -> str:
+        """Return where to send the browser after a login or logout."""
+        if path == "/end":
+            return f"{query['post_logout_redirect_uri']}?{urlencode({'state': query['state']})}"
+        usual = {"code": "upstream-code", "state": query["state"], "iss": self.url}
+        return f"{query['redirect_uri']}?{urlencode(_given({**usual, **self.redirect}))}"
+
     def _metadata(self) -> dict[str, Any]:
         usual = {
             "issuer": self.url,
             "authorization_endpoint": f"{self.url}/authorize",
             "token_endpoint": f"{self.url}/token",
             "userinfo_endpoint": f"{self.url}/userinfo",
+            "end_session_endpoint": f"{self.url}/end",
             "jwks_uri": self.keys.jwks_uri,
             "authorization_response_iss_parameter_supported": True,
         }
