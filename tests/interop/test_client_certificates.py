@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 import requests
+from cryptography.hazmat.primitives import hashes
 
 import grantway
 from grantway import HttpTransport
@@ -16,6 +18,7 @@ from grantway_plugins.issuer import ClientCertificates, IssuerServer, IssuerSett
 from grantway_plugins.issuer._decisions.operator_clients import add_client
 from tests.certificates import Identity, issue
 from tests.faults import free_port
+from tests.interop.node_flows import NodeFlows
 from tests.interop.proxies import caddy, nginx
 
 Proxy = Callable[[Path, str], AbstractContextManager[str]]
@@ -113,6 +116,29 @@ def test_a_certificate_authenticates_through_the_proxy(site: Site) -> None:
         pytest.raises(grantway.InvalidClientException),
     ):
         client.create_token(grant_type="client_credentials")
+
+
+def test_oauth4webapi_gets_a_bound_token(site: Site) -> None:
+    own = issue(site.folder, "node", site.authority)
+    made = add_client(
+        site.server.store,
+        {
+            "grant_types": ["client_credentials"],
+            "token_endpoint_auth_method": "tls_client_auth",
+            "tls_client_auth_subject_dn": "CN=node",
+            "tls_client_certificate_bound_access_tokens": True,
+        },
+    )
+    with NodeFlows("oauth4webapi_flows.mjs") as flows:
+        result = flows.run(
+            "certificate",
+            issuer=site.url,
+            clientId=made["client_id"],
+            files=[site.authority.certificate, own.certificate, own.key],
+        )
+    thumbprint = base64.urlsafe_b64encode(own.x509.fingerprint(hashes.SHA256())).rstrip(b"=")
+    assert result["bound"] is True
+    assert result["found"]["cnf"] == {"x5t#S256": thumbprint.decode()}
 
 
 def test_the_proxy_replaces_a_forged_header(site: Site) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import jwt
 import pytest
 
 import grantway
@@ -38,7 +39,7 @@ def oauth4webapi() -> Iterator[NodeFlows]:
 @pytest.fixture(scope="module")
 def server() -> Iterator[IssuerServer]:
     """An issuer that signs with an algorithm of each kind."""
-    keys = KeySettings(algorithms=("ES256", "EdDSA", "PS256"))
+    keys = KeySettings(enabled=True, algorithms=("ES256", "EdDSA", "PS256"))
     with IssuerServer(IssuerSettings(**SETTINGS, keys=keys)) as running:
         yield running
 
@@ -121,11 +122,33 @@ def test_signs_assertions_and_verifies_signed_introspection(
     assert result["unknown"] == {"active": False}
 
 
+@pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "PS256"])
 def test_logs_in_with_openid_connect(
-    oauth4webapi: NodeFlows, server: IssuerServer, driver: BrowserDriver
+    oauth4webapi: NodeFlows, server: IssuerServer, driver: BrowserDriver, algorithm: str
 ) -> None:
-    result = oauth4webapi.run("openid", visit=driver.approve_authorization, issuer=server.url)
+    result = oauth4webapi.run(
+        "openid", visit=driver.approve_authorization, issuer=server.url, algorithm=algorithm
+    )
     # The library has checked the other claims, and demands auth_time for max_age.
     assert result["claims"]["sub"] == result["user"]["sub"] == "local-user"
     assert result["claims"]["auth_time"] == result["refreshed"]["auth_time"]
     assert "nonce" not in result["refreshed"]
+
+
+def test_a_denied_login_has_an_error_with_the_issuer(
+    oauth4webapi: NodeFlows, server: IssuerServer, driver: BrowserDriver
+) -> None:
+    result = oauth4webapi.run("denied", visit=driver.deny_authorization, issuer=server.url)
+    assert result == "access_denied"
+
+
+def test_exchanges_a_token_for_a_jwt(oauth4webapi: NodeFlows, server: IssuerServer) -> None:
+    audience = "https://other.example.com"
+    result = oauth4webapi.run("exchange", issuer=server.url, audience=audience)
+    assert result["type"] == "urn:ietf:params:oauth:token-type:jwt"
+    assert result["tokenType"] == "n_a"
+    key = jwt.PyJWKClient(f"{server.url}/jwks").get_signing_key_from_jwt(result["token"])
+    claims = jwt.decode(
+        result["token"], key, algorithms=["ES256"], audience=audience, issuer=server.url
+    )
+    assert claims["aud"] == audience

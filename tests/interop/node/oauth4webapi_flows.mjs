@@ -1,6 +1,9 @@
 // Flows of oauth4webapi for flows.mjs. Each response passes the checks of the library before the next request.
 
+import { readFile } from 'node:fs/promises';
+
 import * as oauth from 'oauth4webapi';
+import { Agent, fetch } from 'undici';
 
 const insecure = { [oauth.allowInsecureRequests]: true };
 const REDIRECT = 'http://127.0.0.1:54321/callback';
@@ -222,11 +225,12 @@ export async function introspection({ issuer, algorithm, signed }) {
 }
 
 // Log in with OpenID Connect, and read the user's claims.
-export async function openid({ issuer }, visit) {
+export async function openid({ issuer, algorithm }, visit) {
   const server = await discovered(issuer, 'oidc');
   const [client, auth] = await authenticated(server, 'client_secret_basic', undefined, {
     grant_types: ['authorization_code', 'refresh_token'],
     scope: 'openid read',
+    id_token_signed_response_alg: algorithm,
   });
   const verifier = oauth.generateRandomCodeVerifier();
   const nonce = oauth.generateRandomNonce();
@@ -266,4 +270,79 @@ export async function openid({ issuer }, visit) {
     await oauth.refreshTokenGrantRequest(server, client, auth, tokens.refresh_token, insecure),
   );
   return { claims, user, refreshed: oauth.getValidatedIdTokenClaims(again), clientId: client.client_id };
+}
+
+// Send a request that the user denies. The library also compares `iss` in the error response.
+export async function denied({ issuer }, visit) {
+  const server = await discovered(issuer);
+  const [client] = await authenticated(server, 'none', undefined, { grant_types: ['authorization_code'] });
+  const state = oauth.generateRandomState();
+  const url = new URL(server.authorization_endpoint);
+  url.search = new URLSearchParams({
+    response_type: 'code',
+    client_id: client.client_id,
+    redirect_uri: REDIRECT,
+    state,
+    code_challenge: await oauth.calculatePKCECodeChallenge(oauth.generateRandomCodeVerifier()),
+    code_challenge_method: 'S256',
+  });
+  try {
+    oauth.validateAuthResponse(server, client, await visit(url), state);
+  } catch (error) {
+    if (!(error instanceof oauth.AuthorizationResponseError)) throw error;
+    return error.error;
+  }
+}
+
+// Exchange an access token for a JWT for another issuer, and verify its signature.
+export async function exchange({ issuer, audience }) {
+  const server = await discovered(issuer);
+  const grants = ['client_credentials', 'urn:ietf:params:oauth:grant-type:token-exchange'];
+  const [client, auth] = await authenticated(server, 'client_secret_basic', undefined, { grant_types: grants });
+  const own = await oauth.processClientCredentialsResponse(
+    server,
+    client,
+    await oauth.clientCredentialsGrantRequest(server, client, auth, {}, insecure),
+  );
+  const type = 'urn:ietf:params:oauth:token-type:';
+  const parameters = {
+    subject_token: own.access_token,
+    subject_token_type: `${type}access_token`,
+    requested_token_type: `${type}jwt`,
+    audience,
+  };
+  const response = await oauth.genericTokenEndpointRequest(server, client, auth, grants[1], parameters, insecure);
+  // A JWT for another issuer is no access token, so its type is N_A (RFC 8693 section 2.2.1).
+  const exchanged = await oauth.processGenericTokenEndpointResponse(server, client, response, {
+    recognizedTokenTypes: { n_a: () => {} },
+  });
+  return { token: exchanged.access_token, type: exchanged.issued_token_type, tokenType: exchanged.token_type };
+}
+
+// Authenticate with a TLS certificate, and introspect the token, which is bound to it.
+export async function certificate({ issuer, clientId, files }) {
+  const [ca, cert, key] = await Promise.all(files.map((file) => readFile(file)));
+  const dispatcher = new Agent({ connect: { ca, cert, key } });
+  const options = { [oauth.customFetch]: (url, init) => fetch(url, { ...init, dispatcher }) };
+  const url = new URL(issuer);
+  const metadata = await oauth.discoveryRequest(url, { ...options, algorithm: 'oauth2' });
+  const server = await oauth.processDiscoveryResponse(url, metadata);
+  const client = { client_id: clientId, use_mtls_endpoint_aliases: true };
+  const auth = oauth.TlsClientAuth();
+  try {
+    const tokens = await oauth.processClientCredentialsResponse(
+      server,
+      client,
+      await oauth.clientCredentialsGrantRequest(server, client, auth, {}, options),
+    );
+    const response = await oauth.introspectionRequest(server, client, auth, tokens.access_token, {
+      ...options,
+      requestJwtResponse: true,
+    });
+    const found = await oauth.processIntrospectionResponse(server, client, response);
+    await oauth.validateApplicationLevelSignature(server, response, options);
+    return { found, bound: server.tls_client_certificate_bound_access_tokens };
+  } finally {
+    await dispatcher.close();
+  }
 }
