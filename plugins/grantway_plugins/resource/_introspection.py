@@ -12,14 +12,17 @@ from grantway._exceptions import ConfigurationError, GrantwayError
 from grantway._processes.copies import OneProcess
 from grantway._requests.client import Client
 
-from ._errors import VerificationUnavailableError
+from ._errors import InvalidTokenError, VerificationUnavailableError
+from ._token_cache import TokenCache
+from ._verified_token import VerifiedToken
 
 #: Maximum number of requests at once, and of tokens that wait for one.
 THREADS, WAITING = 8, 256
 #: Minimum seconds between two attempts to create the client.
 PAUSE = 10.0
 
-_Answer = Mapping[str, Any] | str
+#: The token, why it is not accepted, or why the issuer gave no response.
+_Outcome = VerifiedToken | InvalidTokenError | str
 
 
 class Introspector(OneProcess):
@@ -28,34 +31,46 @@ class Introspector(OneProcess):
     Args:
         issuer: The issuer, for errors.
         client: The client that asks, or a function that creates it.
+        judge: Returns the token that the members of a response describe, or raises
+            ``InvalidTokenError``.
+        cache: Results of verifications.
     """
 
-    def __init__(self, issuer: str, client: Client | Callable[[], Client]) -> None:
-        self._issuer = issuer
+    def __init__(
+        self,
+        issuer: str,
+        client: Client | Callable[[], Client],
+        judge: Callable[[Mapping[str, Any]], VerifiedToken],
+        cache: TokenCache,
+    ) -> None:
+        self._issuer, self._judge, self._cache = issuer, judge, cache
         self._client = client if isinstance(client, Client) else None
         self._create = None if isinstance(client, Client) else client
         self._problem, self._failed_at = "", float("-inf")
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="grantway-introspection")
         self._lock = threading.Lock()
         self._creating = threading.Lock()
-        self._asking: dict[bytes, Future[_Answer]] = {}
+        self._asking: dict[bytes, Future[_Outcome]] = {}
 
-    def members(
+    def verify(
         self, token: str, digest: bytes
-    ) -> Generator[Future[_Answer], _Answer, Mapping[str, Any]]:
-        """Return the members of the introspection response.
+    ) -> Generator[Future[_Outcome], _Outcome, VerifiedToken]:
+        """Return a token that is not in the cache, and keep the result there.
 
         Args:
             token: The token.
-            digest: Identifies the token.
+            digest: Identifies the token in the cache.
 
         Raises:
+            InvalidTokenError: The token is not accepted.
             VerificationUnavailableError: The issuer gave no response, or too many tokens wait.
         """
-        answer = yield self._ask(token, digest)
-        if isinstance(answer, str):
-            raise VerificationUnavailableError(f"Introspection at {self._issuer} failed: {answer}.")
-        return answer
+        outcome = yield self._ask(token, digest)
+        if isinstance(outcome, VerifiedToken):
+            return outcome
+        if isinstance(outcome, InvalidTokenError):
+            raise InvalidTokenError(str(outcome))
+        raise VerificationUnavailableError(f"Introspection at {self._issuer} failed: {outcome}.")
 
     def close(self) -> None:
         """Stop the threads, and close the client if this object created it."""
@@ -63,16 +78,21 @@ class Introspector(OneProcess):
         if self._client is not None and self._create is not None:
             self._client.close()
 
-    def _ask(self, token: str, digest: bytes) -> Future[_Answer]:
+    def _ask(self, token: str, digest: bytes) -> Future[_Outcome]:
         with self._lock:
             asking = self._asking.get(digest)
             if asking is not None:
+                return asking
+            asking = Future[_Outcome]()
+            known = self._cache.find(digest)  # its question may have ended a moment ago
+            if known is not None:
+                asking.set_result(known)
                 return asking
             if len(self._asking) >= THREADS + WAITING:
                 raise VerificationUnavailableError(
                     f"Too many tokens wait for introspection at {self._issuer}."
                 )
-            asking = self._asking[digest] = Future[_Answer]()
+            self._asking[digest] = asking
         asking.set_running_or_notify_cancel()  # a request that stops waiting cancels nothing
         try:
             self._threads.submit(self._run, token, digest, asking)
@@ -80,22 +100,27 @@ class Introspector(OneProcess):
             self._finish(digest, asking, "no thread can be started")
         return asking
 
-    def _run(self, token: str, digest: bytes, asking: Future[_Answer]) -> None:
-        answer: _Answer
+    def _run(self, token: str, digest: bytes, asking: Future[_Outcome]) -> None:
+        outcome: _Outcome
         try:
-            answer = self._connected().call(
+            members = self._connected().call(
                 "introspection", token=token, token_type_hint="access_token"
             )
+            outcome = self._judge(members)
+        except InvalidTokenError as error:
+            outcome = error
         except GrantwayError as error:
-            answer = f"{error.code}, {error.message.rstrip('.')}"
+            outcome = f"{error.code}, {error.message.rstrip('.')}"
         except Exception as error:  # noqa: BLE001 - requests must not wait forever
-            answer = f"unexpected {type(error).__name__}"
-        self._finish(digest, asking, answer)
+            outcome = f"unexpected {type(error).__name__}"
+        self._finish(digest, asking, outcome)
 
-    def _finish(self, digest: bytes, asking: Future[_Answer], answer: _Answer) -> None:
+    def _finish(self, digest: bytes, asking: Future[_Outcome], outcome: _Outcome) -> None:
         with self._lock:
+            if not isinstance(outcome, str):
+                self._cache.keep(digest, outcome)
             del self._asking[digest]
-        asking.set_result(answer)
+        asking.set_result(outcome)
 
     def _connected(self) -> Client:
         """Return the client; create it first, but not again immediately after a failure."""

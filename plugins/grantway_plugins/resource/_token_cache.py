@@ -57,23 +57,22 @@ class TokenCache(OneProcess):
             raise InvalidTokenError(rejection[0])
         return None
 
-    def accept(self, digest: bytes, token: VerifiedToken, leeway: float) -> None:
-        """Keep an accepted token."""
-        until = min(token.expires_at + leeway, self._clock() + self._seconds)
-        with self._lock:
-            self._rejected.pop(digest, None)
-            _put(self._accepted, digest, (token, until), self._entries)
-
-    def reject(self, digest: bytes, problem: str) -> None:
-        """Keep a rejection."""
+    def keep(self, digest: bytes, result: VerifiedToken | InvalidTokenError) -> None:
+        """Keep the result of a verification."""
+        now = self._clock()
         with self._lock:
             self._accepted.pop(digest, None)
-            _put(self._rejected, digest, (problem, self._clock() + REJECTED_FOR), self._entries)
+            self._rejected.pop(digest, None)
+            if isinstance(result, VerifiedToken):
+                until = min(result.expires_at, now + self._seconds)
+                _put(self._accepted, digest, (result, until), self._entries)
+            elif not result.passing:
+                entry = str(result), now + REJECTED_FOR
+                _put(self._rejected, digest, entry, self._entries)
 
 
 def _put(kept: dict[bytes, Any], digest: bytes, value: Any, most: int) -> None:
     """Add an entry; evict the oldest one if there are too many."""
-    kept.pop(digest, None)  # moves it to the end
     while len(kept) >= most:
         del kept[next(iter(kept))]
     kept[digest] = value

@@ -63,8 +63,11 @@ class TokenVerifier(OneProcess):
         if not issuers or len(self._issuers) < len(issuers):
             rule = "must name each issuer once" if issuers else "must have at least one issuer"
             raise ConfigurationError(f"issuers: {rule}.", errors={"issuers": [rule]})
+        self._resource, self._clock, self._cache = resource, clock, cache
         self._introspectors = {
-            each.issuer: Introspector(each.issuer, each.introspection)
+            each.issuer: Introspector(
+                each.issuer, each.introspection, partial(self._introspected, each), cache
+            )
             for each in issuers
             if each.introspection is not None
         }
@@ -85,13 +88,21 @@ class TokenVerifier(OneProcess):
             InvalidTokenError: The token is not accepted.
             VerificationUnavailableError: It cannot be verified at the moment.
         """
+        if len(token) > MAX_TOKEN:
+            raise InvalidTokenError(f"is longer than {MAX_TOKEN} characters")
+        header: Mapping[str, Any] = {}
+        claimed: Mapping[str, Any] = {}
+        if token.count(".") == _PARTS - 1:
+            header, claimed = (unverified_part(part) for part in token.split(".")[: _PARTS - 1])
+        issuer = self._issuer_of(claimed if header else {})
+        if issuer.introspection is not None:
+            return (yield from self._introspectors[issuer.issuer].verify(token, digest))
         try:
-            issuer, verified = yield from self._verified(token, digest)
+            verified = self._judged((yield from self._signed(token, header, issuer)), issuer)
         except InvalidTokenError as error:
-            if not error.passing:
-                self._cache.reject(digest, str(error))
+            self._cache.keep(digest, error)
             raise
-        self._cache.accept(digest, verified, issuer.leeway)
+        self._cache.keep(digest, verified)
         return verified
 
     def problems(self) -> Mapping[str, str]:
@@ -109,27 +120,21 @@ class TokenVerifier(OneProcess):
         for each in self._introspectors.values():
             each.close()
 
-    def _verified(self, token: str, digest: bytes) -> Steps[tuple[AcceptedIssuer, VerifiedToken]]:
-        if len(token) > MAX_TOKEN:
-            raise InvalidTokenError(f"is longer than {MAX_TOKEN} characters")
-        header: Mapping[str, Any] = {}
-        claimed: Mapping[str, Any] = {}
-        if token.count(".") == _PARTS - 1:
-            header, claimed = (unverified_part(part) for part in token.split(".")[: _PARTS - 1])
+    def _issuer_of(self, claimed: Mapping[str, Any]) -> AcceptedIssuer:
+        """Return the issuer that a JWT names, or the one that is asked about opaque tokens."""
         iss = claimed.get("iss")
-        issuer = self._issuers.get(iss) if isinstance(iss, str) else None
-        if header and iss is not None and issuer is None:
-            raise InvalidTokenError("is of an issuer that is not accepted here")
-        if issuer is None:
-            issuer = next((self._issuers[name] for name in self._introspectors), None)
-        if issuer is None:
-            raise InvalidTokenError("is not a JWT of an accepted issuer")
-        if issuer.introspection is None:
-            claims = yield from self._signed(token, header, issuer)
-        else:
-            claims = yield from self._introspected(token, digest, issuer)
+        if iss is not None:
+            issuer = self._issuers.get(iss) if isinstance(iss, str) else None
+            if issuer is None:
+                raise InvalidTokenError("is of an issuer that is not accepted here")
+            return issuer
+        for name in self._introspectors:
+            return self._issuers[name]
+        raise InvalidTokenError("is not a JWT of an accepted issuer")
+
+    def _judged(self, claims: Mapping[str, Any], issuer: AcceptedIssuer) -> VerifiedToken:
         audiences = issuer.audiences or (self._resource,)
-        return issuer, token_of(claims, issuer, audiences, self._clock())
+        return token_of(claims, issuer, audiences, self._clock())
 
     def _signed(
         self, token: str, header: Mapping[str, Any], issuer: AcceptedIssuer
@@ -158,15 +163,12 @@ class TokenVerifier(OneProcess):
             f"The keys of {issuer.issuer} cannot be read: {problem}."
         )
 
-    def _introspected(
-        self, token: str, digest: bytes, issuer: AcceptedIssuer
-    ) -> Steps[Mapping[str, Any]]:
-        members = yield from self._introspectors[issuer.issuer].members(token, digest)
+    def _introspected(self, issuer: AcceptedIssuer, members: Mapping[str, Any]) -> VerifiedToken:
         if members.get("active") is not True:
             raise InvalidTokenError("is not active")
         if members.get("iss", issuer.issuer) != issuer.issuer:
             raise InvalidTokenError("is of another issuer")
-        return members
+        return self._judged(members, issuer)
 
 
 def _keys_of(issuer: AcceptedIssuer) -> KeySource:
