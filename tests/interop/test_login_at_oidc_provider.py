@@ -16,7 +16,7 @@ from tests.plugins.issuer.login.visitor import Shown, Visitor
 
 def login_at(provider: OidcProvider, **settings: Any) -> OpenIDLogin:
     client = provider.clients["issuer"]
-    given = {"scopes": ("openid", "email"), "account_prompt": "login", **settings}
+    given = {"scopes": ("openid", "email"), "prompts": {"select_account": "login"}, **settings}
     return OpenIDLogin(
         issuer=provider.issuer,
         client_id=client.client_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any
 
 from grantway._exceptions import ConfigurationError
 from grantway._processes.copies import Value
@@ -15,8 +15,8 @@ from grantway._types.quantity import check_count, check_seconds
 from grantway._types.secret_source import SecretSource, problem_of
 from grantway_plugins.issuer._trust import patterns
 
-_AccountPrompt = Literal["select_account", "login"]
 _DAY = 86_400.0
+_PROMPTS = ("login", "select_account")
 _AUTH_METHODS = ("client_secret_basic", "client_secret_post", "none")
 #: Parameters that the login itself sets.
 _OWN_PARAMETERS = frozenset(
@@ -62,8 +62,9 @@ class OpenIDLogin(Value):
         userinfo: Whether to request further claims from the provider's userinfo endpoint, if it has
             one. Many providers put ``email`` and ``groups`` only there.
         parameters: Further parameters of authorization requests, such as ``{"hd": "example.com"}``.
-        account_prompt: The ``prompt`` with which the provider lets users choose another account:
-            ``select_account``, or ``login`` if it does not support that value.
+        prompts: ``login`` and ``select_account`` -> the value of ``prompt`` to send instead, if the
+            provider does not support them; an empty value sends none. Google has no ``login``, and
+            oidc-provider by default no ``select_account``.
         ca_bundle: Path of a PEM file with the certificates to trust; by default those of certifi.
         provider_logout: Whether logging out of the issuer continues at the provider's
             ``end_session_endpoint``. Register ``{issuer's URL}/session/ended`` there as post-logout
@@ -83,7 +84,7 @@ class OpenIDLogin(Value):
     allow: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     userinfo: bool = True
     parameters: Mapping[str, str] = field(default_factory=dict, hash=False)
-    account_prompt: _AccountPrompt = "select_account"
+    prompts: Mapping[str, str] = field(default_factory=dict, hash=False)
     ca_bundle: str | None = None
     provider_logout: bool = False
 
@@ -99,6 +100,7 @@ class OpenIDLogin(Value):
             raise _invalid("subject_prefix", "requires subject_claim")
         _check_allow(self.allow)
         _check_parameters(self.parameters)
+        _check_prompts(self.prompts)
 
     @property
     def auth_method(self) -> str:
@@ -119,8 +121,6 @@ class OpenIDLogin(Value):
             raise _invalid("issuer", problem)
         if self.ca_bundle is not None and not _is_text(self.ca_bundle):
             raise _invalid("ca_bundle", "must be the path of a file")
-        if self.account_prompt not in get_args(_AccountPrompt):
-            raise _invalid("account_prompt", 'must be "select_account" or "login"')
         for name in ("userinfo", "provider_logout"):
             if not isinstance(getattr(self, name), bool):
                 raise _invalid(name, "must be true or false")
@@ -217,6 +217,16 @@ def _check_parameters(parameters: object) -> None:
     own = sorted(_OWN_PARAMETERS & set(parameters))
     if own:
         raise _invalid("parameters", f"must not contain {', '.join(own)}, which the login sets")
+
+
+def _check_prompts(prompts: object) -> None:
+    if not isinstance(prompts, Mapping) or not all(
+        name in _PROMPTS and isinstance(value, str) and value in {"", *_PROMPTS, "consent"}
+        for name, value in prompts.items()
+    ):
+        raise _invalid(
+            "prompts", 'must map login or select_account to a prompt, like {"login": "consent"}'
+        )
 
 
 def _is_text(value: object) -> bool:

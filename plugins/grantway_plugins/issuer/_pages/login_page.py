@@ -35,6 +35,7 @@ from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.server._http.asgi import peer_of as peer_in
 from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._http.headers import Headers, joined
+from grantway_plugins.server._listening.peers import network_of
 
 from .context import PageContext
 from .forms import read_form
@@ -45,6 +46,8 @@ from .throttle import Throttle
 
 PATH = "/login"
 CALLBACK = "/login/callback"
+#: Maximum number of logins per minute that begin from one network, because each is stored.
+MOST_BEGUN = 600
 #: Maximum number of failures per minute that are logged.
 _LOGGED = 60
 _NO_COOKIE = (
@@ -78,6 +81,7 @@ class LoginPage(OneProcess):
         self._body_seconds = context.body_seconds
         self._throttle = Throttle(context.issuer.clock)
         self._logged = RateLimit(_LOGGED)
+        self._begun = RateLimit(MOST_BEGUN)
 
     async def begin(
         self,
@@ -102,6 +106,11 @@ class LoginPage(OneProcess):
             return self._renderer.message(
                 "This link is too long", "Start again in the application.", 414
             )
+        network = network_of(peer_of(request))
+        wait = self._begun.wait(network)
+        if wait > 0:
+            return self._throttled(wait, peer_of(request))
+        self._begun.take(network)
         if request.query_params.get(MARKER) == OTHER:
             prompt = prompt or "select_account"
         session = self._sessions.of(request)

@@ -22,6 +22,7 @@ from grantway_plugins.issuer import (
     SessionSettings,
     View,
 )
+from grantway_plugins.issuer._pages import login_page
 from tests.plugins.issuer.conftest import Caller, Clock
 from tests.plugins.issuer.login.conftest import (
     PASSWORD,
@@ -84,6 +85,15 @@ def test_passwords_cannot_be_guessed_quickly(rfc: Caller, visitor: Visitor, cloc
     assert (blocked.status, "Too many attempts" in blocked.text) == (429, True)
     clock.tick(13)
     assert "to act for you?" in log_in(visitor, page).text
+
+
+def test_one_network_cannot_fill_the_database(
+    clock: Clock, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(login_page, "MOST_BEGUN", 2)
+    with issuer_with_login(clock) as server:
+        statuses = [visitor.open(f"{server.url}/login").status for _ in range(3)]
+    assert statuses == [200, 200, 429]
 
 
 def test_a_failed_login_offers_another_account(

@@ -152,6 +152,13 @@ def test_a_prompt_that_the_provider_does_not_list_is_replaced(
     assert upstream.asked["prompt"] == "login"
 
 
+@pytest.mark.parametrize("instead", ["select_account", ""])
+def test_a_prompt_can_be_replaced(upstream: Upstream, visitor: Visitor, instead: str) -> None:
+    with issuer_of(upstream, prompts={"login": instead}) as server, Caller(server.url) as rfc:
+        visitor.open(rfc.register_rfc().authorize_url(prompt="login"))
+    assert upstream.asked.get("prompt", "") == instead
+
+
 def test_further_parameters_are_sent(upstream: Upstream, visitor: Visitor) -> None:
     with issuer_of(upstream, parameters={"hd": "example.com"}, scopes=("openid",)) as server:
         visitor.open(f"{server.url}/login")
@@ -497,7 +504,9 @@ def test_the_old_metadata_is_used_while_the_provider_is_down(
         ({"allow": 5}, "allow"),
         ({"parameters": {"state": "x"}}, "parameters"),
         ({"parameters": {"hd": 5}}, "parameters"),
-        ({"account_prompt": "none"}, "account_prompt"),
+        ({"prompts": {"login": "none"}}, "prompts"),
+        ({"prompts": {"none": "login"}}, "prompts"),
+        ({"prompts": "login"}, "prompts"),
         ({"userinfo": 1}, "userinfo"),
         ({"provider_logout": "yes"}, "provider_logout"),
         ({"ca_bundle": ""}, "ca_bundle"),

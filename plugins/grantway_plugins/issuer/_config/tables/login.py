@@ -28,7 +28,7 @@ class LoginTable(IssuerTable):
     allow = fields.Raw()  # OpenIDLogin checks these
     userinfo = fields.Raw()
     parameters = fields.Raw()
-    account_prompt = text()
+    prompts = fields.Raw()
     ca_bundle = PathField()
     provider_logout = fields.Raw()
     plugin = text()

@@ -130,9 +130,7 @@ class OpenIDProviderLogin(OneProcess):
 
     def _prompt(self, connection: Connection, request: LoginRequest) -> str | None:
         """Return the prompt; ``login`` instead of one that the provider does not list."""
-        prompt = request.prompt
-        if prompt == "select_account":
-            prompt = self._settings.account_prompt
+        prompt = self._settings.prompts.get(request.prompt, request.prompt)
         supported = connection.provider.metadata.get("prompt_values_supported")
         if prompt and isinstance(supported, list) and prompt not in supported:
             return "login"
