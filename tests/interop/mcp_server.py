@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import jwt
 import requests
@@ -15,21 +16,29 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from grantway_plugins.gateway.upstream import RequestContext
+from grantway_plugins.resource import (
+    AcceptedIssuer,
+    AccessDeniedError,
+    ProtectedResource,
+    Requirement,
+)
 from tests.plugins.gateway.servers import asgi_server
 from tests.waiting import PATIENCE
 
 SCOPE = "mcp:tools"
 _METADATA = "/.well-known/oauth-protected-resource"
 
-#: Returns the claims of a token for a resource, or None if it is invalid.
-Verify = Callable[[str, str], Mapping[str, Any] | None]
+#: Returns the claims of the value of ``Authorization`` for a resource, or raises AccessDeniedError.
+Verify = Callable[[str, str], Mapping[str, Any]]
 
 
 def by_signature(issuer: str) -> Verify:
     """Verify JWT access tokens with the issuer's published keys, as the documentation shows."""
     keys = jwt.PyJWKClient(f"{issuer}/jwks")
 
-    def verify(token: str, resource: str) -> Mapping[str, Any] | None:
+    def verify(authorization: str, resource: str) -> Mapping[str, Any]:
+        token = authorization.removeprefix("Bearer ")
         try:
             found = jwt.decode_complete(
                 token,
@@ -40,9 +49,11 @@ def by_signature(issuer: str) -> Verify:
                 options={"require": ["exp", "iat", "sub", "client_id"]},
             )
         except jwt.PyJWTError:
-            return None
+            raise _denied(resource) from None
         claims: dict[str, Any] = found["payload"]
-        return claims if found["header"]["typ"] == "at+jwt" else None
+        if found["header"]["typ"] != "at+jwt" or SCOPE not in claims["scope"].split():
+            raise _denied(resource)
+        return claims
 
     return verify
 
@@ -50,15 +61,49 @@ def by_signature(issuer: str) -> Verify:
 def by_introspection(issuer: str, credentials: tuple[str, str]) -> Verify:
     """Ask the issuer for the state of each token."""
 
-    def verify(token: str, resource: str) -> Mapping[str, Any] | None:
+    def verify(authorization: str, resource: str) -> Mapping[str, Any]:
+        token = authorization.removeprefix("Bearer ")
+        if not token:
+            raise _denied(resource)
         response = requests.post(
             f"{issuer}/introspect", auth=credentials, data={"token": token}, timeout=PATIENCE
         )
         response.raise_for_status()
         found: dict[str, Any] = response.json()
-        return found if found["active"] and resource in found.get("aud", ()) else None
+        if not found["active"] or resource not in found.get("aud", ()):
+            raise _denied(resource)
+        if SCOPE not in found["scope"].split():
+            raise _denied(resource)
+        return found
 
     return verify
+
+
+@contextmanager
+def by_grantway(issuer: str) -> Iterator[Verify]:
+    """Verify tokens with ``grantway_plugins.resource``, which also writes the challenges."""
+    with ExitStack() as exits:
+        opened: dict[str, ProtectedResource] = {}
+
+        def verify(authorization: str, resource: str) -> Mapping[str, Any]:
+            if resource not in opened:
+                made = ProtectedResource(resource, [AcceptedIssuer(issuer)], scopes=[SCOPE])
+                opened[resource] = exits.enter_context(closing(made))
+            parts = urlsplit(resource)
+            headers = [("Authorization", authorization)]
+            asked = RequestContext.of(parts.netloc, parts.path, headers, method="POST")
+            return opened[resource].verify(asked, Requirement(scopes=(SCOPE,))).claims
+
+        yield verify
+
+
+def _denied(resource: str) -> AccessDeniedError:
+    parts = urlsplit(resource)
+    where = f"{parts.scheme}://{parts.netloc}{_METADATA}{parts.path}"
+    challenge = f'Bearer error="invalid_token", resource_metadata="{where}"'
+    return AccessDeniedError(
+        "The token is invalid", status=401, error="invalid_token", challenge=challenge
+    )
 
 
 @contextmanager
@@ -79,15 +124,12 @@ def mcp_server(issuer: str, verify: Verify) -> Iterator[str]:
         )
 
     async def endpoint(request: Request) -> Response:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        resource = f"{request.base_url}mcp"
-        claims = None
-        if scheme.lower() == "bearer":
-            claims = await run_in_threadpool(verify, token, resource)
-        if claims is None or SCOPE not in claims["scope"].split():
-            where = f"{str(request.base_url).rstrip('/')}{_METADATA}/mcp"
-            challenge = f'Bearer error="invalid_token", resource_metadata="{where}"'
-            return Response(status_code=401, headers={"WWW-Authenticate": challenge})
+        authorization = request.headers.get("authorization", "")
+        try:
+            claims = await run_in_threadpool(verify, authorization, f"{request.base_url}mcp")
+        except AccessDeniedError as denied:
+            headers = {"WWW-Authenticate": denied.challenge}
+            return Response(status_code=denied.status, headers=headers)
         message = await request.json()
         if "id" not in message:
             return Response(status_code=202)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,14 @@ from grantway_plugins.issuer import (
 )
 from grantway_plugins.issuer._decisions.operator_clients import add_client
 from tests.interop.mcp_conformance import judge_issuer, judge_server
-from tests.interop.mcp_server import SCOPE, Verify, by_introspection, by_signature, mcp_server
+from tests.interop.mcp_server import (
+    SCOPE,
+    Verify,
+    by_grantway,
+    by_introspection,
+    by_signature,
+    mcp_server,
+)
 from tests.interop.node_flows import NodeFlows
 from tests.plugins.gateway.running.programs import gateway, write
 from tests.plugins.issuer.test_client_documents import Publisher
@@ -48,16 +56,20 @@ def sdk() -> Iterator[NodeFlows]:
         yield flows
 
 
-@pytest.fixture(scope="module", params=["signature", "introspection"])
+@pytest.fixture(scope="module", params=["signature", "introspection", "grantway"])
 def server(request: pytest.FixtureRequest, issuer: IssuerServer) -> Iterator[str]:
-    """The URL of a resource server that verifies tokens in one of two ways."""
-    verify: Verify = by_signature(issuer.url)
-    if request.param == "introspection":
-        metadata = {"client_name": "api", "grant_types": ["client_credentials"]}
-        made = add_client(issuer.store, metadata, introspects=True)
-        verify = by_introspection(issuer.url, (made["client_id"], made["client_secret"]))
-    with mcp_server(issuer.url, verify) as url:
-        yield url
+    """The URL of a resource server that verifies tokens in one of three ways."""
+    with ExitStack() as exits:
+        verify: Verify
+        if request.param == "signature":
+            verify = by_signature(issuer.url)
+        elif request.param == "introspection":
+            metadata = {"client_name": "api", "grant_types": ["client_credentials"]}
+            made = add_client(issuer.store, metadata, introspects=True)
+            verify = by_introspection(issuer.url, (made["client_id"], made["client_secret"]))
+        else:
+            verify = exits.enter_context(by_grantway(issuer.url))
+        yield exits.enter_context(mcp_server(issuer.url, verify))
 
 
 @pytest.mark.parametrize("method", ["none", "client_secret_basic", "client_secret_post"])
