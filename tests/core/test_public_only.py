@@ -35,6 +35,7 @@ from tests.waiting import PATIENCE
         "fe80::1",
         "fe80::1%eth0",
         "fc00::1",
+        "fec0::1",
         "ff02::1",
         "::ffff:127.0.0.1",
         "::ffff:10.0.0.1",
@@ -81,6 +82,9 @@ def test_a_private_host_gets_no_connection(send: Send, host: str) -> None:
             server.accept()
 
 
+PRIVATE = ("10.0.0.1", "[::1]", "localhost", "a.localhost", "127.1", "2130706433", "0x7f.0x1")
+
+
 def test_a_private_address_is_not_requested_from_a_proxy() -> None:
     with socket.socket() as proxy:
         proxy.bind(("127.0.0.1", 0))
@@ -88,7 +92,7 @@ def test_a_private_address_is_not_requested_from_a_proxy() -> None:
         proxy.setblocking(False)
         through = f"http://127.0.0.1:{proxy.getsockname()[1]}"
         transport = HttpTransport(public_only=True, proxies=through, no_proxy="")
-        for host in ("10.0.0.1", "[::1]", "localhost"):
+        for host in PRIVATE:
             with pytest.raises(ConnectionFailedError, match="not on the public internet"):
                 blocking(transport, HttpRequest("GET", f"http://{host}/", {}))
         transport.close()

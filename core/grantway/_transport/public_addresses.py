@@ -34,12 +34,14 @@ def check_literal(host: str) -> None:
     """Reject a host that is an address and not public. A name is left to the proxy.
 
     Raises:
-        PrivateAddressError: the host is such an address, or ``localhost``.
+        PrivateAddressError: the host is such an address, ``localhost``, or an address in an old
+            form like ``127.1`` or ``0x7f000001``, which a proxy may accept.
     """
     try:
         ip_address(host)
     except ValueError:
-        if host.rstrip(".").lower() != "localhost":
+        last = host.rstrip(".").rpartition(".")[2].lower()
+        if last != "localhost" and not last.isdigit() and not last.startswith("0x"):
             return
     else:
         if is_public(host):
@@ -56,6 +58,6 @@ def is_public(text: str) -> bool:
             inner = IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             address = inner
-        elif address.teredo is not None:
+        elif address.teredo is not None or address.is_site_local:
             return False
     return address.is_global and not address.is_multicast and not address.is_reserved
