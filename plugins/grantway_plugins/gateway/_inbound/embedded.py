@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from grantway._exceptions import ConfigurationError
 from grantway._plugins.default_registry import default_registry
 from grantway._plugins.registry import Registry
 from grantway._processes.copies import OneProcess
 from grantway_plugins._jose.errors import KeysUnavailableError
+from grantway_plugins.issuer._clients.client_of_assertion import PARAMETER, client_of_assertion
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._http.endpoints.token import create_token
 from grantway_plugins.issuer._http.trusted_tokens import keys_unavailable, trusted_tokens
+from grantway_plugins.issuer._keys.opening import database_ring
 from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.unit_of_work import failure_response, guarded
@@ -23,6 +26,10 @@ from grantway_plugins.server._http.wire import WireRequest, WireResponse
 class EmbeddedIssuer(OneProcess):
     """Issues tokens in this process, for the clients that are registered in its store.
 
+    It knows neither its own URL nor the connection of the client, so it verifies no DPoP proofs,
+    client certificates or assertions of ``private_key_jwt``, and reads no documents of clients.
+    Such clients use the issuer's own token endpoint.
+
     Args:
         store: Storage of the issuer; ``IssuerServer.store``, for example.
         settings: Settings of the issuer; ``IssuerServer.settings``, for example.
@@ -31,7 +38,8 @@ class EmbeddedIssuer(OneProcess):
         clock: Returns the Unix time in seconds.
 
     Raises:
-        ConfigurationError: No registered grant can be issued.
+        ConfigurationError: No registered grant can be issued, the signing keys that the settings
+            require cannot be used, or the settings require bound tokens.
     """
 
     def __init__(
@@ -46,6 +54,13 @@ class EmbeddedIssuer(OneProcess):
         self._settings = settings
         self._clock = clock
         self._registry = registry
+        if settings.require_bound_tokens:
+            rule = "must be false: EmbeddedIssuer cannot bind tokens to keys"
+            raise ConfigurationError(
+                f"require_bound_tokens {rule}; use the token endpoint of the issuer",
+                errors={"require_bound_tokens": [rule]},
+            )
+        self._keys = database_ring(settings, store) if not settings.signing_keys else None
         self._built = self._build(registry or default_registry())
         self._trusted = trusted_tokens(self._built[1])
 
@@ -63,6 +78,7 @@ class EmbeddedIssuer(OneProcess):
         try:
             if self._trusted is not None:
                 request = replace(request, trusted=self._trusted.of(request.params))
+            _check_supported(self._issuer, request)
             return self._store.run(guarded(create_token(self._issuer, request)))
         except DenialError:
             raise
@@ -81,6 +97,7 @@ class EmbeddedIssuer(OneProcess):
             if self._trusted is not None:
                 trusted = await self._trusted.of_async(request.params)
                 request = replace(request, trusted=trusted)
+            _check_supported(self._issuer, request)
             return await self._store.arun(guarded(create_token(self._issuer, request)))
         except DenialError:
             raise
@@ -99,7 +116,30 @@ class EmbeddedIssuer(OneProcess):
         return built[1]
 
     def _build(self, registry: Registry) -> tuple[Registry, Issuer]:
-        return registry, Issuer.of(registry, self._settings, self._clock)
+        issuer = Issuer.of(registry, self._settings, self._clock)
+        return registry, replace(issuer, keys=issuer.keys or self._keys)
 
     def __repr__(self) -> str:
         return f"EmbeddedIssuer({self._settings.issuer!r})"
+
+
+def _check_supported(issuer: Issuer, request: WireRequest) -> None:
+    """Reject a request that the issuer's own token endpoint would treat differently.
+
+    Raises:
+        DenialError: The request has a DPoP proof, or an assertion of ``private_key_jwt``.
+    """
+    if "dpop" in request.headers:
+        raise DenialError(
+            "invalid_request",
+            "DPoP is not supported here; use the token endpoint of the issuer, or omit the proof",
+        )
+    if (
+        PARAMETER not in request.trusted
+        and not issuer.client_auth  # otherwise it may be for the method of a plugin
+        and client_of_assertion(request.params) is not None
+    ):
+        raise DenialError(
+            "invalid_client",
+            "private_key_jwt is not supported here; use the token endpoint of the issuer",
+        )

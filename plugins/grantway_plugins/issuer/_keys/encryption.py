@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import stat
 from collections.abc import Sequence
@@ -44,21 +45,25 @@ class KeyEncryption(OneProcess):
         self._sealer: Sealer | None = None
 
     @classmethod
-    def of(cls, settings: KeySettings, database: Path | None, *, in_memory: bool) -> Self | None:
+    def of(
+        cls, settings: KeySettings, database: Path | None, *, memory_key: bytes | None
+    ) -> Self | None:
         """Return the encryption for a database, or None if it needs ``encryption_keys``.
 
         Args:
             settings: The settings.
             database: The SQLite file, or None.
-            in_memory: Whether the database is in the memory of this process.
+            memory_key: A secret of a database in the memory of this process, or None. Every
+                issuer on that database has the same one.
         """
         if settings.encryption_keys:
             return cls(read_keys(settings), f"the setting {_FIELD}")
         if database is not None:
             file = database.with_name(database.name + SUFFIX)
             return cls(lambda: _key_of_file(file), str(file))
-        if in_memory:
-            return cls(from_value(Masked(generate_key())), "memory")
+        if memory_key is not None:
+            key = hmac.digest(memory_key, b"signing keys", "sha256")
+            return cls(from_value(Masked(key)), "memory")
         return None
 
     def encrypt(self, private: Masked[bytes], kid: str) -> bytes:

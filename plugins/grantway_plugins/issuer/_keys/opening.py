@@ -55,7 +55,8 @@ def database_ring(settings: IssuerSettings, store: IssuerStore) -> KeyRing | Non
     from .database_ring import DatabaseRing  # noqa: PLC0415 - imports the database
     from .encryption import KeyEncryption  # noqa: PLC0415
 
-    encryption = KeyEncryption.of(keys, store.file, in_memory=store.in_memory)
+    memory_key = store.form_key if store.in_memory else None
+    encryption = KeyEncryption.of(keys, store.file, memory_key=memory_key)
     if encryption is None:
         _require(
             settings,
