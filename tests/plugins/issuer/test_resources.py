@@ -117,6 +117,13 @@ def test_an_invalid_resource_is_rejected_everywhere(rfc: Caller, value: Any) -> 
     assert rfc.refresh(tokens["refresh_token"]).status_code == 200
 
 
+@pytest.mark.parametrize("value", INVALID)
+def test_an_invalid_resource_is_rejected_without_a_login(caller: Caller, value: Any) -> None:
+    caller.register_rfc(grant_types=["client_credentials"])
+    response = caller.as_rfc("/token", grant_type="client_credentials", resource=value)
+    assert error_of(response) == "invalid_target"
+
+
 def test_an_empty_resource_counts_as_omitted(rfc: Caller) -> None:
     """RFC 6749 section 3.1."""
     tokens = rfc.login(resource=["", ORDERS])

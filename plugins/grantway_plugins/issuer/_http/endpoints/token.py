@@ -43,8 +43,9 @@ def create_token(issuer: Issuer, request: WireRequest) -> UnitOfWork:
     offered = issuer.grants.get(grant_type_of(request))
     if offered is None:
         raise unsupported_grant_type(issuer.grants)
-    params = load_params(offered.grant, request)
+    # First, because the grant's schema would report an invalid resource as invalid_request.
     resources = requested_resources(issuer.settings, request)
+    params = load_params(offered.grant, request)
     credentials = credentials_of(request, issuer)
 
     def work(transaction: Transaction) -> WireResponse | Denial:
