@@ -280,9 +280,11 @@ def test_the_metadata_lists_what_the_settings_enable(tls: Tls, rfc: Caller) -> N
     assert "tls_client_certificate_bound_access_tokens" not in plain
 
 
-def test_certificates_require_a_trusted_proxy() -> None:
-    with pytest.raises(ConfigurationError, match="trusted_proxies"):
-        IssuerServer(IssuerSettings(client_certificates=ClientCertificates()))
+@pytest.mark.parametrize("proxies", [(), ("*",), ("192.0.2.1", "0.0.0.0/0"), ("::/0",)])
+def test_certificates_require_a_trusted_proxy(proxies: tuple[str, ...]) -> None:
+    made = IssuerSettings(registration="off", client_certificates=ClientCertificates())
+    with pytest.raises(ConfigurationError, match="any client could send the header"):
+        IssuerServer(made, trusted_proxies=proxies)
 
 
 @pytest.mark.parametrize("content", [None, "", "nonsense"])

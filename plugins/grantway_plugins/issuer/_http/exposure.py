@@ -57,8 +57,8 @@ def resolve_settings(
     if tls and settings.issuer is not None and not settings.issuer.startswith("https:"):
         rule = "must be an https URL, because the server uses TLS"
         raise ConfigurationError(f"issuer {rule}", errors={"issuer": [rule]})
-    if settings.client_certificates is not None and not trusted_proxies:
-        rule = "require trusted_proxies, because any client could send the header"
+    if settings.client_certificates is not None and not _is_limited(trusted_proxies):
+        rule = "require trusted_proxies without *, because any client could send the header"
         raise ConfigurationError(
             f"client_certificates {rule}", errors={"client_certificates": [rule]}
         )
@@ -111,6 +111,12 @@ def _check_proxies(proxies: Sequence[str]) -> None:
                     "192.0.2.7 or 192.0.2.0/24, not a name",
                     errors={"trusted_proxies": ["must be addresses or networks"]},
                 ) from None
+
+
+def _is_limited(proxies: Sequence[str]) -> bool:
+    """Return whether there are trusted proxies, and not every address is one."""
+    every = any(each == "*" or not ipaddress.ip_network(each).prefixlen for each in proxies)
+    return bool(proxies) and not every
 
 
 def _check_address(host: str, settings: IssuerSettings, *, encrypted: bool) -> None:
