@@ -13,6 +13,7 @@ from grantway import Client, Provider, Token
 from grantway_grants import device_code
 from grantway_plugins.issuer import IssuerServer, IssuerSettings, Lifetimes
 from tests.faults import free_port
+from tests.issuer_middleware import add_middleware
 
 #: Default lifetime of access tokens in seconds.
 HOUR = 3600.0
@@ -68,8 +69,7 @@ class StrictIssuer:
             port=self._port,
             clock=lambda: time.time() + self.passed,
         )
-        config = self._server._server.config
-        config.app = _Counting(config.app, self.statuses)
+        add_middleware(self._server, lambda app: _Counting(app, self.statuses))
         self._server.start()
 
     def stop(self) -> None:

@@ -38,6 +38,7 @@ from grantway_plugins.issuer._decisions.randomness import digest, family_digest,
 from grantway_plugins.issuer._storage.store import IssuerStore
 from tests.benchmarks.gateway.cores import pin
 from tests.faults import free_port
+from tests.issuer_middleware import add_middleware
 
 _TIMEOUT = 30.0
 
@@ -253,8 +254,7 @@ class Backend:
             port=self._port,
             registry=self._registry,
         )
-        config = self._server._server.config
-        config.app = Fault(config.app, self._ledger)
+        add_middleware(self._server, lambda app: Fault(app, self._ledger))
         self._server.start()
 
     def slow(self, seconds: float) -> None:
