@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from grantway._processes.copies import Value
 from grantway._secrets.params import Params
 from grantway._transport.http import is_web_address
 from grantway._types.quantity import finite
@@ -78,7 +79,7 @@ class LoginRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Value):
     """The user who logged in.
 
     Attributes:
@@ -93,7 +94,7 @@ class Identity:
     """
 
     subject: str
-    claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    claims: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
     auth_time: float | None = None
 
     def __post_init__(self) -> None:
