@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 import requests
@@ -24,6 +25,7 @@ from grantway_plugins.server._http.client_certificate import (
 )
 from tests.certificates import Identity, issue
 from tests.plugins.issuer.conftest import Caller
+from tests.waiting import PATIENCE
 
 HEADER = "Client-Cert"
 
@@ -216,14 +218,19 @@ def test_a_client_with_a_secret_gets_bound_tokens_only_if_it_asks(
         assert without.status_code == (400 if bound else 200)
 
 
-def test_the_header_of_anyone_but_the_proxy_is_ignored(certificates: Certificates) -> None:
+@pytest.fixture(scope="module")
+def behind_another_proxy(certificates: Certificates) -> Iterator[Tls]:
+    """An issuer that trusts another address than the caller's."""
     with IssuerServer(settings(certificates), trusted_proxies=("192.0.2.1",)) as server:
-        tls = Tls(server)
-        client_id = tls.add(
-            token_endpoint_auth_method="tls_client_auth", tls_client_auth_subject_dn="CN=own"
-        )
-        assert tls.ask(client_id, certificates.own).status_code == 401
-        tls.caller.http.close()
+        made = Tls(server)
+        yield made
+        made.caller.http.close()
+
+
+OWN_NAME = {
+    "token_endpoint_auth_method": "tls_client_auth",
+    "tls_client_auth_subject_dn": "CN=own",
+}
 
 
 def test_an_empty_header_means_no_certificate(tls: Tls) -> None:
@@ -278,6 +285,59 @@ def test_the_metadata_lists_what_the_settings_enable(tls: Tls, rfc: Caller) -> N
     plain = rfc.http.get(rfc.url + path).json()
     assert "tls_client_auth" not in plain["token_endpoint_auth_methods_supported"]
     assert "tls_client_certificate_bound_access_tokens" not in plain
+
+
+def test_a_certificate_with_an_unknown_kind_of_key_is_rejected(
+    tls: Tls, certificates: Certificates
+) -> None:
+    keys = {"keys": [ECKey.generate_key("P-256").as_dict(private=False)]}
+    client = tls.add(token_endpoint_auth_method="self_signed_tls_client_auth", jwks=keys)
+    curve = b"\x2a\x86\x48\xce\x3d\x03\x01\x07"
+    changed = certificates.self_signed.x509.public_bytes(Encoding.DER)
+    assert curve in changed
+    header = base64.b64encode(changed.replace(curve, curve[:-1] + b"\x7f")).decode()
+    asked = {"grant_type": "client_credentials", "client_id": client}
+    url = f"{tls.server.url}/token"
+    response = tls.caller.http.post(url, data=asked, headers={HEADER: header})
+    assert (response.status_code, response.json()["error"]) == (401, "invalid_client")
+
+
+TRAILER = "Transfer-Encoding: chunked\r\n\r\n{size:x}\r\n{body}\r\n0\r\n{header}\r\n\r\n"
+#: Requests with a header of the client's own, after the request line and the common headers.
+FORGED = {
+    "complete": "{header}\r\nContent-Length: {size}\r\n\r\n{body}",
+    "in capitals": "{HEADER}\r\nContent-Length: {size}\r\n\r\n{body}",
+    "twice": "{header}\r\n{header}\r\nContent-Length: {size}\r\n\r\n{body}",
+    "chunked": "{header}\r\n" + TRAILER.replace("{header}", "X: x"),
+    "in a trailer": TRAILER,
+    "behind an upgrade": "Connection: Upgrade\r\nUpgrade: h2c\r\n{header}\r\n"
+    "Content-Length: {size}\r\n\r\n{body}",
+}
+
+
+@pytest.mark.parametrize("form", FORGED)
+@pytest.mark.parametrize("count", [1, 2], ids=["alone", "pipelined"])
+def test_a_header_of_the_client_is_dropped_in_every_form(
+    certificates: Certificates, behind_another_proxy: Tls, form: str, count: int
+) -> None:
+    client_id = behind_another_proxy.add(**OWN_NAME)
+    body = f"grant_type=client_credentials&client_id={client_id}"
+    value = der(certificates.own)
+    rest = FORGED[form].format(
+        header=f"{HEADER}: {value}", HEADER=f"{HEADER.upper()}: {value}", size=len(body), body=body
+    )
+    request = (
+        "POST /token HTTP/1.1\r\nHost: x\r\n"
+        f"Content-Type: application/x-www-form-urlencoded\r\n{rest}"
+    )
+    target = urlsplit(behind_another_proxy.server.url)
+    with socket.create_connection((target.hostname or "", target.port or 0), PATIENCE) as client:
+        client.sendall(request.encode() * count)
+        received = b""
+        while received.count(b'"}') < count:
+            received += (part := client.recv(65_536))
+            assert part, received
+    assert received.count(b'{"error":"invalid_client"') == count
 
 
 @pytest.mark.parametrize("proxies", [(), ("*",), ("192.0.2.1", "0.0.0.0/0"), ("::/0",)])

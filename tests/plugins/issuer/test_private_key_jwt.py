@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -258,6 +259,7 @@ PRIVATE = {"keys": [KEY.as_dict(private=True)]}
         ({"jwks": {"keys": [{"kty": "EC", "crv": "P-256", "x": "!", "y": "!"}]}}, "jwks"),
         ({"jwks": {"keys": [None]}}, "public key"),
         ({"jwks_uri": "ftp://app.example/jwks"}, "jwks_uri"),
+        ({"jwks_uri": "http://app.example/jwks"}, "must be an https URL"),
         ({"jwks_uri": 7}, "jwks_uri must be a URL"),
         ({"jwks": jwks(KEY), "token_endpoint_auth_signing_alg": "none"}, "must be one of"),
         ({"jwks": jwks(KEY), "token_endpoint_auth_signing_alg": "HS256"}, "must be one of"),
@@ -331,6 +333,29 @@ def test_published_keys_are_read_once_and_again_for_a_new_key(
     publisher.keys = (OTHER,)
     assert signer.ask(signer.assertion(OTHER)).status_code == 200
     assert publisher.reads == 2
+
+
+def test_a_key_that_was_replaced_through_another_issuer_is_accepted_at_once(
+    clock: Clock, tmp_path: Path
+) -> None:
+    shared: Any = {
+        "settings": IssuerSettings(registration="unrestricted"),
+        "database": str(tmp_path / "issuer.db"),
+        "clock": clock,
+    }
+    with (
+        IssuerServer(**shared) as one,
+        IssuerServer(**shared) as two,
+        Caller(one.url) as first,
+        Caller(two.url) as second,
+    ):
+        there, here = Signer(first, clock), Signer(second, clock)
+        there.register(jwks=jwks(KEY))
+        second.id = first.id
+        assert here.ask(here.assertion(KEY)).status_code == 200
+        there.change(jwks=jwks(OTHER))
+        assert here.ask(here.assertion(OTHER)).status_code == 200
+        assert here.ask(here.assertion(KEY)).status_code == 401
 
 
 def test_unreadable_keys_are_a_temporary_failure(

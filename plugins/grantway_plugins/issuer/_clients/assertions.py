@@ -48,6 +48,7 @@ from grantway_plugins.server._proofs.algorithms import ALGORITHMS
 from .client_of_assertion import MAX_ASSERTION, PARAMETER, client_of_assertion
 from .fetching import Fetcher, FetchError
 from .key_metadata import ALGORITHM, JWKS, JWKS_URI, PRIVATE_KEY_JWT
+from .verification import Outcome, verified_client
 
 #: Maximum length of a ``jti``, in characters.
 MAX_JTI = 255
@@ -97,17 +98,19 @@ class VerifyClientAssertions(OneProcess):
 
     async def prepare(self, request: WireRequest) -> WireRequest:
         """See ``Preparation``."""
-        assertion = request.params[PARAMETER]
         client_id = client_of_assertion(request.params) or ""
-        client = await self._store.arun(lambda transaction: transaction.clients.find(client_id))
-        if client is None or client.authentication.method != PRIVATE_KEY_JWT:
+        outcome = await verified_client(self._store, client_id, partial(self._outcome, request))
+        if outcome is None:
             return request
-        outcome: TrustedToken | RejectedToken
-        try:
-            outcome = await self._verify(assertion, client, request)
-        except TokenRejectedError as error:
-            outcome = RejectedToken(str(error))
         return replace(request, trusted={**request.trusted, PARAMETER: outcome})
+
+    async def _outcome(self, request: WireRequest, client: RegisteredClient) -> Outcome:
+        if client.authentication.method != PRIVATE_KEY_JWT:
+            return None
+        try:
+            return await self._verify(request.params[PARAMETER], client, request)
+        except TokenRejectedError as error:
+            return RejectedToken(str(error))
 
     async def _verify(
         self, assertion: str, client: RegisteredClient, request: WireRequest

@@ -6,12 +6,13 @@ import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc.jwk import OctKey
 
@@ -39,6 +40,7 @@ from .certificate_metadata import (
     SUBJECT_DN,
 )
 from .certificate_settings import ClientCertificates
+from .verification import Outcome, verified_client
 
 #: Key of the outcome in ``WireRequest.trusted``.
 CERTIFICATE = "client_certificate"
@@ -93,24 +95,24 @@ class VerifyClientCertificates(OneProcess):
         client_id = request.params.get("client_id")
         if not isinstance(client_id, str) or request.basic is not None:
             return request.trusted
-        client = await self._store.arun(lambda transaction: transaction.clients.find(client_id))
-        if client is None or client.authentication.method not in METHODS:
-            return request.trusted
-        outcome: TrustedToken | RejectedToken
+        outcome = await verified_client(self._store, client_id, partial(self._outcome, certificate))
+        return request.trusted if outcome is None else {**request.trusted, CERTIFICATE: outcome}
+
+    async def _outcome(self, certificate: x509.Certificate, client: RegisteredClient) -> Outcome:
+        if client.authentication.method not in METHODS:
+            return None
         try:
             self._check(certificate, client)
         except RejectedCertificateError as error:
-            outcome = RejectedToken(str(error))
-        else:
-            outcome = TrustedToken(
-                issuer=client.client_id,
-                subject=client.client_id,
-                expires_at=certificate.not_valid_after_utc.timestamp(),
-                claims={},
-                clients=(client.client_id,),
-                method=client.authentication.method,
-            )
-        return {**request.trusted, CERTIFICATE: outcome}
+            return RejectedToken(str(error))
+        return TrustedToken(
+            issuer=client.client_id,
+            subject=client.client_id,
+            expires_at=certificate.not_valid_after_utc.timestamp(),
+            claims={},
+            clients=(client.client_id,),
+            method=client.authentication.method,
+        )
 
     def _check(self, certificate: x509.Certificate, client: RegisteredClient) -> None:
         now = datetime.fromtimestamp(self._clock(), UTC)
@@ -141,15 +143,20 @@ def _issued(certificate: x509.Certificate, authority: x509.Certificate, now: dat
         return False
     try:
         certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
 
 
 def _is_registered(certificate: x509.Certificate, client: RegisteredClient) -> bool:
-    own = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    keys = (key for key in given_keys(client.metadata["jwks"]).keys if not isinstance(key, OctKey))
-    return any(hmac.compare_digest(own, key.as_der(private=False)) for key in keys)
+    try:
+        key = certificate.public_key()
+    except (UnsupportedAlgorithm, ValueError):
+        return False
+    own = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    known = given_keys(client.metadata["jwks"]).keys
+    registered = (each for each in known if not isinstance(each, OctKey))
+    return any(hmac.compare_digest(own, each.as_der(private=False)) for each in registered)
 
 
 def _names(certificate: x509.Certificate, metadata: Mapping[str, Any]) -> bool:
@@ -161,7 +168,7 @@ def _names(certificate: x509.Certificate, metadata: Mapping[str, Any]) -> bool:
         return found in (wanted, wanted[::-1])
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
         return False
     found_names = {
         SAN_DNS: [name.lower() for name in names.get_values_for_type(x509.DNSName)],

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from grantway._exceptions import ConfigurationError
+from grantway._transport.http import is_loopback
 from grantway_plugins.server._http.denial import DenialError
 from grantway_plugins.server._proofs.algorithms import ALGORITHMS
 
@@ -28,7 +29,8 @@ def key_members(
     Args:
         members: The client's metadata.
         method: The client's authentication method.
-        private_hosts: Hosts on private networks from which keys may be read; None for all.
+        private_hosts: Hosts on private networks from which keys may be read, also over http. None
+            permits all private hosts, and http on this machine.
 
     Raises:
         DenialError: a member is invalid, or the method has no keys.
@@ -57,11 +59,16 @@ def _uri_problem(uri: object, private_hosts: tuple[str, ...] | None) -> str | No
     if not isinstance(uri, str):
         return "must be a URL"
     if private_hosts is None:
-        try:
-            private_hosts = (urlsplit(uri).hostname or "",)
-        except ValueError:
-            private_hosts = ()
-    return url_problem(uri, ClientDocuments(private_hosts=tuple(filter(None, private_hosts))))
+        private_hosts = _loopback(uri)
+    return url_problem(uri, ClientDocuments(private_hosts=private_hosts))
+
+
+def _loopback(uri: str) -> tuple[str, ...]:
+    try:
+        host = urlsplit(uri).hostname or ""
+    except ValueError:
+        return ()
+    return (host,) if is_loopback(host) else ()
 
 
 def _checked_keys(jwks: object) -> list[dict[str, Any]]:
