@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from grantway import ConfigurationError
+from grantway_plugins.grants.token_exchange import ACCESS_TOKEN, GRANT_TYPE as EXCHANGE
 from grantway_plugins.issuer import IssuerServer, IssuerSettings, Resource
 from grantway_plugins.issuer._browser_driver import BrowserDriver
 from tests.plugins.issuer.conftest import DEVICE, Caller, Clock, query_of
@@ -174,6 +175,23 @@ def test_a_token_has_only_the_scopes_and_the_lifetime_of_its_resource(listed: Ca
     assert both["expires_in"] == 60
     files = listed.refresh(both["refresh_token"], resource=FILES).json()
     assert files["expires_in"] == 3600
+
+
+def test_every_grant_limits_the_scopes_to_those_of_the_resource(listed: Caller) -> None:
+    machine = listed.clone().register_rfc(grant_types=["client_credentials", EXCHANGE])
+    one = machine.as_rfc("/token", grant_type="client_credentials", resource=ORDERS).json()
+    assert one["scope"] == "a"
+    wrong = machine.as_rfc("/token", grant_type="client_credentials", resource=ORDERS, scope="b")
+    assert error_of(wrong) == "invalid_scope"
+    every = machine.as_rfc("/token", grant_type="client_credentials").json()
+    asked = {"subject_token": every["access_token"], "subject_token_type": ACCESS_TOKEN}
+    for target in ({"resource": ORDERS}, {"audience": ORDERS}, {"audience": [ORDERS, "other"]}):
+        response = machine.as_rfc("/token", grant_type=EXCHANGE, **asked, **target)
+        assert response.json()["scope"] == "a"
+        wrong = machine.as_rfc("/token", grant_type=EXCHANGE, **asked, **target, scope="b")
+        assert error_of(wrong) == "invalid_scope"
+    other = machine.as_rfc("/token", grant_type=EXCHANGE, **asked, audience="other")
+    assert other.json()["scope"] == "a b"
 
 
 def test_a_request_for_none_of_the_scopes_of_a_resource_loses_nothing(listed: Caller) -> None:

@@ -102,7 +102,7 @@ class GrantRequest:
         issued = scope or tuple(self.params.get("scope") or ()) or self.client.scope
         if not set(issued) <= set(self.client.scope):
             return Denial("invalid_scope", "scope exceeds the scopes that the client registered")
-        denial = None if audience else target_denial(self, (), issued)
+        denial = target_denial(self, (), issued, audience)
         if denial is not None:
             return denial
         family = TokenFamily(

@@ -62,7 +62,10 @@ def requested_resources(settings: IssuerSettings, request: WireRequest) -> tuple
 
 
 def target_denial(
-    request: GrantRequest, approved: tuple[str, ...], scope: tuple[str, ...]
+    request: GrantRequest,
+    approved: tuple[str, ...],
+    scope: tuple[str, ...],
+    audience: tuple[str, ...] = (),
 ) -> Denial | None:
     """Return the denial of a request whose resources its login does not permit, or None.
 
@@ -72,10 +75,11 @@ def target_denial(
         request: The token request.
         approved: The approved resources; empty if the client requested none.
         scope: Scopes to issue.
+        audience: Audience that the grant sets; by default the requested or the approved resources.
     """
     if approved and not set(request.resources) <= set(approved):
         return Denial(_ERROR, "The login was not approved for this resource; log in again with it")
-    audience = request.resources or approved
+    audience = audience or request.resources or approved
     if scope and audience and not _scopes_of(request.settings, audience, scope):
         return Denial("invalid_scope", "No granted scope is for the requested resource")
     return None
@@ -84,11 +88,11 @@ def target_denial(
 def for_resources(issue: Issue, requested: tuple[str, ...], settings: IssuerSettings) -> Issue:
     """Return the decision with the audience and the scopes of its resources.
 
-    Without a ``resource`` in the request, the token is for all approved ones. The decision of a
-    grant that sets an audience itself is not changed.
+    Without a ``resource`` in the request, the token is for all approved ones. The audience that a
+    grant sets itself is not changed, but a token for a listed resource has only its scopes.
     """
     audience = issue.audience or requested or issue.family.details.resources
-    if not audience or audience == issue.audience:
+    if not audience:
         return issue
     return replace(issue, audience=audience, scope=_scopes_of(settings, audience, issue.scope))
 
@@ -123,12 +127,11 @@ def may_introspect(settings: IssuerSettings, audience: Iterable[str], client_id:
 def _scopes_of(
     settings: IssuerSettings, audience: Iterable[str], scope: tuple[str, ...]
 ) -> tuple[str, ...]:
-    allowed: set[str] = set()
-    for url in audience:
-        resource = _find(settings, url)
-        if resource is None or resource.scopes is None:
-            return scope
-        allowed.update(resource.scopes)
+    # A token exchange can add another audience to that of a resource, which must not add scopes.
+    known = [each.scopes for each in _known(settings, audience)]
+    if not known or None in known:
+        return scope
+    allowed = {name for scopes in known for name in scopes or ()}
     return tuple(each for each in scope if each in allowed)
 
 

@@ -136,6 +136,18 @@ def test_introspection_and_revocation_know_the_token(client: Caller, clock: Cloc
     assert not client.active(third)
 
 
+def test_a_long_token_can_be_revoked(client: Caller) -> None:
+    asked = {"subject_token": client.login()["access_token"], "subject_token_type": ACCESS_TOKEN}
+    audience = [f"{number}{'x' * 2000}" for number in range(20)]
+    made = client.as_rfc(
+        "/token", grant_type=token_exchange.GRANT_TYPE, **asked, audience=[*audience, API]
+    ).json()
+    assert claims_of(made["access_token"])["aud"] == [*audience, API]
+    assert client.active(made["access_token"])
+    assert client.as_rfc("/revoke", token=made["access_token"]).status_code == 200
+    assert not client.active(made["access_token"])
+
+
 def test_another_client_cannot_revoke_the_token(server: IssuerServer, client: Caller) -> None:
     token = client.login()["access_token"]
     with Caller(server.url) as other:

@@ -26,7 +26,6 @@ class ClientCredentialsIssuer:
             subject=client.client_id,
             lifetime=request.settings.lifetimes.access_token,
             refresh_token=False,
-            audience=request.params.get("resource", ()),
         )
 
 

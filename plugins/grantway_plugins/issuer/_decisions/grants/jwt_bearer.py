@@ -24,7 +24,6 @@ class JwtBearerIssuer:
             subject=token.subject,
             lifetime=request.settings.lifetimes.access_token,
             refresh_token=False,
-            audience=request.params.get("resource", ()),
         )
         # A request that is denied for another reason does not use the assertion up.
         used = spend(token, transaction, "assertion") if isinstance(decision, Issue) else None
