@@ -62,7 +62,8 @@ class DatabaseRing(KeyRing):
         self._rows = transaction.signing_keys.live(now)
         problems = [each for row in self._rows if isinstance(each := self._key(row), Exception)]
         if problems:
-            raise SigningKeyError("\n".join(each.message for each in problems))
+            # All keys have the same problem if their encryption key is missing.
+            raise SigningKeyError("\n".join(dict.fromkeys(each.message for each in problems)))
 
     def recheck(self, transaction: Transaction, now: float) -> None:
         """See ``KeyRing``."""

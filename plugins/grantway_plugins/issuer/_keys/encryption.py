@@ -14,6 +14,7 @@ from grantway._exceptions import ConfigurationError
 from grantway._processes.copies import OneProcess
 from grantway._secrets.masked import Masked
 from grantway_plugins.stores.encrypted._keys import KeySource, from_value, generate_key
+from grantway_plugins.stores.file._sync import sync_folder
 
 from .errors import SigningKeyError
 
@@ -36,12 +37,14 @@ class KeyEncryption(OneProcess):
         source: Returns the encryption keys, newest first. Called when a signing key is encrypted or
             decrypted for the first time.
         where: The place of the encryption keys, for errors.
+        file: The file with the encryption key, which is created when the first signing key is
+            encrypted; None if the keys are elsewhere.
     """
 
     stays = "it holds encryption keys; create it in the process that uses it"
 
-    def __init__(self, source: KeySource, where: str) -> None:
-        self._source, self._where = source, where
+    def __init__(self, source: KeySource, where: str, file: Path | None = None) -> None:
+        self._source, self._where, self._file = source, where, file
         self._sealer: Sealer | None = None
 
     @classmethod
@@ -60,14 +63,20 @@ class KeyEncryption(OneProcess):
             return cls(read_keys(settings), f"the setting {_FIELD}")
         if database is not None:
             file = database.with_name(database.name + SUFFIX)
-            return cls(lambda: _key_of_file(file), str(file))
+            return cls(lambda: _key_of_file(file), str(file), file)
         if memory_key is not None:
             key = hmac.digest(memory_key, b"signing keys", "sha256")
             return cls(from_value(Masked(key)), "memory")
         return None
 
     def encrypt(self, private: Masked[bytes], kid: str) -> bytes:
-        """Return an encrypted private key, which only ``decrypt`` with this key ID accepts."""
+        """Return an encrypted private key, which only ``decrypt`` with this key ID accepts.
+
+        Raises:
+            SigningKeyError: the encryption key cannot be read or created.
+        """
+        if self._file is not None and self._sealer is None:
+            _create(self._file)
         return self._ready().seal(private.value, kid).encode()
 
     def decrypt(self, encrypted: bytes, kid: str) -> Masked[bytes]:
@@ -132,21 +141,21 @@ def check_private(path: Path, setting: str) -> None:
 
 
 def _key_of_file(path: Path) -> Masked[tuple[bytes, ...]]:
-    """Return the key in a file, which is created if it does not exist.
-
-    The caller's transaction has locked the SQLite database, so no other issuer creates the file at
-    the same time.
+    """Return the key in a file.
 
     Raises:
         SigningKeyError: the file cannot be read, is damaged, or others can read it.
     """
     try:
-        if not path.exists():
-            _create(path)
         check_private(path, _FIELD)
         text: Masked[bytes | str | Sequence[bytes | str]] = Masked(path.read_text("ascii").strip())
+    except FileNotFoundError:
+        problem = (
+            "is missing; restore it from a backup, or remove the signing keys that it encrypted "
+            "with `grantway keys remove`"
+        )
     except (OSError, UnicodeDecodeError) as error:
-        problem = f"cannot be used ({getattr(error, 'strerror', None) or type(error).__name__})"
+        problem = _unusable(error)
     else:
         with suppress(ConfigurationError):
             return from_value(text, _FIELD, str(path))()
@@ -155,10 +164,30 @@ def _key_of_file(path: Path) -> Masked[tuple[bytes, ...]]:
 
 
 def _create(path: Path) -> None:
-    """Create the file completely or not at all."""
+    """Create a file with a new key, completely or not at all, unless the file exists.
+
+    The caller's transaction has locked the SQLite database, so no other issuer creates the file at
+    the same time.
+
+    Raises:
+        SigningKeyError: the file cannot be created.
+    """
     part = path.with_name(f"{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
-        file.write(generate_key() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        if path.exists():
+            return
+        with os.fdopen(os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
+            file.write(generate_key() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        sync_folder(path.parent)  # before the database keeps what the key encrypts
+    except OSError as error:
+        problem = _unusable(error)
+    else:
+        return
+    raise SigningKeyError(f"{_FIELD}: the file {path} {problem}")
+
+
+def _unusable(error: Exception) -> str:
+    return f"cannot be used ({getattr(error, 'strerror', None) or type(error).__name__})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import tempfile
@@ -26,6 +25,7 @@ from grantway_plugins._paths import (
 from ._format import path_of
 from ._lock import KeyLocks
 from ._problems import advice
+from ._sync import sync_folder
 
 if TYPE_CHECKING:
     from grantway._types.token import Token
@@ -101,7 +101,7 @@ class FileStore(OneProcess):
         path = self._path(key)
         try:
             path.unlink(missing_ok=True)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         except FileNotFoundError:
             return  # the folder does not exist either
         except OSError as error:
@@ -154,7 +154,7 @@ class FileStore(OneProcess):
             if not dry_run:
                 temporary.replace(path)
                 temporary = None
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
         except OSError as error:
             return advice(error)
         finally:
@@ -211,17 +211,3 @@ def _read(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise StoreUnreadableError(f"{path}: cannot be read: {advice(error)}") from None
-
-
-def _sync_folder(folder: Path) -> None:
-    """Flush a rename in the folder to disk, so that it survives a power cut."""
-    if os.name == "nt":  # Windows cannot open a folder
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # the file system does not support it
-            raise
-    finally:
-        os.close(handle)

@@ -340,9 +340,26 @@ def test_checks_the_encryption_key_file(
 
 def test_a_lost_encryption_key_file_is_an_error(replica: Replica, database: Path) -> None:
     replica.sign()
-    database.with_name("issuer.sqlite3.key").unlink()
-    with pytest.raises(ConfigurationError, match="is encrypted with key"):
+    file = database.with_name("issuer.sqlite3.key")
+    file.unlink()
+    with pytest.raises(ConfigurationError, match="is missing; restore it from a backup"):
         IssuerServer(database=database, clock=replica.clock)
+    # A new file would replace the lost one in the next backup.
+    assert not file.exists()
+
+
+def test_without_the_lost_encryption_key_new_keys_replace_the_stored_ones(
+    replica: Replica, database: Path
+) -> None:
+    lost = replica.sign()
+    database.with_name("issuer.sqlite3.key").unlink()
+    replica.store.run(lambda tx: tx.signing_keys.remove(_header(lost)["kid"]))
+    made = Replica(database, replica.clock, algorithms=("ES256",))
+    try:
+        assert made.verifies(made.sign())
+        assert not made.verifies(lost)
+    finally:
+        made.store.close()
 
 
 @pytest.mark.parametrize(
