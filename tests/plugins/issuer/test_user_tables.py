@@ -78,6 +78,7 @@ def test_consent_covers_what_was_allowed_until_it_expires(store: IssuerStore, cl
     store.run(lambda t: t.consents.save(allowed))
     found = store.run(lambda t: t.consents.find("ada", "tool"))
     assert found == allowed
+    assert found is not None
     assert found.covers(("a",), (), clock())
     assert found.covers(("b", "a"), ("https://r",), clock())
     assert not found.covers(("c",), (), clock())

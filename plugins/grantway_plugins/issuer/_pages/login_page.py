@@ -13,6 +13,7 @@ from starlette.responses import Response
 from grantway._processes.copies import OneProcess
 from grantway._secrets.params import Params
 from grantway_plugins.issuer._decisions.rate_limit import RateLimit
+from grantway_plugins.issuer._decisions.user import User
 from grantway_plugins.issuer._extensions.view import View
 from grantway_plugins.issuer._login.attempts import (
     MAX_RETURN,
@@ -53,6 +54,10 @@ _LOGGED = 60
 _NO_COOKIE = (
     "The login was started in another browser, or your browser does not keep this site's cookies. "
     "You are not logged in. Allow cookies for this site, then start again in the application."
+)
+_OTHER_TAB = (
+    "You logged in in another tab meanwhile, or this link is of another browser. Nothing was "
+    "changed. Start again in the application."
 )
 _FINISHED = (
     "This login was already finished, or is too old. If you are not logged in, start again in the "
@@ -188,17 +193,19 @@ class LoginPage(OneProcess):
     async def _found(self, attempt_id: str, session: Session, *, ends: bool) -> Attempt | Response:
         """Return an attempt of this browser, or a page that says why there is none."""
 
-        def work(transaction: Transaction) -> Attempt | None:
+        def work(transaction: Transaction) -> tuple[Attempt | None, User | None]:
             attempt = find_attempt(attempt_id, transaction)
             if ends and attempt is not None and attempt.is_of(session.id):
                 end_attempt(attempt_id, transaction)
-            return attempt
+            return attempt, user_of(self._issuer, session.id, transaction)
 
-        attempt = await self._store.arun(work)
+        attempt, user = await self._store.arun(work)
         if attempt is None:
             return self._renderer.message("This login is no longer valid", _FINISHED, 400)
         if not attempt.is_of(session.id):
             # Without a link: the page to return to is that of another browser's user.
+            if user is not None:
+                return self._renderer.message("You are already logged in", _OTHER_TAB, 400)
             return self._renderer.message("You are not logged in", _NO_COOKIE, 400)
         if attempt.is_late(self._issuer.clock()):
             late = LoginFailure("The login took too long. Try again.", "it took too long", 400)

@@ -383,6 +383,16 @@ def test_a_callback_of_another_attempt_cannot_be_mixed_in(
     assert "has another nonce" in caplog.text
 
 
+def test_a_login_in_another_tab_is_explained(
+    rfc: Caller, visitor: Visitor, upstream: Upstream
+) -> None:
+    waiting = visitor.open(rfc.authorize_url(), until="/login/callback")
+    assert ASKED in visitor.open(rfc.authorize_url()).text
+    page = visitor.open(waiting.url)
+    assert (page.status, "You are already logged in" in page.text) == (400, True)
+    assert ASKED in visitor.open(rfc.authorize_url()).text
+
+
 def test_the_user_must_have_authenticated_recently_enough(
     rfc: Caller, visitor: Visitor, upstream: Upstream, caplog: pytest.LogCaptureFixture
 ) -> None:
