@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from typing import Any
 
 import pytest
 import requests
 
+from grantway_plugins.issuer._decisions.randomness import (
+    family_digest,
+    new_family_secret,
+    new_id,
+)
 from grantway_plugins.issuer._storage.errors import DatabaseOutcomeUnknownError
+from grantway_plugins.issuer._storage.records import TokenFamily
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.issuer._storage.unit_of_work import failure_response
@@ -21,7 +29,7 @@ from tests.interop.grantway_serve import serving
 from tests.plugins.issuer.replica import Replica
 from tests.plugins.issuer.replicas import DEVICE_CODE, Load
 from tests.postgres import PostgresServer
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 def both(running: ExitStack, *options: str) -> list[str]:
@@ -157,3 +165,39 @@ def test_does_not_repeat_work_whose_commit_was_interrupted(postgres: PostgresSer
         assert b"may have been carried out" in response.body
         postgres.sql("DROP TRIGGER at_commit ON plugin_records")
         assert store.run(work)  # on a new connection
+
+
+def test_tokens_that_are_read_together_show_earlier_changes(postgres: PostgresServer) -> None:
+    postgres.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    family = TokenFamily(new_id(), "client", "me", ("a",), 2e9)
+    tokens = [new_family_secret("gwr", family.family_id) for _ in range(3)]
+    spent, other, unknown = map(family_digest, tokens)
+
+    def issue(transaction: Transaction) -> None:
+        transaction.add_family(family)
+        transaction.add_refresh_token(spent, family)
+        transaction.add_refresh_token(other, family)
+
+    def spend_and_revoke(transaction: Transaction) -> bool:
+        assert transaction.refresh_token(spent) is not None
+        assert transaction.refresh_token(unknown) is None
+        changed = transaction.spend_refresh_token(spent, 5.0)
+        transaction.revoke_family(family.family_id, 6.0)
+        return changed
+
+    def look(transaction: Transaction) -> list[Any]:
+        found = [transaction.refresh_token(each) for each in (spent, other)]
+        return [each and (each.used_at, each.family.revoked) for each in found]
+
+    async def together(store: IssuerStore) -> list[Any]:
+        results: asyncio.Queue[Any] = asyncio.Queue()
+        for work, token in zip((spend_and_revoke, look, look), tokens, strict=True):
+            store.start(work, lambda *outcome: results.put_nowait(outcome), refresh_token=token)
+        async with asyncio.timeout(PATIENCE):
+            return [await results.get() for _ in range(3)]
+
+    with closing(IssuerStore(postgres.url)) as store:
+        store.run(issue)
+        seen = [(5.0, True), (None, True)]
+        assert asyncio.run(together(store)) == [(True, None), (seen, None), (seen, None)]
+        assert store.run(look) == seen
