@@ -28,7 +28,7 @@ from .tables import (
 #: code.
 RETENTION = 86_400.0
 #: Bounds of the number of rows that one step deletes from a table.
-FEWEST, MOST = 10, 2000
+FEWEST, MOST = 100, 2000
 #: Time that the deletions of a step should take, in seconds. Requests wait as long.
 STEP_SECONDS = 0.004
 #: Pause after a step, as a multiple of its duration: while there are requests, and without any.
