@@ -10,8 +10,7 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -30,6 +29,7 @@ from grantway_plugins._jose.key_set import (
     verified_claims,
 )
 from grantway_plugins._jose.reading_keys import UnreadableKeysError
+from grantway_plugins._jose.signature import SignatureError, signed_claims
 from grantway_plugins._jose.validity import time_problem
 from grantway_plugins._jwt import unverified_part
 from grantway_plugins.issuer._decisions.rate_limit import PeerRateLimit
@@ -137,13 +137,21 @@ class VerifyClientAssertions(OneProcess):
         if given is not None:
             claims = verified_claims(assertion, self._given_keys(given).fitting(header, ALGORITHMS))
         else:
-            source = self._source(str(uri), peer, anonymous=client.anonymous)
-            claims = await drive_async(
-                _with_published(assertion, source, header), asyncio.wrap_future
+            claims = await self._published_claims(
+                assertion, header, self._source(str(uri), peer, anonymous=client.anonymous)
             )
         if claims is None:
             raise TokenRejectedError("is not signed with a key of the client")
         return claims
+
+    async def _published_claims(
+        self, assertion: str, header: Mapping[str, Any], source: CachedKeys
+    ) -> Mapping[str, Any] | None:
+        checking = signed_claims(assertion, header, source, ALGORITHMS)
+        try:
+            return await drive_async(checking, asyncio.wrap_future)
+        except SignatureError:
+            return None
 
     def _source(self, uri: str, peer: str, *, anonymous: bool) -> CachedKeys:
         """Return the keys at a URL, which may not have been read yet.
@@ -191,18 +199,6 @@ class VerifyClientAssertions(OneProcess):
     def _audiences(self, path: str) -> tuple[str, ...]:
         """The issuer, which is best (RFC 7523), and the endpoints that older clients name."""
         return (self._url, f"{self._url}/token", self._url + path)
-
-
-def _with_published(
-    assertion: str, source: CachedKeys, header: Mapping[str, Any]
-) -> Generator[Future[KeySet | str], KeySet | str, dict[str, Any] | None]:
-    """Return the claims of an assertion that one of the published keys signed, or None."""
-    keys = yield from source.current()
-    claims = verified_claims(assertion, keys.fitting(header, ALGORITHMS))
-    if claims is None and not keys.has(header.get("kid")):
-        keys = yield from source.after(keys)
-        claims = verified_claims(assertion, keys.fitting(header, ALGORITHMS))
-    return claims
 
 
 def _judged(

@@ -179,10 +179,7 @@ def new_client(
         **{name: True for name in FLAGS if loaded.get(name)},
         **{name: loaded[name] for name in (POST_LOGOUT,) if loaded.get(name)},
     }
-    without_secret = (
-        method in {"none", FEDERATED, PRIVATE_KEY_JWT, *CERTIFICATE_METHODS}
-        or method in issuer.client_auth
-    )
+    without_secret = method in _WITHOUT_SECRET or method in issuer.client_auth
     secret = None if without_secret else new_secret("gws")
     client_id = new_id()
     client = RegisteredClient(
