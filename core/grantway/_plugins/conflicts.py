@@ -47,7 +47,7 @@ _BUILT_IN = PluginExports(PluginStatus("core", OWN))
 _BUILT_IN_NAMES: tuple[Key, ...] = (
     (DIALECT, RFC6749.name),
     *((CLIENT_AUTH, method) for method in STANDARD_METHODS),
-    *((TENANT_RULE, rule) for rule in ("header", "host", "path", "single")),
+    *((TENANT_RULE, rule) for rule in ("claim", "header", "host", "path", "single")),
     *((ISSUER_CLIENT_AUTH, method) for method in STANDARD_METHODS),
     *((LOGIN_FLOW, grant_type) for grant_type in _STANDARD_LOGINS),
 )

@@ -72,6 +72,14 @@ class Introspector(OneProcess):
             raise InvalidTokenError(str(outcome))
         raise VerificationUnavailableError(f"Introspection at {self._issuer} failed: {outcome}.")
 
+    def problem(self) -> str:
+        """Return why the client cannot be created; empty if it can. May block."""
+        try:
+            self._connected()
+        except GrantwayError as error:
+            return error.message.rstrip(".")
+        return ""
+
     def close(self) -> None:
         """Stop the threads, and close the client if this object created it."""
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -126,7 +126,7 @@ class ProtectedResource(OneProcess):
         )
 
     def problems(self) -> Mapping[str, str]:
-        """Return the reason for each issuer whose keys cannot be read. Blocks while it tries."""
+        """Return why issuers are not available, by issuer. Blocks while it reads keys."""
         return self._verifier.problems()
 
     def close(self) -> None:

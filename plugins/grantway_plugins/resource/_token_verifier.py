@@ -106,14 +106,14 @@ class TokenVerifier(OneProcess):
         return verified
 
     def problems(self) -> Mapping[str, str]:
-        """Return the reason for each issuer whose keys cannot be read. Blocks while it tries."""
-        found = {}
+        """Return why issuers are not available, by issuer. Blocks while it reads keys."""
+        found = {name: each.problem() for name, each in self._introspectors.items()}
         for name, source in self._keys.items():
             try:
                 drive(source.current(), Future.result)
             except KeysUnavailableError as error:
                 found[name] = str(error)
-        return found
+        return {name: problem for name, problem in found.items() if problem}
 
     def close(self) -> None:
         """Stop threads and close connections."""

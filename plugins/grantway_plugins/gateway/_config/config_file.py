@@ -29,6 +29,7 @@ from grantway_plugins.gateway._inbound.binding_keys import Keys, derived_key
 from grantway_plugins.stores.encrypted._keys import KeySource, from_value
 
 from .cross_checks import CrossChecks
+from .inbound_tables import InboundIssuerTable, InboundTable
 from .tables import (
     AuthorizeTable,
     GatewayProviderTable,
@@ -42,6 +43,7 @@ _TOP = (
     "gateway",
     "network",
     "authorize",
+    "inbound",
     "plugins",
     "providers",
     "routes",
@@ -72,6 +74,7 @@ class ConfigFile(OneProcess):
         mistakes: All mistakes in the file.
         gateway: ``[gateway]``.
         authorize: ``[authorize]``, or None.
+        inbound: ``[inbound]`` with its issuers as ``issuer``, or None.
         network: ``[network]``: defaults for providers and routes.
         providers: ``[providers.NAME]``, by name.
         routes: ``[routes.NAME]``, by name, each with its ``grant``.
@@ -105,6 +108,7 @@ class ConfigFile(OneProcess):
         self.gateway = self._table(GatewayTable(), data.get("gateway", {}), ("gateway",))
         self.network = self._table(NetworkTable(), data.get("network", {}), ("network",))
         self.authorize = self._optional(AuthorizeTable(), "authorize")
+        self.inbound = self._read_inbound()
         self.token_endpoint = self._optional(TokenEndpointTable(), "token_endpoint")
         self.providers = self._tables(GatewayProviderTable(), "providers")
         self.routes = self._tables(RouteTable(), "routes")
@@ -151,6 +155,22 @@ class ConfigFile(OneProcess):
                 rule = "is not a valid name; use 1 to 64 letters, digits, dots, _ and -"
                 self.mistakes.append(((name, each), rule))
             found[each] = self._table(schema, table, (name, each))
+        return found
+
+    def _read_inbound(self) -> dict[str, Any] | None:
+        table = self.toml.data.get("inbound")
+        if table is None:
+            return None
+        found = self._table(InboundTable(), table, ("inbound",))
+        listed = table.get("issuer") if isinstance(table, Mapping) else None
+        at = ("inbound", "issuer")
+        if not isinstance(listed, list) or not listed:
+            self.mistakes.append((at, "must be tables: give at least one table [[inbound.issuer]]"))
+            listed = []
+        found["issuer"] = [
+            self._table(InboundIssuerTable(), each, (*at, str(number)))
+            for number, each in enumerate(listed, 1)
+        ]
         return found
 
     def _read_tenants(self) -> dict[str, dict[str, dict[str, Any]]]:

@@ -17,10 +17,12 @@ from grantway_plugins._config.toml_file import KeyPath, Mistake, mistakes_of, ne
 from grantway_plugins.gateway.upstream._paths import normal_path
 from grantway_plugins.gateway.upstream._rejection import RequestRejectedError
 from grantway_plugins.gateway.upstream._request_context import normal_host
+from grantway_plugins.gateway.upstream._tenant import tenant_claim
 from grantway_plugins.grants.token_exchange import ACCESS_TOKEN, GRANT_TYPE as EXCHANGE
 from grantway_plugins.profiles._parameter_rule import parameter_rule
 
 from .placeholder import PLACEHOLDER, fill_tenant
+from .tables import CALLER_KEYS
 
 if TYPE_CHECKING:
     from .config_file import ConfigFile
@@ -45,6 +47,9 @@ class CrossChecks:
         yield self._plugins()
         yield self._stores()
         yield self._network()
+        if self._config.inbound is not None:
+            yield self._certificate_header(self._config.inbound)
+            yield self._issuers(self._config.inbound)
         for name, table in self._config.providers.items():
             yield self._dialect(("providers", name), table)
             yield self._secret(table, ("providers", name))
@@ -58,6 +63,7 @@ class CrossChecks:
             yield self._address(at, table, "host", normal_host)
             yield self._address(at, table, "path", normal_path)
             yield self._grant(at, table)
+            yield self._caller(at, table)
         yield self._overlaps()
         if self._config.token_endpoint is not None:
             endpoint = ("token_endpoint",)
@@ -90,6 +96,36 @@ class CrossChecks:
             if not str(error).startswith(str(config.path)):
                 return  # caused by an environment variable, which each provider reports
             yield from mistakes_of(error)
+
+    def _certificate_header(self, table: Table) -> Iterator[Mistake]:
+        if "client_certificate_header" in table and not self._config.gateway["trusted_proxies"]:
+            rule = "needs trusted_proxies in [gateway]: the proxies that set the header"
+            yield ("inbound", "client_certificate_header"), rule
+
+    def _issuers(self, inbound: Table) -> Iterator[Mistake]:
+        named: set[str] = set()
+        asked: list[KeyPath] = []
+        for number, table in enumerate(inbound["issuer"], 1):
+            at = ("inbound", "issuer", str(number))
+            if table["issuer"] in named:
+                yield (*at, "issuer"), "is in another table already; combine them"
+            named.add(table["issuer"])
+            if "introspection" in table:
+                asked.append((*at, "introspection"))
+                yield from self._secret(table["introspection"], asked[-1])
+        for path in asked[1:]:
+            yield path, "is allowed for one issuer, because opaque tokens do not name their issuer"
+
+    def _caller(self, at: KeyPath, table: Table) -> Iterator[Mistake]:
+        if self._config.inbound is not None:
+            return
+        needless = [name for name in CALLER_KEYS if name in table]
+        if tenant_claim(table["tenant"]):
+            needless.append("tenant")
+        if table["anonymous"]:
+            needless.append("anonymous")
+        for name in needless:
+            yield (*at, name), "needs a table [inbound], which verifies the callers"
 
     def _dialect(self, at: KeyPath, table: Table) -> Iterator[Mistake]:
         known = default_registry().dialects

@@ -30,7 +30,7 @@ from grantway_plugins.gateway._inbound.clients import own_redirect_uris
 from grantway_plugins.gateway._protection import BreakerRules, BulkheadRules
 from grantway_plugins.gateway.upstream._proxy_headers import is_reserved
 from grantway_plugins.gateway.upstream._route import reserved
-from grantway_plugins.gateway.upstream._tenant import single
+from grantway_plugins.gateway.upstream._tenant import single, tenant_claim
 from grantway_plugins.grants.token_exchange import GRANT_TYPE as EXCHANGE
 
 from .fields import ByClient, HostName, Network, SecretHashes, WebOrigin
@@ -40,6 +40,8 @@ from .tenant_field import Tenant
 
 #: Grants that need a user, which a gateway cannot provide.
 USER_GRANTS = ("authorization_code", "device_code", "urn:ietf:params:oauth:grant-type:device_code")
+#: Keys of a route that only a verified caller can meet.
+CALLER_KEYS = ("scopes", "acr_values", "max_age")
 #: Keys of a provider that do not apply to a program.
 _NO_PROGRAM = ProviderTable().fields.keys() - {"dialect"} | {"auth", "client_assertion"}
 _URIS = 'must be a list of URIs, like ["https://shop.example.com/callback"]'
@@ -202,6 +204,20 @@ class RouteTable(TlsTable):
     rewrite_location = StrictBoolean(load_default=False)
     forward_preflight = StrictBoolean(load_default=False)
     encoded_paths = Choice("reject", "forward", load_default="reject")
+    scopes = Scope()
+    acr_values = Scope()
+    max_age = WholeNumber(least=0)
+    anonymous = StrictBoolean(load_default=False)
+
+    @validates_schema
+    def check_anonymous(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Reject requirements of a route whose callers are not verified."""
+        needless = [name for name in CALLER_KEYS if name in data]
+        if tenant_claim(data["tenant"]):
+            needless.append("tenant")
+        if data["anonymous"] and needless:
+            rule = "needs a verified caller; remove it, or anonymous = true"
+            raise ValidationError({name: [rule] for name in needless})
 
     @validates_schema
     def check_upstream(self, data: Mapping[str, Any], **_options: Any) -> None:

@@ -18,14 +18,16 @@ from grantway_plugins._config.toml_file import nearest
 from grantway_plugins.gateway.upstream._registered_rule import RegisteredRule
 from grantway_plugins.gateway.upstream._tenant import (
     TenantRule,
+    from_claim,
     from_header,
     from_host,
     from_path,
     single,
 )
 
-_TENANT = 'must be "single", "header:X-Tenant", "host:example.com" or "path:2"'
+_TENANT = 'must be "single", "claim:org_id", "header:X-Tenant", "host:example.com" or "path:2"'
 _OWN: dict[str, Callable[..., TenantRule]] = {
+    "claim": from_claim,
     "header": from_header,
     "host": from_host,
     "path": from_path,
@@ -68,6 +70,8 @@ def _from_text(value: object) -> TenantRule:
     rule = f"{_TENANT}, or a rule of a plugin: {', '.join(registered)}" if registered else _TENANT
     problem = rule
     try:
+        if kind == "claim":
+            return from_claim(detail)
         if kind == "header":
             return from_header(detail)
         if kind == "host":

@@ -24,6 +24,7 @@ from grantway_plugins.gateway.upstream._upstream_auth import UpstreamAuth
 
 from .component_cache import ComponentCache
 from .gateway_provider import GatewayProvider
+from .inbound import make_inbound, removed_headers
 from .proxy import Target
 from .route_tokens import RouteTokens
 from .runtime import Runtime
@@ -32,6 +33,7 @@ from .upstream_health import UpstreamHealth
 
 if TYPE_CHECKING:
     from grantway_plugins.gateway._metrics import GatewayMetrics
+    from grantway_plugins.resource import ProtectedResource
 
 #: Maximum number of providers to discover concurrently.
 _AT_ONCE = 8
@@ -75,6 +77,9 @@ class _RuntimeBuilder:
             for name, table in config.providers.items()
             if (made := self._attempt(("providers", name), partial(self._provider, name, table)))
         }
+        inbound = None
+        if config.inbound is not None:
+            inbound = self._attempt(("inbound",), partial(self._inbound, config.inbound))
         self._attempt(("gateway",), partial(self._discover, list(providers.values())))
         routes = [
             made
@@ -110,7 +115,8 @@ class _RuntimeBuilder:
             config=config,
             components=self._components,
             providers=providers,
-            upstream=UpstreamAuth(routes, metrics=self._metrics),
+            inbound=inbound,
+            upstream=UpstreamAuth(routes, inbound=inbound, metrics=self._metrics),
             targets={name: each for name, each in targets.items() if each is not None},
             endpoint=endpoint,
             device_endpoint=device_endpoint,
@@ -145,6 +151,26 @@ class _RuntimeBuilder:
         if store is None or not StoreWatch.watches(table):
             return None
         return self._components.get("store watch", table, lambda: StoreWatch(store))
+
+    def _inbound(self, table: Mapping[str, Any]) -> ProtectedResource:
+        gateway, network = self._config.gateway, self._config.network
+        configuration = {
+            "table": table,
+            "proxies": gateway["trusted_proxies"],
+            "network": network,
+            "scopes": [dict.get(route, "scopes") for route in self._config.routes.values()],
+        }
+        made = self._components.get(
+            "inbound", configuration, lambda: make_inbound(self._config, table)
+        )
+        if gateway["start"] == "strict":
+            problems = made.problems()
+            for number, each in enumerate(table["issuer"], 1):
+                if problem := problems.get(each["issuer"]):
+                    rule = f'is not available: {problem} (start = "degraded" starts without)'
+                    at = ("inbound", "issuer", str(number), "issuer")
+                    self._mistakes.append((at, rule))
+        return made
 
     def _target(self, name: str, table: Mapping[str, Any]) -> Target | None:
         # Without proxy and client certificate, which are for requests to providers.
@@ -261,6 +287,11 @@ class _RuntimeBuilder:
             timeout=table.get("token_timeout"),
             forward_preflight=table["forward_preflight"],
             encoded_paths=table["encoded_paths"],
+            scopes=table.get("scopes", ()),
+            acr_values=table.get("acr_values", ()),
+            max_age=table.get("max_age"),
+            anonymous=table["anonymous"],
+            remove=removed_headers(self._config.inbound),
         )
 
     def _source(

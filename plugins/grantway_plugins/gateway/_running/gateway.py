@@ -33,7 +33,9 @@ from .authorize import Authorize
 from .browser_rule import BrowserRule
 from .building import build_runtime
 from .health import Health
+from .inbound import trusted_callers
 from .proxy import Proxy, open_session, too_many
+from .resource_metadata import ResourceMetadata
 from .runtime import Runtime
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -69,6 +71,9 @@ class _ActiveConfiguration:
         if runtime.config.authorize is not None:
             self.authorize = Authorize(runtime.upstream, runtime.config.authorize)
         self.endpoints: dict[bytes, App] = {}
+        if runtime.inbound is not None:
+            path = runtime.inbound.metadata_path
+            self.endpoints[path.encode()] = ResourceMetadata(runtime.inbound)
         if runtime.endpoint is not None and runtime.config.token_endpoint is not None:
             path = runtime.config.token_endpoint["path"]
             self.endpoints[path.encode()] = runtime.endpoint.asgi
@@ -109,6 +114,8 @@ class Gateway(OneProcess):
     async def start(self) -> None:
         """Prepare to handle requests."""
         assert self._first is not None
+        for warning in trusted_callers(self._first.config):
+            _log.warning("%s", warning)
         self._session = open_session()
         self._active, self._first = (
             _ActiveConfiguration(self._first, self._session, self._tenants),

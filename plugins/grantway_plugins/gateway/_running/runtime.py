@@ -19,7 +19,7 @@ from .proxy import Target
 from .store_watch import StoreWatch
 
 if TYPE_CHECKING:
-    pass
+    from grantway_plugins.resource import ProtectedResource
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class Runtime:
         config: The file.
         components: All components.
         providers: Providers by name.
+        inbound: Verifies callers, or None if they are trusted.
         upstream: Routes that add tokens to requests.
         targets: Upstream of each route, by the route's name.
         endpoint: The gateway's token endpoint, or None.
@@ -40,6 +41,7 @@ class Runtime:
     config: ConfigFile
     components: ComponentCache
     providers: Mapping[str, GatewayProvider]
+    inbound: ProtectedResource | None
     upstream: UpstreamAuth
     targets: Mapping[str, Target]
     endpoint: TokenEndpoint | None

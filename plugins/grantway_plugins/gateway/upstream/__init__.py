@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._route import Route as Route
     from ._tenant import (
         TenantRule as TenantRule,
+        from_claim as from_claim,
         from_header as from_header,
         from_host as from_host,
         from_path as from_path,
@@ -43,7 +44,15 @@ if not TYPE_CHECKING:  # type checkers would accept misspelt names
             "._request_context": "RequestContext",
             "._requests_adapter": "RequestsUpstreamAuth",
             "._route": "Route",
-            "._tenant": "TenantRule from_header from_host from_path from_principal single",
+            "._tenant": """
+                TenantRule
+                from_claim
+                from_header
+                from_host
+                from_path
+                from_principal
+                single
+            """,
             "._token_exchange": "TokenExchange",
             "._upstream_auth": "UpstreamAuth",
             "._upstream_token": "UpstreamToken",

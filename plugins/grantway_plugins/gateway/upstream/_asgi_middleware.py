@@ -23,6 +23,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = Sequence[tuple[bytes, bytes]]
 #: Scope key of the request's tenant.
 TENANT = "grantway.tenant"
+#: Scope key of the verified caller, a ``VerifiedToken``, or None.
+CALLER = "grantway.caller"
 #: Scope key of the request's route.
 ROUTE = "grantway.route"
 #: Longest body in bytes that is kept so that it can be sent again.
@@ -68,10 +70,12 @@ class AsgiUpstreamAuth(OneProcess):
             return
         try:
             seconds = None if self._timeout is None else self._timeout(scope)
-            upstream_token = await self._upstream.prepare_async(request_context(scope), seconds)
+            context = request_context(scope)
+            upstream_token = await self._upstream.prepare_async(context, seconds)
         except Exception as error:  # noqa: BLE001 - turned into a response
             await reject(scope, send, error)
             return
+        scope = scope if context.caller is None else {**scope, CALLER: context.caller}
         if upstream_token is None:
             await self._app(scope, receive, send)
         elif upstream_token.header is None or scope["type"] == "websocket":
@@ -110,7 +114,7 @@ def _forwarded(scope: Scope, upstream_token: UpstreamToken) -> Scope:
     # Servers may treat other spellings of these headers as the token or the tenant.
     keep = {route.tenant_header.encode()}
     if upstream_token.kept:
-        keep |= {route.header.lower().encode(), b"authorization"}
+        keep |= {route.header.lower().encode(), b"authorization", b"dpop"}
     headers = [
         each
         for each in scope["headers"]

@@ -44,10 +44,11 @@ class HttpxUpstreamAuth(OneProcess, AnyHttpxAuth):  # type: ignore[misc] # as An
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any]:
         """Add the token to a request; called by ``Client``."""
-        upstream_token = self._begin(request)
+        upstream_token = self._upstream.open(self._context_of(request))
         if upstream_token is None or upstream_token.kept:
             yield request
             return
+        _remove_headers(request, upstream_token)
         try:
             flow = sync_flow(self._exchange(upstream_token, request), request)
             sent = next(flow)
@@ -61,10 +62,11 @@ class HttpxUpstreamAuth(OneProcess, AnyHttpxAuth):  # type: ignore[misc] # as An
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Add the token to a request; called by ``AsyncClient``."""
-        upstream_token = self._begin(request)
+        upstream_token = await self._upstream.open_async(self._context_of(request))
         if upstream_token is None or upstream_token.kept:
             yield request
             return
+        _remove_headers(request, upstream_token)
         try:
             flow = async_flow(self._exchange(upstream_token, request), request)
             sent = await anext(flow)
@@ -80,17 +82,12 @@ class HttpxUpstreamAuth(OneProcess, AnyHttpxAuth):  # type: ignore[misc] # as An
     def __repr__(self) -> str:
         return f"HttpxUpstreamAuth({self._upstream!r})"
 
-    def _begin(self, request: Any) -> UpstreamToken | None:
+    def _context_of(self, request: Any) -> RequestContext:
         url, headers = request.url, request.headers
         host = url.raw_host.decode("ascii")
         path = url.raw_path.partition(b"?")[0].decode("ascii")
         host = f"[{host}]" if ":" in host else host
-        context = RequestContext(host, path, headers.get_list, self._context)
-        upstream_token = self._upstream.open(context)
-        if upstream_token is not None and not upstream_token.kept:
-            for name in upstream_token.removed:
-                headers.pop(name, None)
-        return upstream_token
+        return RequestContext(host, path, headers.get_list, self._context, method=request.method)
 
     def _exchange(self, upstream_token: UpstreamToken, request: Any) -> Exchange:
         return Exchange(
@@ -101,6 +98,11 @@ class HttpxUpstreamAuth(OneProcess, AnyHttpxAuth):  # type: ignore[misc] # as An
             step_up=False,
             timeout=self._timeout,
         )
+
+
+def _remove_headers(request: Any, upstream_token: UpstreamToken) -> None:
+    for name in upstream_token.removed:
+        request.headers.pop(name, None)
 
 
 def _raise_if_closed(upstream_token: UpstreamToken, error: Exception) -> None:

@@ -22,6 +22,7 @@ class RequestRejectedError(RequestInvalidError):
     Attributes:
         status: Status of the response: 400, 401, 403 or 501.
         challenge: ``WWW-Authenticate`` header of the response; empty for none.
+        error: Error code in the response; by default that of the status.
     """
 
     code = "request_rejected"
@@ -32,11 +33,13 @@ class RequestRejectedError(RequestInvalidError):
         *,
         status: int = 400,
         challenge: str = "",
+        error: str = "",
         evidence: Evidence | None = None,
     ) -> None:
         super().__init__(message, evidence=evidence)
         self.status = status
         self.challenge = challenge
+        self.error = error or _ERRORS[status]
 
 
 def response_for(error: Exception) -> WireResponse:
@@ -55,7 +58,7 @@ def response_for(error: Exception) -> WireResponse:
     if isinstance(error, RequestRejectedError):
         if error.challenge:
             headers.append((b"www-authenticate", error.challenge.encode("ascii")))
-        content = {"error": _ERRORS[error.status], "error_description": error.message}
+        content = {"error": error.error, "error_description": error.message}
         return WireResponse(error.status, tuple(headers), json.dumps(content).encode())
     seconds = getattr(error, "retry_after", None)
     if seconds is not None:

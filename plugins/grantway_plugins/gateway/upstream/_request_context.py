@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from grantway._processes.copies import OneProcess
+from grantway_plugins.resource import VerifiedToken
 from grantway_plugins.server._http.repeated_headers import joins_credentials
 
 from ._paths import has_one_reading, normal_path
@@ -43,6 +44,7 @@ class RequestContext(OneProcess):
             ``encoded_paths="forward"`` accepts such a request.
         has_one_reading: Whether all servers read ``path`` alike.
         context: The argument ``context``.
+        caller: The verified caller, or None.
     """
 
     stays = "it belongs to one request"
@@ -50,6 +52,7 @@ class RequestContext(OneProcess):
     __slots__ = (
         "_values",
         "ambiguity",
+        "caller",
         "context",
         "has_one_reading",
         "host",
@@ -72,6 +75,7 @@ class RequestContext(OneProcess):
         self._values = values
         self.context = context
         self.method = method
+        self.caller: VerifiedToken | None = None
 
     @classmethod
     def of(

@@ -55,7 +55,9 @@ class RequestsUpstreamAuth(OneProcess, AuthBase):
             raw: Any = value
             return [raw.decode("latin-1") if isinstance(raw, bytes) else raw]
 
-        context = RequestContext(host_in(url), parts.path or "/", values, self._context)
+        context = RequestContext(
+            host_in(url), parts.path or "/", values, self._context, method=r.method or ""
+        )
         upstream_token = self._upstream.open(context)
         if upstream_token is None or upstream_token.kept:
             return r

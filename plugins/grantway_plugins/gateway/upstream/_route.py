@@ -14,13 +14,14 @@ from grantway._processes.copies import OneProcess
 from grantway._types.quantity import check_seconds
 from grantway_plugins.auth._bearer import Bearer
 from grantway_plugins.auth._origin import Origin
+from grantway_plugins.resource import Requirement
 
 from ._paths import normal_path
 from ._proxy_headers import hyphenated, is_reserved
 from ._rejection import RequestRejectedError
 from ._request_context import normal_host
 from ._route_credential import FailedCredential, RouteCredential
-from ._tenant import TenantRule, tenant_header
+from ._tenant import TenantRule, tenant_claim, tenant_header
 from ._token_exchange import TokenExchange
 
 OnFailure = Literal["closed", "open"]
@@ -60,6 +61,11 @@ class Route(OneProcess):
         encoded_paths: Paths that servers read differently, with encoded slashes (``%2F``), empty
             segments or dot segments. ``reject`` responds with status 400. ``forward`` forwards the
             path unchanged if each reading leads to this route and tenant and stays below ``path``.
+        scopes: Scopes that the caller's token must have. Needs the ``inbound`` of ``UpstreamAuth``.
+        acr_values: Accepted classes of the user's login, as ``Requirement.acr_values``.
+        max_age: Maximum age of the user's login in seconds, as ``Requirement.max_age``.
+        anonymous: Whether callers are not verified.
+        remove: More headers of the caller to remove, such as one with a client certificate.
 
     Raises:
         ConfigurationError: An attribute is invalid; the error names it and the route.
@@ -81,12 +87,18 @@ class Route(OneProcess):
     timeout: float | None = None
     forward_preflight: bool = False
     encoded_paths: EncodedPaths = "reject"
+    scopes: tuple[str, ...] = ()
+    acr_values: tuple[str, ...] = ()
+    max_age: int | None = None
+    anonymous: bool = False
+    remove: tuple[str, ...] = ()
     # Computed once, for all requests.
     bearer: Bearer = field(init=False, repr=False)
     origin: Origin = field(init=False, repr=False)
     removed: frozenset[str] = field(init=False, repr=False)
     guarded: frozenset[bytes] = field(init=False, repr=False)
     tenant_header: str = field(init=False, repr=False)
+    requirement: Requirement = field(init=False, repr=False)
     _pool: CredentialPool | TokenExchange = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -109,7 +121,7 @@ class Route(OneProcess):
         # Nothing else is known about the upstream that rejects a token.
         set_field(self, "origin", Origin("route", self.name, id(self)))
         tenant = tenant_header(self.tenant)
-        own = {name, "authorization"}
+        own = {name, "authorization", "dpop", *(each.lower() for each in self.remove)}
         # Upstream servers may treat different spellings as the same header (see ``hyphenated``).
         spelled = {each.replace("-", "_") for each in (name, tenant)}
         set_field(self, "removed", frozenset((own | spelled) - {""} - ({tenant} - own)))
@@ -120,6 +132,7 @@ class Route(OneProcess):
         if not isinstance(pool, (CredentialPool, TokenExchange)):
             pool = CredentialPool(pool)
         set_field(self, "_pool", pool)
+        set_field(self, "requirement", self._requirement())
 
     def source(self, tenant: str, authorization: str = "") -> RouteCredential:
         """Return the source of a tenant's tokens.
@@ -185,6 +198,20 @@ class Route(OneProcess):
             )
         if self.timeout is not None:
             check_seconds(f"route {self.name!r}: timeout", self.timeout)
+
+    def _requirement(self) -> Requirement:
+        try:
+            requirement = Requirement(self.scopes, self.acr_values, self.max_age)
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"route {self.name!r}: {error.message}", errors=error.errors
+            ) from None
+        if self.anonymous and (not requirement.empty or tenant_claim(self.tenant)):
+            raise self._invalid(
+                "anonymous",
+                "cannot be combined with scopes, acr_values, max_age and a tenant from a claim.",
+            )
+        return requirement
 
     def _invalid(self, name: str, message: str) -> ConfigurationError:
         return _invalid(self.name, name, message)

@@ -124,6 +124,28 @@ def from_principal(find: Callable[[Any], str | None]) -> TenantRule:
     return _FromPrincipal(find)
 
 
+def from_claim(name: str) -> TenantRule:
+    """Return a rule that reads the tenant from a claim of the caller's verified token.
+
+    It needs the ``inbound`` of ``UpstreamAuth``. If the token lacks the claim, the request has no
+    tenant.
+
+    Args:
+        name: Name of the claim, like ``org_id``. Its value is a text or a whole number.
+
+    Raises:
+        ConfigurationError: The name is empty, or has characters that cannot be printed.
+    """
+    if not isinstance(name, str) or not name or not name.isprintable():
+        raise _invalid(f"from_claim: must be the name of a claim, like org_id, not {name!r}.")
+    return _FromClaim(name)
+
+
+def tenant_claim(rule: TenantRule) -> str:
+    """Return the claim that names the tenant; empty if none does."""
+    return rule.name if isinstance(rule, _FromClaim) else ""
+
+
 def single() -> TenantRule:
     """Return a rule that gives all requests of a route the same token; never the default."""
     return _Single()
@@ -165,6 +187,17 @@ class _FromPrincipal:
 
     def __call__(self, request: RequestContext) -> str:
         return self.find(request.context) or ""
+
+
+@dataclass(frozen=True, slots=True)
+class _FromClaim:
+    name: str
+
+    def __call__(self, request: RequestContext) -> str:
+        value = None if request.caller is None else request.caller.claims.get(self.name)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        return value if isinstance(value, str) else ""
 
 
 @dataclass(frozen=True, slots=True)

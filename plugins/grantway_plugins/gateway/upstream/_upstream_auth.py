@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
+from grantway._exceptions import ConfigurationError, GrantwayError
 from grantway._processes.copies import OneProcess
+from grantway_plugins.resource import AccessDeniedError, VerificationUnavailableError
 
 from ._observer import Observer
 from ._paths import ambiguous_path, readings, stays_under
@@ -12,8 +15,14 @@ from ._rejection import RequestRejectedError
 from ._request_context import RequestContext
 from ._route import Route
 from ._router import Router
-from ._tenant import names_one_tenant, tenant_of
+from ._tenant import names_one_tenant, tenant_claim, tenant_of
 from ._upstream_token import UpstreamToken
+
+if TYPE_CHECKING:
+    from grantway_plugins.resource import ProtectedResource
+
+#: Errors of requests that are not forwarded.
+_REFUSALS = (AccessDeniedError, RequestRejectedError, VerificationUnavailableError)
 
 
 class UpstreamAuth(OneProcess):
@@ -30,14 +39,31 @@ class UpstreamAuth(OneProcess):
 
     Args:
         routes: The routes.
+        inbound: Verifies the callers of all routes that are not anonymous. By default callers are
+            trusted, and everyone who can send requests gets tokens.
         metrics: An observer of each request's outcome.
 
     Raises:
-        ConfigurationError: Two routes have the same name, or the same host and path.
+        ConfigurationError: Two routes have the same name, or the same host and path; or a route
+            needs a verified caller, and ``inbound`` is missing.
     """
 
-    def __init__(self, routes: Iterable[Route], *, metrics: Observer | None = None) -> None:
+    def __init__(
+        self,
+        routes: Iterable[Route],
+        *,
+        inbound: ProtectedResource | None = None,
+        metrics: Observer | None = None,
+    ) -> None:
         self._router = Router(routes)
+        self._inbound = inbound
+        for route in self.routes if inbound is None else ():
+            if not route.requirement.empty or tenant_claim(route.tenant):
+                raise ConfigurationError(
+                    f"inbound: is needed by the route {route.name!r}, which has scopes, "
+                    "acr_values, max_age or a tenant from a claim.",
+                    errors={"inbound": ["is needed"]},
+                )
         self._metrics = metrics
         self._forwards = any(route.encoded_paths == "forward" for route in self.routes)
 
@@ -59,7 +85,9 @@ class UpstreamAuth(OneProcess):
         return self._match(RequestContext(host, path, lambda _name: ()))
 
     def open(self, request: RequestContext) -> UpstreamToken | None:
-        """Find the route and the tenant of a request, without requesting a token.
+        """Find the route and the tenant of a request and verify its caller; request no token.
+
+        Verifying a caller may block while keys are read, or while an issuer is asked.
 
         Args:
             request: The request.
@@ -69,29 +97,63 @@ class UpstreamAuth(OneProcess):
 
         Raises:
             RequestRejectedError: The request must not be forwarded.
+            VerificationUnavailableError: The caller cannot be verified at the moment.
         """
         route = self._match(request)
         if route is None:
             return None
+        try:
+            if self._inbound is not None and self._needs_caller(route, request):
+                request.caller = self._inbound.verify(request, route.requirement)
+            return self._opened(route, request)
+        except _REFUSALS as error:
+            refusal = self._refused(route, error)
+        raise refusal
+
+    async def open_async(self, request: RequestContext) -> UpstreamToken | None:
+        """Do the same as ``open`` without blocking the event loop."""
+        route = self._match(request)
+        if route is None:
+            return None
+        try:
+            if self._inbound is not None and self._needs_caller(route, request):
+                request.caller = await self._inbound.verify_async(request, route.requirement)
+            return self._opened(route, request)
+        except _REFUSALS as error:
+            refusal = self._refused(route, error)
+        raise refusal
+
+    def _needs_caller(self, route: Route, request: RequestContext) -> bool:
+        return not (route.anonymous or (route.forward_preflight and request.is_preflight))
+
+    def _opened(self, route: Route, request: RequestContext) -> UpstreamToken:
         metrics = self._metrics
         path = request.path if route.encoded_paths == "reject" else request.raw
-        try:
-            request.check_forwarding(route.header)
+        request.check_forwarding(route.header)
+        if route.forward_preflight and request.is_preflight:
+            preflight = UpstreamToken(route, path, "", None, metrics, bare=True)
+            preflight.report("kept")
+            return preflight
+        authorization = ""
+        if request.caller is None or route.incoming == "exchange":
             authorization = request.header("authorization")
-            if route.forward_preflight and request.is_preflight:
-                preflight = UpstreamToken(route, path, "", None, metrics, bare=True)
-                preflight.report("kept")
-                return preflight
-            if route.incoming == "keep" and request.header(route.header.lower()):
-                kept = UpstreamToken(route, path, "", None, metrics)
-                kept.report("kept")
-                return kept
-            tenant = tenant_of(route.tenant, request)
-            credential = route.source(tenant, authorization)
-        except RequestRejectedError:
-            UpstreamToken(route, path, "", None, metrics).report("refused")
-            raise
-        return UpstreamToken(route, path, tenant, credential, metrics)
+        if request.caller is not None:  # the proof of a DPoP token was verified
+            authorization = f"Bearer {authorization.rpartition(' ')[2]}"
+        if route.incoming == "keep" and request.header(route.header.lower()):
+            kept = UpstreamToken(route, path, "", None, metrics)
+            kept.report("kept")
+            return kept
+        tenant = tenant_of(route.tenant, request)
+        return UpstreamToken(route, path, tenant, route.source(tenant, authorization), metrics)
+
+    def _refused(self, route: Route, error: GrantwayError) -> GrantwayError:
+        """Report a request that is not forwarded, and return the error to raise."""
+        UpstreamToken(route, "", "", None, self._metrics).report("refused")
+        if not isinstance(error, AccessDeniedError):
+            return error
+        return RequestRejectedError(
+            error.message, status=error.status, challenge=error.challenge, error=error.error
+        )
 
     def prepare(
         self, request: RequestContext, timeout: float | None = None
@@ -109,7 +171,7 @@ class UpstreamAuth(OneProcess):
             The headers to remove and to set; None if no route matches.
 
         Raises:
-            RequestRejectedError: The request is invalid and must not be forwarded.
+            RequestRejectedError: The request is invalid, or its caller was not accepted.
             Exception: There is no token, and the route is closed. ``response_for`` returns the
                 response to either error.
         """
@@ -124,7 +186,7 @@ class UpstreamAuth(OneProcess):
         timeout: float | None = None,  # noqa: ASYNC109 - as prepare()
     ) -> UpstreamToken | None:
         """Do the same as ``prepare`` without blocking the event loop."""
-        upstream_token = self.open(request)
+        upstream_token = await self.open_async(request)
         if upstream_token is not None and not (upstream_token.kept or upstream_token.bare):
             await upstream_token.fetch_async(timeout)
         return upstream_token

@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 from grantway._processes.copies import OneProcess
 from grantway._types.quantity import check_count
 
-from ._asgi_middleware import REPLAYABLE, log_failure
+from ._asgi_middleware import CALLER, REPLAYABLE, log_failure
 from ._paths import encoded
 from ._rejection import response_for
 from ._replayable_input import ReplayableInput
@@ -59,9 +59,12 @@ class WsgiUpstreamAuth(OneProcess):
         """Add the token to one request and call the application."""
         try:
             seconds = None if self._timeout is None else self._timeout(environ)
-            upstream_token = self._upstream.prepare(request_context(environ), seconds)
+            context = request_context(environ)
+            upstream_token = self._upstream.prepare(context, seconds)
         except Exception as error:  # noqa: BLE001 - turned into a response
             return _reject(error, environ, start_response)
+        if context.caller is not None:
+            environ = {**environ, CALLER: context.caller}
         if upstream_token is None:
             return self._app(environ, start_response)
         if upstream_token.header is None:

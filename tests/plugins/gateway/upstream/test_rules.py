@@ -502,7 +502,7 @@ def test_a_token_of_another_type_is_not_used() -> None:
     )
     assert opened is not None
     assert opened.header is None
-    assert opened.removed == {"authorization"}
+    assert opened.removed == {"authorization", "dpop"}
 
 
 def test_a_failing_observer_does_not_affect_requests(caplog: pytest.LogCaptureFixture) -> None:
