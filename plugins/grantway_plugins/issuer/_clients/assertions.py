@@ -146,7 +146,7 @@ class VerifyClientAssertions(OneProcess):
 
     async def _published_claims(
         self, assertion: str, header: Mapping[str, Any], source: CachedKeys
-    ) -> Mapping[str, Any] | None:
+    ) -> dict[str, Any] | None:
         checking = signed_claims(assertion, header, source, ALGORITHMS)
         try:
             return await drive_async(checking, asyncio.wrap_future)
