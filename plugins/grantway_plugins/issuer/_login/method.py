@@ -10,7 +10,6 @@ from grantway._plugins.kinds import ISSUER_LOGIN
 from grantway._plugins.registry import Registry
 from grantway._processes.copies import OneProcess
 from grantway._types.issuer_plugins import IssuerLogin
-from grantway_plugins._config.components import argument_rule
 from grantway_plugins.issuer._decisions.plugin_calls import call_plugin
 from grantway_plugins.issuer._extensions.view import View
 
@@ -89,6 +88,10 @@ def login_method(
     except GrantwayError as error:  # a ConfigurationError, or a reference cannot be imported
         problem = error.message
     except TypeError as error:  # an unknown option, or a required one is missing
+        from grantway_plugins._config.components import (  # noqa: PLC0415 - only mistakes need it
+            argument_rule,
+        )
+
         problem = f"{settings.name} cannot be created: {argument_rule(error)}"
     else:
         owner = registry.owner_of(ISSUER_LOGIN, settings.name).named
