@@ -73,7 +73,9 @@ def rotate(database: IssuerDatabase) -> None:
     with database.opened() as store:
         count = store.run(lambda transaction: transaction.signing_keys.rotate(time.time()))
     if not count:
-        raise ConfigurationError("No key is signing that has no replacement; nothing was changed")
+        raise ConfigurationError(
+            "There is no key, or each one has a replacement already; nothing was changed"
+        )
     click.echo(f"The issuer replaces {count} keys when it next uses them")
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field, fields
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
+
+from grantway._types.quantity import finite
 
 from .prepared import Cursor, Prepared
 from .tables import form_key, signing_keys as table
@@ -27,6 +31,8 @@ class SigningKeyRow:
     expires_at: float | None
 
 
+#: Maximum of a time, in the year 5138. Later ones are damaged.
+_MOST_TIME = 1e11
 _NAMES = tuple(each.name for each in fields(SigningKeyRow))
 _IS_NEWEST = table.c.expires_at.is_(None)
 _LIVE = Prepared(
@@ -64,12 +70,7 @@ class SigningKeyRows:
 
     def live(self, now: float) -> tuple[SigningKeyRow, ...]:
         """Return the keys that have not expired, the newest first."""
-        rows = self._cursor.rows(_LIVE, {"now": now})
-        return tuple(
-            # SQLite may return text for a damaged key.
-            SigningKeyRow(kid, algorithm, key.encode() if isinstance(key, str) else bytes(key), *t)
-            for kid, algorithm, key, *t in rows
-        )
+        return tuple(_row_of(columns) for columns in self._cursor.rows(_LIVE, {"now": now}))
 
     def lock(self, *, wait: bool) -> bool:
         """Keep other issuers from generating keys until the end of the transaction.
@@ -101,3 +102,21 @@ class SigningKeyRows:
     def remove(self, kid: str) -> bool:
         """Delete a key; return False if there is none with this ID."""
         return self._cursor.change(_REMOVE, {"id": kid}) == 1
+
+
+def _row_of(columns: Sequence[Any]) -> SigningKeyRow:
+    """Return a key. If a column is damaged, the key is empty, so that it cannot be used.
+
+    A damaged column of SQLite may contain any type.
+    """
+    kid, algorithm, key, *times = columns
+    if isinstance(key, bytes | memoryview) and all(
+        each is None or _is_time(each) for each in times
+    ):
+        return SigningKeyRow(kid, algorithm, bytes(key), *times)
+    return SigningKeyRow(kid, algorithm, b"", 0.0, 0.0, None)
+
+
+def _is_time(value: object) -> bool:
+    seconds = finite(value)
+    return seconds is not None and 0 <= seconds < _MOST_TIME

@@ -267,6 +267,9 @@ def corrupt(database: Path, sql: str) -> None:
     [
         ("key = substr(key, 1, 60)", "it is damaged; restore the database from a backup"),
         ("key = 'text'", "it is damaged"),
+        ("created_at = 'text'", "it is damaged"),
+        ("signs_from = 'text'", "it is damaged"),
+        ("expires_at = 9e999", "it is damaged"),
         ("kid = 'other'", "it is damaged"),
         ("algorithm = 'EdDSA'", "it is damaged"),
         ("algorithm = 'ML-DSA-44'", "this version does not support 'ML-DSA-44'"),
