@@ -16,8 +16,6 @@ from grantway_plugins.issuer._clients.documents import ClientDocumentReader
 from grantway_plugins.issuer._clients.fetching import Fetcher
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.openid import discovery_metadata
-from grantway_plugins.issuer._decisions.registration_policy import RegistrationPolicy
-from grantway_plugins.issuer._extensions.additions import Endpoint
 from grantway_plugins.issuer._extensions.loading import OfferedExtension, load_extensions
 from grantway_plugins.issuer._pages import LOGIN_PATHS, PATHS as PAGE_PATHS, STATIC_PATHS, Pages
 from grantway_plugins.issuer._storage.store import IssuerStore
@@ -34,7 +32,6 @@ from grantway_plugins.server._http.denial import Denial
 from grantway_plugins.server._http.headers import joined
 from grantway_plugins.server._http.host_name import is_own_host
 from grantway_plugins.server._http.incoming_request import (
-    BOTH,
     method_not_allowed,
     repeated_header_response,
 )
@@ -49,22 +46,13 @@ from grantway_plugins.server._http.wire import (
 from grantway_plugins.server._listening.direct import DirectRequest, Respond
 
 from .base_path import BasePath
+from .client_endpoints import ClientEndpoints
 from .cors import Cors
-from .endpoints.client_configuration import client_configuration
-from .endpoints.device_authorization import device_authorization
-from .endpoints.introspection import introspection
 from .endpoints.jwks import JWKS, PublishedKeys
 from .endpoints.metadata import RESERVED, metadata, metadata_response
-from .endpoints.pushed_authorization import push_authorization
-from .endpoints.registration import register, register_client
-from .endpoints.revocation import revocation
-from .endpoints.token import create_token
-from .endpoints.userinfo import USERINFO
-from .execution import Execution, Prepare
+from .execution import Execution
 from .health import Health
-from .post_endpoint import PostEndpoint
 from .preparations import preparations
-from .served_endpoint import ServedEndpoint
 
 if TYPE_CHECKING:
     from grantway_plugins.issuer._metrics import IssuerMetrics
@@ -72,8 +60,6 @@ if TYPE_CHECKING:
 OAUTH_METADATA = "/.well-known/oauth-authorization-server"
 OPENID_METADATA = "/.well-known/openid-configuration"
 _HEALTH = frozenset({"/health", "/readyz"})
-_JSON = frozenset({WireFormat.AWS})
-_FORM = frozenset({WireFormat.RFC})
 
 
 class App(OneProcess):
@@ -99,38 +85,24 @@ class App(OneProcess):
         self._metrics = metrics
         self._issuer = issuer
         self._body_seconds = body_seconds
-        self._store = store
         observe = None if metrics is None else metrics.count_event
         self._audit = AuditLog(issuer.settings.url, observe)
         # With automatic approval, DNS rebinding would let any web page get a token.
         self._guards_all = issuer.settings.approve == "auto"
         self._cors = Cors(issuer.settings.cors_origins) if issuer.settings.cors_origins else None
         self._portal = Portal(issuer, store, issuer.settings.aws_accounts)
-        registration = RegistrationPolicy(issuer.settings)
         self._health = Health(store, issuer.keys)
         asked = issuer.settings.client_documents
         fetcher = Fetcher(() if asked is None else asked.private_hosts)
         documents = None if asked is None else ClientDocumentReader(asked, issuer, store, fetcher)
-        self._execution = Execution(
+        execution = Execution(
             issuer,
             store,
             self._audit,
             self._health,
             preparations(issuer, store, fetcher, documents),
         )
-        self._endpoints: dict[str, PostEndpoint | ServedEndpoint] = {}
-        self._post("/token", create_token, BOTH)
-        self._post("/par", push_authorization, _FORM, WireFormat.RFC)
-        self._post("/device_authorization", device_authorization, BOTH)
-        self._post(
-            "/client/register", registration.admitting(register_client), _JSON, WireFormat.AWS
-        )
-        self._post("/register", registration.admitting(register), _JSON, WireFormat.RFC)
-        own = [introspection(issuer), revocation(issuer), client_configuration(issuer)]
-        if issuer.keys is not None:
-            own.append(USERINFO)
-        for each in own:
-            self._endpoints[each.path] = self._served(each)
+        self._endpoints = ClientEndpoints(issuer, execution, body_seconds)
         content, discovery = metadata(issuer), discovery_metadata(issuer)
         self._keys = None if issuer.keys is None else PublishedKeys(issuer.keys, store)
         added = load_extensions(
@@ -148,8 +120,8 @@ class App(OneProcess):
             },
             metadata=RESERVED | {*content, *discovery},
         )
-        for path, (endpoint, extension) in added.endpoints.items():
-            self._endpoints[path] = self._served(endpoint, extension.name, extension.plugin)
+        for endpoint, extension in added.endpoints.values():
+            self._endpoints.serve(endpoint, extension.name, extension.plugin)
         content |= added.metadata
         self._gets: Mapping[str, WireResponse] = {
             OAUTH_METADATA: metadata_response(content),
@@ -180,30 +152,6 @@ class App(OneProcess):
             **dict.fromkeys(read_only, "GET, HEAD"),
             **{path: each.methods for path, each in self._endpoints.items() if each.cors},
         }
-
-    def _post(
-        self,
-        path: str,
-        prepare: Prepare,
-        accepts: frozenset[WireFormat],
-        response_dialect: WireFormat | None = None,
-    ) -> None:
-        self._endpoints[path] = PostEndpoint(
-            path,
-            prepare,
-            accepts,
-            response_dialect,
-            execution=self._execution,
-            repeatable=self._issuer.repeatable,
-            body_seconds=self._body_seconds,
-        )
-
-    def _served(
-        self, endpoint: Endpoint, extension: str = "grantway", plugin: str = "grantway"
-    ) -> ServedEndpoint:
-        return ServedEndpoint(
-            endpoint, extension, plugin, self._execution, body_seconds=self._body_seconds
-        )
 
     async def ready(self) -> WireResponse:
         """Return the response of ``/readyz``."""

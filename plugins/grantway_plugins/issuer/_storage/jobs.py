@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from typing import Any
 
 from .errors import DatabaseError, DatabaseOutcomeUnknownError, DatabaseUnreachableError
@@ -142,3 +143,30 @@ def _finish(job: Job, result: Any, error: Exception | None) -> None:
         job.done(result, error)
     except Exception as failed:  # noqa: BLE001 - the other jobs must get their results
         _log.error("A request failed after its transaction: %s", type(failed).__name__)
+
+
+def resolving(future: Future[Any] | asyncio.Future[Any]) -> Done:
+    """Return a receiver that resolves a future."""
+
+    def done(result: Any, error: Exception | None) -> None:
+        if future.done():  # cancelled, and the caller is not running yet
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+    return done
+
+
+def deliver(outcomes: list[Outcome]) -> None:
+    """Pass the results on, waking each event loop once."""
+    loops: dict[LoopJobs, list[Outcome]] = {}
+    for outcome in outcomes:
+        job, result, error = outcome
+        if job.loop_jobs is None:
+            job.done(result, error)
+        else:
+            loops.setdefault(job.loop_jobs, []).append(outcome)
+    for loop_jobs, pending in loops.items():
+        loop_jobs.send_back(pending)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import sqlalchemy as sa
 from cachetools import TTLCache
@@ -36,7 +36,7 @@ from .errors import (
     DatabaseOutcomeUnknownError,
     database_error,
 )
-from .jobs import DATABASE_TIMEOUT, Done, Job, LoopJobs, Outcome
+from .jobs import DATABASE_TIMEOUT, Done, Job, LoopJobs, Outcome, deliver, resolving
 from .pruning import Pruning
 from .records import RegisteredClient
 from .transaction import Transaction
@@ -129,7 +129,7 @@ class IssuerStore(OneProcess):
             DatabaseError: the database failed and the work was rolled back.
         """
         future: Future[T] = Future()
-        self._submit([Job(work, _resolving(future))])
+        self._submit([Job(work, resolving(future))])
         return future.result()
 
     async def arun(self, work: UnitOfWork[T]) -> T:
@@ -144,7 +144,7 @@ class IssuerStore(OneProcess):
                 seconds. The work was rolled back, except for ``DatabaseOutcomeUnknownError``.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        job = self.start(work, _resolving(future))
+        job = self.start(work, resolving(future))
         try:
             return await future
         except asyncio.CancelledError:
@@ -219,7 +219,7 @@ class IssuerStore(OneProcess):
                 outcomes = self._commit(batch)
                 if self.watch is not None:
                     self.watch.committed(outcomes, time.perf_counter() - begun)
-                _deliver(outcomes)
+                deliver(outcomes)
                 if self._checkpointer is not None:
                     self._checkpointer.changed()
             if time.monotonic() >= prune_at:
@@ -295,28 +295,3 @@ class IssuerStore(OneProcess):
         """Return the `DatabaseError` for a driver's error; return other errors unchanged."""
         cause = failed.orig if isinstance(failed, DBAPIError) else failed
         return database_error(cause) if isinstance(cause, self._driver_error) else failed
-
-
-def _resolving(future: Future[Any] | asyncio.Future[Any]) -> Done:
-    def done(result: Any, error: Exception | None) -> None:
-        if future.done():  # cancelled, and the caller is not running yet
-            return
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
-
-    return done
-
-
-def _deliver(outcomes: list[Outcome]) -> None:
-    """Pass the results on, waking each event loop once."""
-    loops: dict[LoopJobs, list[Outcome]] = {}
-    for outcome in outcomes:
-        job, result, error = outcome
-        if job.loop_jobs is None:
-            job.done(result, error)
-        else:
-            loops.setdefault(job.loop_jobs, []).append(outcome)
-    for loop_jobs, pending in loops.items():
-        loop_jobs.send_back(pending)
