@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import time
 import warnings
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import requests
 from authlib.oidc.core import CodeIDToken
 from joserfc import jwt
 from joserfc.errors import SecurityWarning
-from joserfc.jwk import KeySet
+from joserfc.jwk import KeySet, OKPKey
 
 from grantway_plugins.grants import client_credentials
 from grantway_plugins.issuer import (
@@ -37,7 +38,7 @@ NONCE = "n-0S6_WzA2Mj"
 API = "https://api.example.com/"
 ALGORITHMS = ("ES256", "ES384", "EdDSA", "RS256", "PS256")
 #: The hash functions of ``at_hash``.
-HASHES = {"ES384": hashlib.sha384, "EdDSA": hashlib.sha512}
+HASHES = {"ES384": hashlib.sha384, "EdDSA": hashlib.sha512, "Ed25519": hashlib.sha512}
 CLAIMS = {
     "name": "Jane Doe",
     "email": "jane@example.com",
@@ -197,6 +198,19 @@ def test_a_client_chooses_the_algorithm(server: IssuerServer, caller: Caller, al
         made["id_token"], key, algorithms=[alg], audience=caller.id, issuer=server.url, leeway=60
     )
     assert claims["nonce"] == NONCE
+
+
+def test_signs_with_the_current_name_of_ed25519(clock: Clock, tmp_path: Path) -> None:
+    """RFC 9864."""
+    file = tmp_path / "key.json"
+    key = OKPKey.generate_key("Ed25519").as_dict(private=True)
+    file.write_text(json.dumps({**key, "alg": "Ed25519"}))
+    file.chmod(0o600)
+    settings = IssuerSettings(registration="unrestricted", signing_keys=(str(file),))
+    with IssuerServer(settings, clock=clock) as server, Caller(server.url) as caller:
+        made = caller.register_rfc(scope="openid").login()
+        claims = verified(server, made["id_token"], "Ed25519")
+        assert claims["at_hash"] == at_hash(made["access_token"], "Ed25519")
 
 
 @pytest.mark.parametrize("alg", ["none", "HS256", "ES512", 7])

@@ -67,8 +67,10 @@ def half_hash(token: str, key: KeyPair) -> str | None:
 
     None for Ed448, for which the specification does not define a hash.
     """
-    if key.jwk.get("crv") == "Ed448":
+    curve = key.jwk.get("crv")
+    if curve == "Ed448":
         return None
-    bits = key.alg[2:5] if key.alg[2:5].isdigit() else "512"  # Ed25519 hashes with SHA-512
+    # Ed25519, whose algorithm is EdDSA or Ed25519 (RFC 9864), hashes with SHA-512.
+    bits = "512" if curve == "Ed25519" else key.alg[2:5]
     found = hashlib.new(f"sha{bits}", token.encode()).digest()
     return base64.urlsafe_b64encode(found[: len(found) // 2]).rstrip(b"=").decode()
