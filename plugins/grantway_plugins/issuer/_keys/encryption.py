@@ -62,6 +62,7 @@ class KeyEncryption(OneProcess):
         if settings.encryption_keys:
             return cls(read_keys(settings), f"the setting {_FIELD}")
         if database is not None:
+            database = database.resolve()  # SQLite follows symbolic links, too
             file = database.with_name(database.name + SUFFIX)
             return cls(lambda: _key_of_file(file), str(file), file)
         if memory_key is not None:

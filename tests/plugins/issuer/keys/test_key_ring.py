@@ -351,6 +351,18 @@ def test_a_lost_encryption_key_file_is_an_error(replica: Replica, database: Path
     assert not file.exists()
 
 
+def test_a_link_to_the_database_uses_the_same_encryption_key(
+    replica: Replica, database: Path
+) -> None:
+    link = database.with_name("current")
+    link.symlink_to(database)
+    made = Replica(link, replica.clock, algorithms=("ES256",))
+    try:
+        assert made.verifies(replica.sign())
+    finally:
+        made.store.close()
+
+
 def test_without_the_lost_encryption_key_new_keys_replace_the_stored_ones(
     replica: Replica, database: Path
 ) -> None:
