@@ -135,6 +135,11 @@ def _scopes_of(
     return tuple(each for each in scope if each in allowed)
 
 
+def unlisted(settings: IssuerSettings, audience: Iterable[str]) -> list[str]:
+    """Return the members of an audience that are not listed resources."""
+    return [each for each in audience if _find(settings, each) is None]
+
+
 def _known(settings: IssuerSettings, audience: Iterable[str]) -> list[Resource]:
     return [found for url in audience if (found := _find(settings, url)) is not None]
 

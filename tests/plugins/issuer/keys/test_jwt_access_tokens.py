@@ -188,6 +188,18 @@ def test_a_token_of_another_type_is_no_access_token(server: IssuerServer, client
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_target")
 
 
+def test_a_token_for_another_client_is_opaque(server: IssuerServer, client: Caller) -> None:
+    asked = {"subject_token": client.login()["access_token"], "subject_token_type": ACCESS_TOKEN}
+    with Caller(server.url) as other:
+        other.register_rfc(grant_types=GRANTS)
+        for audience in (other.id, [API, other.id]):
+            made = client.as_rfc(
+                "/token", grant_type=token_exchange.GRANT_TYPE, **asked, audience=audience
+            ).json()
+            assert made["access_token"].startswith("gwa_")
+            assert other.active(made["access_token"])
+
+
 def test_a_jwt_can_be_exchanged(client: Caller) -> None:
     own = client.login(scope="a b")["access_token"]
     asked = {"subject_token": own, "subject_token_type": ACCESS_TOKEN}

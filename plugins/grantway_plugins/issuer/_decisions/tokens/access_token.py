@@ -11,7 +11,7 @@ from grantway_plugins.issuer._decisions.randomness import (
     new_family_secret,
     new_id,
 )
-from grantway_plugins.issuer._decisions.resources import access_token_format
+from grantway_plugins.issuer._decisions.resources import access_token_format, unlisted
 from grantway_plugins.issuer._storage.records import AccessTokenRecord
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ def new_access_token(record: AccessTokenRecord, issuer: Issuer, transaction: Tra
         SigningKeyError: the key for a JWT cannot be used.
     """
     settings = issuer.settings
-    if access_token_format(settings, record.audience, settings.access_token_format) == "jwt":
+    is_jwt = access_token_format(settings, record.audience, settings.access_token_format) == "jwt"
+    # A client could take a JWT with its id as audience for an ID token.
+    if is_jwt and not any(map(transaction.clients.find, unlisted(settings, record.audience))):
         return signed_access_token(record, issuer, transaction)
     token = new_family_secret("gwa", record.family.family_id)
     transaction.add_access_token(family_digest(token), record)
