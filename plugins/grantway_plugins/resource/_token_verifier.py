@@ -31,6 +31,9 @@ _PARTS = 3
 #: Prefix of the media type that ``typ`` may have (RFC 7515 section 4.1.9).
 _MEDIA = "application/"
 
+#: Values of ``token_type`` (RFC 7662) and of ``token_use``, which some issuers add.
+_ACCESS_TOKENS = frozenset({"bearer", "dpop", "access_token", "access"})
+
 T = TypeVar("T")
 #: Yields work in progress, to receive its result.
 Steps = Generator[Future[Any], Any, T]
@@ -150,15 +153,17 @@ class TokenVerifier(OneProcess):
         if "crit" in header:
             raise InvalidTokenError("has critical header members, which are not supported")
         try:
-            return (
-                yield from signed_claims(
-                    token, header, self._keys[issuer.issuer], issuer.algorithms
-                )
+            claims = yield from signed_claims(
+                token, header, self._keys[issuer.issuer], issuer.algorithms
             )
         except SignatureError as error:
             raise InvalidTokenError(str(error), passing=error.unknown_key) from None
         except KeysUnavailableError as error:
             problem = str(error)
+        else:
+            if claims.get("iss") != issuer.issuer:  # another reading of the same text
+                raise InvalidTokenError("is of another issuer")
+            return claims
         raise VerificationUnavailableError(
             f"The keys of {issuer.issuer} cannot be read: {problem}."
         )
@@ -168,7 +173,16 @@ class TokenVerifier(OneProcess):
             raise InvalidTokenError("is not active")
         if members.get("iss", issuer.issuer) != issuer.issuer:
             raise InvalidTokenError("is of another issuer")
+        # An issuer may describe refresh tokens as well, usually without these members.
+        kinds = [members[name] for name in ("token_type", "token_use") if name in members]
+        if not _is_access_token(kinds) or ("aud" not in members and not kinds):
+            raise InvalidTokenError("is not an access token")
         return self._judged(members, issuer)
+
+
+def _is_access_token(kinds: list[object]) -> bool:
+    """Return whether all values of ``token_type`` and ``token_use`` describe access tokens."""
+    return all(isinstance(each, str) and each.lower() in _ACCESS_TOKENS for each in kinds)
 
 
 def _keys_of(issuer: AcceptedIssuer) -> KeySource:

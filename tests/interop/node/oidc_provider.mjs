@@ -171,6 +171,15 @@ const provider = new Provider(issuer, {
     devInteractions: { enabled: true },
     deviceFlow: { enabled: true },
     introspection: { enabled: true },
+    // Tokens for a resource whose URL ends with /opaque are opaque, and all others are JWTs.
+    resourceIndicators: {
+      enabled: true,
+      getResourceServerInfo: async (ctx, resource) => ({
+        audience: resource,
+        scope: 'read write',
+        accessTokenFormat: resource.endsWith('/opaque') ? 'opaque' : 'jwt',
+      }),
+    },
     revocation: { enabled: true },
   },
 });
