@@ -67,7 +67,7 @@ def test_a_resource_is_the_audience(register: Register) -> None:
     assert facts(caller, one)["aud"] == ["https://a.example/"]
     two = own_token(caller, resource=["https://a.example/", "https://b.example/"])
     assert facts(caller, two)["aud"] == ["https://a.example/", "https://b.example/"]
-    assert said(own(caller, resource="orders")) == (400, "invalid_request")
+    assert said(own(caller, resource="orders")) == (400, "invalid_target")
 
 
 def test_limits_scopes_to_the_registered_ones(register: Register) -> None:

@@ -194,6 +194,18 @@ def test_every_grant_limits_the_scopes_to_those_of_the_resource(listed: Caller) 
     assert other.json()["scope"] == "a b"
 
 
+def test_an_exchange_cannot_add_to_the_approved_resources(rfc: Caller) -> None:
+    """A member of the audience can, as a resource server that calls another one."""
+    client = rfc.clone().register_rfc(grant_types=["authorization_code", EXCHANGE])
+    asked = {"grant_type": EXCHANGE, "subject_token_type": ACCESS_TOKEN}
+    both = client.login(resource=[ORDERS, FILES])["access_token"]
+    one = client.as_rfc("/token", subject_token=both, resource=ORDERS, **asked).json()
+    assert audience_of(client, one["access_token"]) == [ORDERS]
+    for target in ({"resource": FILES}, {"audience": "other"}, {"resource": [ORDERS, FILES]}):
+        asked["subject_token"] = one["access_token"]
+        assert error_of(client.as_rfc("/token", **asked, **target)) == "invalid_target"
+
+
 def test_a_request_for_none_of_the_scopes_of_a_resource_loses_nothing(listed: Caller) -> None:
     code = listed.sent_back(resource=[ORDERS, FILES], scope="b")["code"]
     assert error_of(listed.redeem(code, resource=ORDERS)) == "invalid_scope"

@@ -24,10 +24,11 @@ class TokenExchangeIssuer:
 
     The new token has at most the scopes and the lifetime of the exchanged one, and stays bound to
     its audience. A token with an audience can be exchanged only by that audience and by the client
-    that received it. A token bound to a key needs a proof of that key, except from its audience,
-    which cannot have the key. A JWT of a trusted issuer can be exchanged by every client of this
-    grant. Delegation is not supported: an actor token is rejected. If the operator permits it, the
-    new token may be a JWT for another issuer.
+    that received it, which cannot add to the audience that the user approved. A token bound to a
+    key needs a proof of that key, except from its audience, which cannot have the key. A JWT of a
+    trusted issuer can be exchanged by every client of this grant. Delegation is not supported: an
+    actor token is rejected. If the operator permits it, the new token may be a JWT for another
+    issuer.
     """
 
     def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
@@ -60,6 +61,9 @@ def _exchange_own(request: GrantRequest, transaction: Transaction) -> Issue | De
         return Denial(
             "invalid_request", "The subject_token is unknown, expired or issued to others"
         )
+    target = _target(request)
+    if _adds_audience(subject, target, request.client.client_id):
+        return Denial("invalid_target", "The subject_token was not issued for this audience")
     scope = _narrowed(subject, request)
     if not scope:
         return Denial(
@@ -70,7 +74,7 @@ def _exchange_own(request: GrantRequest, transaction: Transaction) -> Issue | De
         scope=scope,
         lifetime=subject.expires_at - request.now,
         refresh_token=False,
-        audience=_target(request) or subject.audience,
+        audience=target or subject.audience,
         members={"issued_token_type": ACCESS_TOKEN},
         origin=subject.family,
     )
@@ -124,6 +128,13 @@ def _usable(
         return True
     received = not subject.audience or client_id == subject.family.client_id
     return received and is_confirmed(subject.confirmation, request.confirmation)
+
+
+def _adds_audience(subject: AccessTokenRecord, target: tuple[str, ...], client_id: str) -> bool:
+    """Return whether a client adds to the audience of a token without being part of it."""
+    if not subject.audience or client_id in subject.audience:
+        return False
+    return not set(target) <= set(subject.audience)
 
 
 def _narrowed(subject: AccessTokenRecord, request: GrantRequest) -> tuple[str, ...]:
