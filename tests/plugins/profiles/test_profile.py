@@ -142,6 +142,14 @@ def test_reads_a_secret_from_the_keyring(tmp_path: Path) -> None:
         ('store = {kind = "file", foldr = "a"}', "created: it has no option foldr"),
         ('store = "encrypted"', "created: it needs the option inner"),
         ('store = {kind = "encrypted", inner = "file"}', "one of key, key_env and key_ring"),
+        (
+            'store = {kind = "redis", url = "redis+cluster://127.0.0.1,127.0.0.2/3"}',
+            "created: url: must not name a database",
+        ),
+        (
+            'store = {kind = "redis", url = "redis+sentinel://127.0.0.1"}',
+            "created: url: must name the service",
+        ),
     ],
 )
 def test_rejects_invalid_store_options(tmp_path: Path, line: str, rule: str) -> None:

@@ -1,58 +1,71 @@
-"""The commands that the store sends, for blocking and asynchronous clients of redis-py."""
+"""The commands that the store sends, and how many servers must confirm a change."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from . import _scripts as scripts
+from ._location import Node
 
 
-class Commands:
-    """The commands of a client. The methods of an asynchronous client return awaitables.
+class Call:
+    """Commands for one server, sent over one connection; its repr shows no arguments.
 
     Args:
-        client: The client.
+        node: The server.
+        commands: The words of each command, which may contain a token.
     """
 
-    def __init__(self, client: Any) -> None:
-        self.client = client
-        self.hget = client.hget
-        self.acquire = client.register_script(scripts.ACQUIRE)
-        self.extend = client.register_script(scripts.EXTEND)
-        self.release = client.register_script(scripts.RELEASE)
-        self.change = client.register_script(scripts.CHANGE)
+    __slots__ = ("_commands", "node")
 
-    async def aclose(self) -> None:
-        """Close the connections of an asynchronous client."""
-        await self.client.aclose()
+    def __init__(self, node: Node, *commands: list[Any]) -> None:
+        self.node, self._commands = node, commands
+
+    def send(self, client: Any) -> Any:
+        """Return the results, or an awaitable if the client is asynchronous.
+
+        An error of one command is its result, because an error raised by redis-py would quote the
+        record.
+        """
+        pipeline = client.pipeline(transaction=False)
+        for words in self._commands:
+            pipeline.execute_command(*words)
+        return pipeline.execute(raise_on_error=False)
 
 
 class Command:
-    """A command; its repr does not show the arguments, which may contain a token.
+    """A command for one key.
 
     Args:
-        name: The method of ``Commands``.
-        arguments: Its arguments.
+        name: The key's name on the server.
+        words: The words of the command.
+        confirm: Commands that wait for the confirmation of a change; see ``Confirmation``.
+        patience: Longest time in seconds to repeat the command during a failover; None uses the
+            store's limit.
     """
 
-    __slots__ = ("_arguments", "_name")
+    __slots__ = ("confirm", "name", "patience", "words")
 
-    def __init__(self, name: str, *arguments: Any) -> None:
-        self._name, self._arguments = name, arguments
+    def __init__(
+        self,
+        name: bytes,
+        words: list[Any],
+        *,
+        confirm: Confirmation | None = None,
+        patience: float | None = None,
+    ) -> None:
+        self.name, self.words = name, words
+        self.confirm, self.patience = confirm or None, patience
 
-    def send(self, commands: Commands) -> Any:
-        """Return the result, or an awaitable if the client is asynchronous."""
-        return getattr(commands, self._name)(*self._arguments)
 
-    def judge(self, result: Any) -> Any:
-        """Return the result for the store, or raise the server's error."""
-        return result
+def script(code: str, name: bytes, *arguments: Any) -> list[Any]:
+    """Return the words that run a script for one key."""
+    return ["EVAL", code, 1, name, *arguments]
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """The confirmation that a save waits for.
+    """The confirmation that a change waits for; false if it waits for none.
 
     Attributes:
         on_disk: Whether the change must be on disk.
@@ -67,6 +80,13 @@ class Confirmation:
     def __bool__(self) -> bool:
         return self.on_disk or self.replicas > 0
 
+    @property
+    def words(self) -> list[Any]:
+        """The command that waits. It covers only earlier writes of this connection."""
+        if self.on_disk:
+            return ["WAITAOF", 1, self.replicas, self.milliseconds]
+        return ["WAIT", self.replicas, self.milliseconds]
+
     def missing(self, confirmed: Any) -> str:
         """Return what is missing in the server's response, if anything."""
         primary, replicas = confirmed if self.on_disk else (1, confirmed)
@@ -75,40 +95,3 @@ class Confirmation:
         if replicas < self.replicas:
             return f"only {replicas} of {self.replicas} replicas confirmed it"
         return ""
-
-
-class ConfirmedChange(Command):
-    """A change that waits for a confirmation; the result is that of ``change`` and what is missing.
-
-    Args:
-        confirmation: The confirmation.
-        name: Name of the Redis key.
-        arguments: The arguments of ``change``.
-    """
-
-    __slots__ = ("_confirmation",)
-
-    def __init__(self, confirmation: Confirmation, name: bytes, arguments: list[Any]) -> None:
-        super().__init__("change", [name], arguments)
-        self._confirmation = confirmation
-
-    def send(self, commands: Commands) -> Any:
-        """Send both commands over one connection, because WAIT covers only its own writes."""
-        keys, arguments = self._arguments
-        confirmation = self._confirmation
-        pipeline = commands.client.pipeline(transaction=False)
-        pipeline.eval(scripts.CHANGE, 1, *keys, *arguments)
-        if confirmation.on_disk:
-            pipeline.execute_command("WAITAOF", 1, confirmation.replicas, confirmation.milliseconds)
-        else:
-            pipeline.execute_command("WAIT", confirmation.replicas, confirmation.milliseconds)
-        # An error raised by the pipeline would quote the record.
-        return pipeline.execute(raise_on_error=False)
-
-    def judge(self, result: Any) -> tuple[Any, str]:
-        """See ``Command.judge``."""
-        for each in result:
-            if isinstance(each, Exception):
-                raise each
-        changed, confirmed = result
-        return changed, self._confirmation.missing(confirmed)

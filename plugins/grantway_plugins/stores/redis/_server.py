@@ -1,45 +1,73 @@
-"""Connections to a Redis or Valkey server, and leases of its keys."""
+"""Send commands to the server of a key, and repeat them while another server takes over."""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Mapping
+import random
+import time
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import redis
-from redis.backoff import ExponentialBackoff
-from redis.retry import Retry
+from redis.exceptions import AskError, MovedError
 
-from grantway._exceptions import ConfigurationError, StoreUnreadableError
 from grantway._processes.per_loop import PerLoop
 from grantway._secrets.masked import Masked
-from grantway_plugins.stores._shared.connection_security import require_encrypted
-from grantway_plugins.stores._shared.lease import REMEMBERED
-from grantway_plugins.stores._shared.steps import Steps
+from grantway_plugins.stores._shared.steps import Steps, Wait, run, run_async
 
-from ._commands import Command, Commands, Confirmation
-from ._errors import explain
+from ._clients import Clients, Connecting
+from ._commands import Call, Command, Confirmation
+from ._errors import InsecureServerError, explain, is_temporary
+from ._location import Node, address, parse
+from ._topology import UnresolvedError, topology
 
-#: Errors after which a command is sent again. All commands are idempotent, and the usual reason is
-#: that the server closed an idle connection. After a timeout, the time is used up.
-_RETRIED = (redis.ConnectionError,)
+#: Pauses between attempts in seconds: the first, and the longest.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5
+#: Attempts that are made whatever the limit of time: a failure may only mean that the server of the
+#: key has changed.
+_ATTEMPTS = 3
+#: Failures of redis-py while it sends or connects.
+_FAILURES = (redis.RedisError, OSError, InsecureServerError)
+#: Limit for repeating commands if there are several servers, in seconds.
+_FAILOVER = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """The outcome of one attempt.
+
+    Attributes:
+        result: The command's result.
+        problem: The reason of a failure and a remedy; empty on success.
+        temporary: Whether another attempt may succeed.
+        redirected: Whether the server named another one, which can be tried at once.
+        asked: The server to use for the next attempt alone.
+    """
+
+    result: Masked[Any] = field(default_factory=lambda: Masked(None))
+    problem: str = ""
+    temporary: bool = False
+    redirected: bool = False
+    asked: Node | None = None
 
 
 class RedisServer:
-    """Bounded pools of connections to a server: one for threads, and one for each event loop.
+    """The server of each key, and bounded pools of connections.
 
     Args:
-        url: URL of the server.
+        url: URL of the server, of Sentinels or of a cluster.
         timeout: Seconds to connect, to wait for a response, and to wait for a free connection.
         connections: Maximum number of open connections in each pool.
         allow_insecure: Whether to accept a server on another host without TLS.
-        on_disk: Whether a save waits until it is on disk.
-        replicas: Number of replicas that must confirm a save.
+        on_disk: Whether a change waits until it is on disk.
+        replicas: Number of replicas that must confirm a change. None means 1 if the servers fail
+            over, and otherwise 0.
+        failover: Seconds to repeat a command for which no server can be found, or that fails
+            temporarily. None means 15 if the servers fail over, and otherwise 0.
 
     Attributes:
         where: Address of the server without credentials, for errors.
-        confirmation: The confirmation that a save waits for.
+        confirmation: The confirmation that a change waits for.
+        failover: See above.
 
     Raises:
         ConfigurationError: The URL is invalid, or names another host without TLS.
@@ -53,118 +81,120 @@ class RedisServer:
         connections: int,
         allow_insecure: bool,
         on_disk: bool,
-        replicas: int,
+        replicas: int | None,
+        failover: float | None,
     ) -> None:
-        options = _options(timeout, connections)
-        pool = _pool(url, options)
-        if not issubclass(pool.connection_class, redis.SSLConnection):
-            local = issubclass(pool.connection_class, redis.UnixDomainSocketConnection)
-            host = str(pool.connection_kwargs.get("host", "localhost"))
-            require_encrypted(
-                [] if local else [host], allow_insecure=allow_insecure, remedy="use rediss://"
-            )
-        self.where = _address(pool.connection_kwargs, url)
+        location = parse(url)
+        connecting = Connecting(
+            location, timeout=timeout, connections=connections, allow_insecure=allow_insecure
+        )
+        self.where = location.where or address(connecting.first, url)
+        self._topology = topology(location)
+        several = self._topology.fails_over
+        self.failover = (_FAILOVER if several else 0.0) if failover is None else failover
         # Half of the timeout, so that the server responds before this side times out.
-        self.confirmation = Confirmation(on_disk, replicas, int(timeout * 1000 / 2))
-        self._blocking = Commands(redis.Redis.from_pool(pool))
-        self._loops = PerLoop(lambda: _connect(url, options), Commands.aclose)
+        self.confirmation = Confirmation(
+            on_disk, int(several) if replicas is None else replicas, int(timeout * 1000 / 2)
+        )
+        self._blocking = Clients(connecting.blocking)
+        self._loops = PerLoop(lambda: Clients(connecting.asynchronous), Clients.aclose)
 
     def run(self, command: Command) -> tuple[Masked[Any], str]:
         """Return the command's result and a problem, which is empty on success.
 
         The caller raises the error, because the frames of redis-py's error contain the record.
         """
-        try:
-            return Masked(command.judge(command.send(self._blocking))), ""
-        except (redis.RedisError, OSError) as failed:
-            return Masked(None), explain(failed)
+        return run(self._steps(command), self._send)
 
     async def run_async(self, command: Command) -> tuple[Masked[Any], str]:
         """Do the same as ``run`` on the event loop."""
-        try:
-            return Masked(command.judge(await command.send(self._loops.get()))), ""
-        except (redis.RedisError, OSError) as failed:
-            return Masked(None), explain(failed)
+        return await run_async(self._steps(command), self._send_async)
 
     def close(self) -> None:
         """Close the connections of threads."""
-        self._blocking.client.close()
+        self._blocking.close()
 
     async def close_async(self) -> None:
         """Close the connections of the running event loop."""
         await self._loops.close()
 
+    def _send(self, call: Call) -> list[Any]:
+        try:
+            results: list[Any] = call.send(self._blocking.get(call.node))
+        except _FAILURES as failed:
+            # Without its frames, because their variables contain the record.
+            return [failed.with_traceback(None)]
+        for client in self._blocking.surplus():
+            client.close()
+        return results
 
-class RedisLease:
-    """The lease of one Redis key; see ``lease.Lease``."""
+    async def _send_async(self, call: Call) -> list[Any]:
+        clients = self._loops.get()
+        try:
+            results: list[Any] = await call.send(clients.get(call.node))
+        except _FAILURES as failed:
+            return [failed.with_traceback(None)]
+        for client in clients.surplus():
+            await client.aclose()
+        return results
 
-    def __init__(self, server: RedisServer, name: bytes, seconds: float) -> None:
-        self._server = server
-        self._keys = [name]
-        self._owner = secrets.token_hex(16)
-        self._times = [int(seconds * 1000), int(REMEMBERED * 1000)]
+    def _steps(self, command: Command) -> Steps[tuple[Masked[Any], str]]:
+        """Send a command until it succeeds, its error is permanent, or the time is used up."""
+        limit = self.failover if command.patience is None else command.patience
+        deadline = time.monotonic() + limit
+        attempts = _ATTEMPTS if self._topology.fails_over else 1
+        pause = _FIRST_PAUSE
+        asked: Node | None = None
+        while True:
+            attempts -= 1
+            outcome = yield from self._attempt(command, asked)
+            if not outcome.problem:
+                return outcome.result, ""
+            if not outcome.temporary or (attempts <= 0 and time.monotonic() + pause > deadline):
+                return Masked(None), outcome.problem
+            asked = outcome.asked
+            if attempts <= 0 or not outcome.redirected:
+                yield Wait(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+                pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def acquire(self) -> Steps[int | None]:
-        """Acquire the lease; see ``lease.Lease``."""
-        fence = yield from self._run("acquire", *self._times)
-        return None if fence is None else int(fence)
+    def _attempt(self, command: Command, asked: Node | None) -> Steps[_Outcome]:
+        """Send a command once.
 
-    def extend(self) -> Steps[bool]:
-        """Extend the lease; see ``lease.Lease``."""
-        return bool((yield from self._run("extend", *self._times)))
-
-    def release(self) -> Steps[None]:
-        """Release the lease; see ``lease.Lease``."""
-        yield from self._run("release")
-
-    def _run(self, script: str, *times: int) -> Steps[Any]:
-        result, problem = yield Command(script, self._keys, [self._owner, *times])
-        if problem:
-            raise StoreUnreadableError(f"{self._server.where}: cannot be locked: {problem}.")
-        return result.value
-
-
-def _options(timeout: float, connections: int) -> dict[str, Any]:
-    return {
-        "max_connections": connections,
-        "timeout": timeout,
-        "socket_timeout": timeout,
-        "socket_connect_timeout": timeout,
-        # With protocol 3, redis-py's pool does not check whether an idle connection is open.
-        "protocol": 2,
-    }
-
-
-def _connect(url: Masked[str], options: Mapping[str, Any]) -> Commands:
-    import redis.asyncio as client  # noqa: PLC0415 - not needed without an event loop
-    from redis.asyncio.retry import Retry as AsyncRetry  # noqa: PLC0415 - as redis.asyncio
-
-    retry = AsyncRetry(ExponentialBackoff(cap=0.1, base=0.01), 1, _RETRIED)
-    pool = client.BlockingConnectionPool.from_url(url.value, **options, retry=retry)
-    return Commands(client.Redis.from_pool(pool))
-
-
-def _pool(url: Masked[str], options: Mapping[str, Any]) -> redis.BlockingConnectionPool:
-    try:
-        retry = Retry(ExponentialBackoff(cap=0.1, base=0.01), 1, _RETRIED)
-        pool = redis.BlockingConnectionPool.from_url(url.value, **options, retry=retry)
-        # Creating a connection (without connecting) checks the options in the URL.
-        pool.connection_class(**pool.connection_kwargs)
-    except (TypeError, ValueError, redis.RedisError):
-        pass
-    else:
-        return pool
-    # Raised outside the except block, because redis-py's error quotes parts of the URL.
-    rule = "must be like rediss://USER:PASSWORD@HOST:PORT/0, with options that redis-py supports"
-    raise ConfigurationError(f"url: {rule}.", errors={"url": [rule]})
+        Args:
+            command: The command.
+            asked: The server to which a slot is moving, if the last attempt named one.
+        """
+        confirm = command.confirm
+        check = self._topology.check if command.words[0] == "HGET" else ()
+        try:
+            node = asked or (yield from self._topology.find(command.name))
+        except UnresolvedError as unresolved:
+            return _Outcome(problem=unresolved.problem, temporary=unresolved.temporary)
+        before = [["ASKING"]] if asked else []
+        after = [confirm.words] if confirm else [list(check)] if check else []
+        results = yield Call(node, *before, command.words, *after)
+        error = next((each for each in results if isinstance(each, Exception)), None)
+        if error is None and check and results[-1][0] != b"master":
+            error = redis.ReadOnlyError()
+        if error is not None:
+            self._topology.failed(node, error)
+            return _outcome(node, error)
+        result = results[len(before)]
+        # Without a result, the command made no change, so there is none to confirm.
+        missing = confirm.missing(results[-1]) if confirm and result else ""
+        if missing:
+            self._topology.failed(node, None)
+            problem = f"the change is in the server's memory, but {missing}"
+            return _Outcome(
+                problem=f"{problem}; retry, or check its disk and replicas", temporary=True
+            )
+        return _Outcome(result=Masked(result))
 
 
-def _address(options: dict[str, Any], url: Masked[str]) -> str:
-    """Return the address of the server for errors, without user, password and options."""
-    scheme = urlsplit(url.value).scheme
-    if scheme == "unix":
-        return f"unix://{options.get('path', '')}"
-    return (
-        f"{scheme}://{options.get('host', 'localhost')}:{options.get('port', 6379)}"
-        f"/{options.get('db', 0)}"
-    )
+def _outcome(node: Node, error: Exception) -> _Outcome:
+    """Return the outcome of an attempt that failed at a server."""
+    problem, temporary = explain(error), is_temporary(error)
+    if not isinstance(error, AskError):  # MovedError is derived from it
+        return _Outcome(problem=problem, temporary=temporary)
+    moving = None if isinstance(error, MovedError) else Node(error.host or node.host, error.port)
+    return _Outcome(problem=problem, temporary=True, redirected=True, asked=moving)

@@ -24,23 +24,29 @@ from grantway_plugins.stores._shared.lease import (
 from grantway_plugins.stores._shared.lifetime import check_keep_for, lifetime
 from grantway_plugins.stores._shared.steps import Steps, run, run_async
 
-from ._commands import Command, ConfirmedChange
-from ._server import RedisLease, RedisServer
+from . import _scripts as scripts
+from ._commands import Command, script
+from ._lease import RedisLease
+from ._server import RedisServer
 
 if TYPE_CHECKING:
     from grantway._types.token import Token
 
 
 class RedisStore(OneProcess):
-    """Stores tokens in Redis 6.2 or later, or in Valkey.
+    """Stores tokens in Redis 6.2 or later, or in Valkey: one server, with Sentinels, or a cluster.
 
-    The durability of a saved token depends on the server: see ``on_disk`` and ``replicas``. The
+    The durability of a saved token depends on the servers: see ``on_disk`` and ``replicas``. The
     store is thread-safe and fork-safe. In an event loop, it runs without threads, except that
     asyncio looks up host names in one.
 
     Args:
-        url: ``redis://USER:PASSWORD@HOST:PORT/DATABASE``, ``rediss://`` for TLS, or
-            ``unix:///PATH``. Options of redis-py may follow after ``?``.
+        url: ``redis://USER:PASSWORD@HOST:PORT/DATABASE`` or ``unix:///PATH`` for one server,
+            ``redis+sentinel://USER:PASSWORD@HOST1,HOST2,HOST3/SERVICE/DATABASE`` for the primary
+            that Sentinels report, or ``redis+cluster://USER:PASSWORD@HOST1,HOST2,HOST3`` for a
+            cluster. With ``rediss`` instead of ``redis``, all connections use TLS. Options of
+            redis-py may follow after ``?``; for Sentinels with a password, also
+            ``sentinel_username`` and ``sentinel_password``.
         prefix: Prefix of the key names.
         lease: Seconds until the lock of a holder that died expires, from 0.2 to 3600. A live
             holder extends its lease every third of this time. Must be less than the client's
@@ -48,14 +54,17 @@ class RedisStore(OneProcess):
         keep_for: Seconds after its last save when a token is removed, from 3600. None keeps tokens
             with a refresh token until they are deleted. Tokens without one are removed after they
             expire, but not within an hour of the save.
-        on_disk: Whether a save waits until the server, and each of ``replicas``, has written it to
-            disk (``WAITAOF``, from Redis 7.2 or Valkey 7.2). Saving raises ``StoreSaveError`` if
-            the server has no append-only file.
-        replicas: Number of replicas that must confirm a save.
-        timeout: Seconds to connect, to wait for a response, and to wait for the confirmation of a
-            save.
-        connections: Maximum number of open connections of the threads, and of each event loop;
-            callers wait for a free one.
+        on_disk: Whether a save or deletion waits until the server, and each of ``replicas``, has
+            written it to disk (``WAITAOF``, from Redis 7.2 or Valkey 7.2). It raises
+            ``StoreError`` if the server has no append-only file.
+        replicas: Number of replicas that must confirm a save, a deletion and a lock (``WAIT``). The
+            default is 1 with Sentinels or a cluster, otherwise 0.
+        failover: Seconds to repeat a call while its server is down, starting or being replaced.
+            The default is 15 with Sentinels or a cluster, otherwise 0.
+        timeout: Seconds to connect, and to wait for a response; half of it to wait for a
+            confirmation.
+        connections: Maximum number of open connections to each server, for the threads and for
+            each event loop; callers wait for a free one.
         allow_insecure: Whether to accept a server on another host without TLS, which sends tokens
             and the password in clear text.
 
@@ -71,7 +80,8 @@ class RedisStore(OneProcess):
         lease: float = 10.0,
         keep_for: float | None = None,
         on_disk: bool = False,
-        replicas: int = 0,
+        replicas: int | None = None,
+        failover: float | None = None,
         timeout: float = 5.0,
         connections: int = 16,
         allow_insecure: bool = False,
@@ -84,7 +94,10 @@ class RedisStore(OneProcess):
         self._keep_for = check_keep_for(keep_for)
         check_seconds("timeout", timeout, least=0.01)
         check_count("connections", connections, most=MOST_CONNECTIONS)
-        check_count("replicas", replicas, least=0)
+        if replicas is not None:
+            check_count("replicas", replicas, least=0)
+        if failover is not None:
+            check_seconds("failover", failover, least=0)
         self._timeout = timeout
         self._server = RedisServer(
             address,
@@ -93,6 +106,7 @@ class RedisStore(OneProcess):
             allow_insecure=allow_insecure,
             on_disk=on_disk,
             replicas=replicas,
+            failover=failover,
         )
         self._where = self._server.where
 
@@ -122,11 +136,13 @@ class RedisStore(OneProcess):
 
     def lock(self, key: str, timeout: float) -> AbstractContextManager[int]:
         """Lock the key among all users of the same server, database and prefix."""
-        return hold_lease(self._lease_of(key), self._server.run, **self._terms(key, timeout))
+        return hold_lease(
+            self._lease_of(key, timeout), self._server.run, **self._terms(key, timeout)
+        )
 
     def lock_async(self, key: str, timeout: float) -> AbstractAsyncContextManager[int]:
         """See ``lock``."""
-        lease = self._lease_of(key)
+        lease = self._lease_of(key, timeout)
         return hold_lease_async(lease, self._server.run_async, **self._terms(key, timeout))
 
     def close(self) -> None:
@@ -154,7 +170,8 @@ class RedisStore(OneProcess):
         )
 
     def _load(self, key: str) -> Steps[Token | None]:
-        record, problem = yield Command("hget", self._name(key), "token")
+        name = self._name(key)
+        record, problem = yield Command(name, ["HGET", name, "token"])
         if problem:
             raise StoreUnreadableError(f"{self._where}: cannot be read: {problem}.")
         if record.value is None:
@@ -164,35 +181,36 @@ class RedisStore(OneProcess):
     def _save(self, key: str, token: Token, fence: int) -> Steps[None]:
         life = lifetime(token, self._keep_for, least=REMEMBERED + self._lease)
         milliseconds = -1 if life is None else int(life * 1000)
-        arguments = Masked([fence, int(REMEMBERED * 1000), milliseconds, encode_token(token)])
-        name, confirmation = self._name(key), self._server.confirmation
-        if confirmation:
-            result, problem = yield ConfirmedChange(confirmation, name, arguments.value)
-        else:
-            result, problem = yield Command("change", [name], arguments.value)
+        problem = yield from self._change(key, fence, milliseconds, Masked(encode_token(token)))
         if problem:
             raise StoreSaveError(f"{self._where}: the token was not saved: {problem}.")
-        changed, missing = result.value if confirmation else (result.value, "")
-        if not changed:
-            raise self._lease_lost(key)
-        if missing:
-            raise StoreSaveError(
-                f"{self._where}: the token is in the server's memory, but {missing} within "
-                f"{self._timeout:g} s. Save it again, or check the server's disk and replicas."
-            )
 
     def _delete(self, key: str, fence: int) -> Steps[None]:
         life = int((REMEMBERED + self._lease) * 1000)
-        changed, problem = yield Command(
-            "change", [self._name(key)], [fence, int(REMEMBERED * 1000), life]
-        )
+        problem = yield from self._change(key, fence, life)
         if problem:
             raise StoreError(f"{self._where}: the token was not deleted: {problem}.")
-        if not changed.value:
-            raise self._lease_lost(key)
 
-    def _lease_of(self, key: str) -> RedisLease:
-        return RedisLease(self._server, self._name(key), self._lease)
+    def _change(self, key: str, fence: int, life: int, *record: Masked[bytes]) -> Steps[str]:
+        """Save or delete a record, and return a problem, which is empty on success."""
+        name = self._name(key)
+        words = script(
+            scripts.CHANGE,
+            name,
+            fence,
+            int(REMEMBERED * 1000),
+            life,
+            *(each.value for each in record),
+        )
+        command = Command(name, words, confirm=self._server.confirmation)
+        del words  # error reports that print the locals of each frame would reveal the record
+        changed, problem = yield command
+        if not problem and not changed.value:
+            raise self._lease_lost(key)
+        return str(problem)
+
+    def _lease_of(self, key: str, timeout: float) -> RedisLease:
+        return RedisLease(self._server, self._name(key), self._lease, timeout)
 
     def _terms(self, key: str, timeout: float) -> dict[str, Any]:
         where = f"{self._where}, lock of {self._prefix + key!r}"

@@ -96,7 +96,7 @@ def test_a_folder_that_cannot_be_written_is_reported(backends: Backends) -> None
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
-    [({"maxmemory": "1mb"}, "its memory is full"), ({"replicaof": "127.0.0.1 1"}, "read-only")],
+    [({"maxmemory": "500kb"}, "its memory is full"), ({"replicaof": "127.0.0.1 1"}, "read-only")],
 )
 def test_messages_distinguish_a_full_from_a_read_only_server(
     settings: dict[str, str], expected: str

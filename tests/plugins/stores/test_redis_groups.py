@@ -1,0 +1,213 @@
+"""Tests of the store ``redis`` with Sentinels and with a cluster, while servers fail."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import itertools
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+import redis
+from redis.crc import key_slot
+
+from grantway import Token
+from grantway._exceptions import StoreError, StoreLockError, StoreSaveError, StoreUnreadableError
+from grantway.testing._kits.processes import Opener
+from grantway_plugins.stores.redis._location import Node
+from grantway_plugins.stores.redis._store import RedisStore
+from grantway_plugins.stores.redis._topology import Sentinels
+from tests.faults import free_port
+from tests.plugins.stores.contract import LOCK_WAIT, MARK, WHOLE, StoreContract, shown, use_once
+from tests.plugins.stores.shared import LEASE, LeaseContract
+from tests.valkey_groups import ValkeyGroup, cluster_group, sentinel_group
+
+pytestmark = pytest.mark.slow
+
+PREFIXES = (f"t{number}:" for number in itertools.count())
+#: Longest failover in seconds on a busy machine.
+FAILOVER = 60.0
+
+
+@pytest.fixture(scope="module")
+def sentinels() -> Iterator[ValkeyGroup]:
+    with sentinel_group() as group:
+        yield group
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[ValkeyGroup]:
+    with cluster_group() as group:
+        yield group
+
+
+@pytest.fixture(params=["sentinels", "cluster"])
+def group(request: pytest.FixtureRequest) -> ValkeyGroup:
+    """Both groups, complete again after the failover of an earlier test."""
+    found: ValkeyGroup = request.getfixturevalue(request.param)
+    found.wait_for_replicas({"sentinels": 2, "cluster": 3}[request.param])
+    return found
+
+
+@pytest.fixture
+def prefix() -> str:
+    return next(PREFIXES)
+
+
+@pytest.fixture
+def reopen(group: ValkeyGroup, prefix: str) -> Opener:
+    return functools.partial(
+        RedisStore, url=group.url, prefix=prefix, lease=LEASE, failover=FAILOVER
+    )
+
+
+@pytest.fixture
+def store(reopen: Opener) -> Iterator[RedisStore]:
+    store = reopen()
+    assert isinstance(store, RedisStore)
+    with closing(store):
+        yield store
+
+
+class TestGroups(StoreContract, LeaseContract):
+    """The contract for several servers."""
+
+    @pytest.fixture(autouse=True)
+    def _direct_access(self, group: ValkeyGroup, prefix: str) -> None:
+        self.group, self.prefix = group, prefix
+
+    def seize(self, key: str) -> None:
+        name = self.prefix + key
+        with redis.Redis(port=self.group.primary(name.encode()).port, protocol=2) as raw:
+            raw.hset(name, mapping={"owner": "another", "until": 2**53})
+
+
+def test_runs_on_an_event_loop(store: RedisStore) -> None:
+    asyncio.run(use_once(store))
+
+
+def test_locks_and_saves_survive_a_failover(
+    group: ValkeyGroup, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The holder keeps its lock on the next primary, and a later holder gets a higher fence."""
+    make = functools.partial(RedisStore, group.url, prefix=prefix, failover=FAILOVER, timeout=2.0)
+    name = f"{prefix}key".encode()
+    with closing(make(lease=FAILOVER)) as store, closing(make()) as other:
+        store.save("key", Token("before", refresh_token="rt"))
+        with store.lock("key", 0) as fence:
+            killed = group.primary(name)
+            killed.stop()
+            group.wait_for_another_primary(killed, name)
+            with pytest.raises(StoreLockError), other.lock("key", 0):
+                pass
+            assert other.load("key") == Token("before", refresh_token="rt")
+            killed.restart()
+            store.save("key", WHOLE, fence=fence)
+        with other.lock("key", LOCK_WAIT) as later:
+            assert later > fence
+            assert other.load("key") == WHOLE
+            other.delete("key", fence=later)
+        assert store.load("key") is None
+    assert MARK not in caplog.text
+
+
+def test_a_task_saves_during_a_failover(group: ValkeyGroup, prefix: str) -> None:
+    name = f"{prefix}key".encode()
+
+    async def work() -> None:
+        store = RedisStore(group.url, prefix=prefix, failover=FAILOVER, lease=FAILOVER, timeout=2.0)
+        async with store.lock_async("key", LOCK_WAIT) as fence:
+            killed = group.primary(name)
+            killed.stop()
+            saving = asyncio.create_task(store.save_async("key", WHOLE, fence=fence))
+            await asyncio.to_thread(group.wait_for_another_primary, killed, name)
+            await asyncio.to_thread(killed.restart)
+            await saving
+        assert await store.load_async("key") == WHOLE
+
+    asyncio.run(work())
+
+
+def test_without_replicas_nothing_is_locked_saved_or_deleted() -> None:
+    """Otherwise the next primary would not know of it. An operator can accept that."""
+    with sentinel_group(replicas=1) as group:
+        replica = next(each for each in group.servers if each is not group.primary())
+        with (
+            closing(RedisStore(group.url, failover=0, timeout=0.4)) as store,
+            closing(RedisStore(group.url, replicas=0)) as brave,
+        ):
+            store.save("key", WHOLE)
+            replica.stop()
+            for error, work in (
+                (StoreUnreadableError, lambda: store.lock("key", 0).__enter__()),
+                (StoreSaveError, lambda: store.save("key", Token("at-" + MARK))),
+                (StoreError, lambda: store.delete("key")),
+            ):
+                with pytest.raises(error, match="only 0 of 1 replicas confirmed") as failed:
+                    work()
+                assert MARK not in shown(failed.value)
+            # The unconfirmed lock was released.
+            with brave.lock("key", 0) as fence:
+                brave.save("key", WHOLE, fence=fence)
+            assert store.load("key") == WHOLE
+
+
+def test_reads_from_the_primary_after_a_demotion(sentinels: ValkeyGroup, prefix: str) -> None:
+    """A store that takes a replica for the primary finds out before it returns old data."""
+    primary = sentinels.primary()
+    replica = next(each for each in sentinels.servers if each is not primary)
+    with closing(RedisStore(sentinels.url, prefix=prefix)) as store:
+        store.save("key", WHOLE)
+        found = store._server._topology
+        assert isinstance(found, Sentinels)
+        found._primary = Node("127.0.0.1", replica.port)
+        assert store.load("key") == WHOLE
+        assert found._primary == Node("127.0.0.1", primary.port)
+
+
+def test_follows_a_slot_that_moves(cluster: ValkeyGroup, prefix: str) -> None:
+    """New keys of a migrating slot are at its next server already (ASK), later all (MOVED)."""
+    name = f"{prefix}key".encode()
+    source = cluster.primary(name)
+    others = (cluster.primary(f"{number}".encode()) for number in itertools.count())
+    target = next(each for each in others if each is not source)
+    slot = key_slot(name)
+    with (
+        closing(RedisStore(cluster.url, prefix=prefix)) as store,
+        redis.Redis(port=source.port, protocol=2) as old,
+        redis.Redis(port=target.port, protocol=2) as new,
+    ):
+        assert store.load("key") is None
+        source_id, target_id = (raw.execute_command("CLUSTER", "MYID") for raw in (old, new))
+        new.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", source_id)
+        old.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
+        with store.lock("key", 0) as fence:
+            store.save("key", WHOLE, fence=fence)
+            assert store.load("key") == WHOLE
+            assert (old.execute_command("CLUSTER", "COUNTKEYSINSLOT", slot)) == 0
+            for raw in (new, old):
+                raw.execute_command("CLUSTER", "SETSLOT", slot, "NODE", target_id)
+            store.save("key", Token("after"), fence=fence)
+        assert store.load("key") == Token("after")
+
+
+def test_explains_why_no_server_is_found(sentinels: ValkeyGroup, cluster: ValkeyGroup) -> None:
+    first = cluster.servers[0]
+    key = next(
+        f"{number}"
+        for number in itertools.count()
+        if cluster.primary(f"grantway:{number}".encode()) is not first
+    )
+    for url, reason in (
+        (sentinels.url.replace("/tokens/", "/logins/"), "monitors no service named 'logins'"),
+        (f"redis+sentinel://127.0.0.1:{free_port()}/tokens", "Sentinel 127.0.0.1.* be reached"),
+        (f"redis+cluster://127.0.0.1:{free_port()}", "cannot be reached"),
+        (f"redis+cluster://127.0.0.1:{sentinels.primary().port}", "responded with"),
+        (f"redis://127.0.0.1:{first.port}", r"use redis\+cluster://"),
+    ):
+        with (
+            closing(RedisStore(url, failover=0.2)) as store,
+            pytest.raises(StoreUnreadableError, match=reason),
+        ):
+            store.load(key)
