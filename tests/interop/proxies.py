@@ -25,6 +25,20 @@ _TYPES = "type.googleapis.com/envoy.extensions.filters"
 def nginx(folder: Path, locations: str) -> Iterator[str]:
     """Run nginx with locations in a server block, and yield its address."""
     port = free_port()
+    server = f"server {{\nlisten 127.0.0.1:{port};\n{locations}\n}}"
+    with nginx_http(folder, server, port) as url:
+        yield url
+
+
+@contextmanager
+def nginx_http(folder: Path, blocks: str, port: int) -> Iterator[str]:
+    """Run nginx with the contents of its ``http`` block, and yield its address.
+
+    Args:
+        folder: Folder of its files.
+        blocks: Maps, upstreams and servers.
+        port: TCP port on which a server listens.
+    """
     config = folder / "nginx.conf"
     config.write_text(
         f"""
@@ -40,10 +54,7 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
-    server {{
-        listen 127.0.0.1:{port};
-        {locations}
-    }}
+    {blocks}
 }}
 """
     )

@@ -81,6 +81,12 @@ class Credential:
         return self._state.fresh
 
     @property
+    def fresh_for(self) -> float:
+        """Seconds for which ``token()`` returns the current token at once; 0 if it is not fresh."""
+        state = self._state
+        return max(0.0, min(state.until_monotonic - _monotonic(), state.until - _time()))
+
+    @property
     def alive(self) -> bool:
         """Whether there is a token that has not expired and was not rejected."""
         return self._state.alive

@@ -9,14 +9,17 @@ import click
 from grantway_plugins.gateway._running.server import check, serve
 from grantway_plugins.server._log_format import LOG_FORMATS, LogFormat, log_to_stderr
 
+from .gateway_config import command as config_command
 
-@click.command(name="gateway")
-@click.option(
+_config = click.option(
     "--config",
-    required=True,
     type=click.Path(),
-    help="The TOML file that describes the gateway.",
+    help="The TOML file that describes the gateway.  [required]",
 )
+
+
+@click.group(name="gateway", invoke_without_command=True)
+@_config
 @click.option(
     "--check", "only_check", is_flag=True, help="Report the mistakes in the file, and exit."
 )
@@ -28,11 +31,22 @@ from grantway_plugins.server._log_format import LOG_FORMATS, LogFormat, log_to_s
     show_default=True,
     help="Format of the log on standard error.",
 )
-def command(config: str, only_check: bool, verbose: bool, log_format: LogFormat) -> None:
+@click.pass_context
+def command(
+    ctx: click.Context,
+    config: str | None,
+    only_check: bool,
+    verbose: bool,
+    log_format: LogFormat,
+) -> None:
     """Run a gateway that adds tokens to the requests it forwards.
 
     The gateway prints its address when it is ready. On SIGHUP it reads its file again.
     """
+    if ctx.invoked_subcommand is not None:
+        return
+    if config is None:
+        raise click.MissingParameter(ctx=ctx, param_type="option", param_hint="'--config'")
     log_to_stderr(log_format, logging.INFO if verbose else logging.WARNING)
     # Clients that send invalid HTTP would fill the log with warnings.
     logging.getLogger("uvicorn.error").setLevel(logging.INFO if verbose else logging.ERROR)
@@ -40,3 +54,6 @@ def command(config: str, only_check: bool, verbose: bool, log_format: LogFormat)
         click.echo(check(config))
     else:
         serve(config)
+
+
+command.add_command(config_command)

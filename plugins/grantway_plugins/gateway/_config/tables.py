@@ -33,6 +33,7 @@ from grantway_plugins.gateway.upstream._route import reserved
 from grantway_plugins.gateway.upstream._tenant import single, tenant_claim
 from grantway_plugins.grants.token_exchange import GRANT_TYPE as EXCHANGE
 
+from .cache_seconds import LEAST_SECONDS
 from .fields import ByClient, HostName, Network, SecretHashes, WebOrigin
 from .limits import GatewayLimits
 from .placeholder import PLACEHOLDER
@@ -50,6 +51,12 @@ _URIS = 'must be a list of URIs, like ["https://shop.example.com/callback"]'
 def _check_token_header(name: str) -> None:
     if is_reserved(name.encode()):
         raise ValidationError(reserved(name))
+
+
+def _check_cache_seconds(seconds: int) -> None:
+    """Reject a time that is too short for caches, which count whole seconds."""
+    if 0 < seconds < LEAST_SECONDS:
+        raise ValidationError(f"must be 0, which forbids caching, or at least {LEAST_SECONDS}")
 
 
 class _RulesTable(TableSchema):
@@ -144,6 +151,7 @@ class AuthorizeTable(TableSchema):
     )
     nginx_path = Text(example='"/nginx"', load_default="/nginx")
     forward_auth_path = Text(example='"/forward-auth"', load_default="/forward-auth")
+    cache_seconds = WholeNumber(least=0, load_default=5, validate=_check_cache_seconds)
 
     @validates_schema
     def check_allow(self, data: Mapping[str, Any], **_options: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from grantway._transport.http import is_loopback
@@ -23,11 +23,12 @@ from grantway_plugins.server._http.own_name import is_own_name
 from grantway_plugins.server._http.peer_networks import is_one_of
 from grantway_plugins.server._http.wire import WireResponse
 
+from .cached_responses import CACHED, NO_STORE, ROUTE, CachedResponses, check_cacheable
+
 #: nginx returns 401 and 403 to the client, and turns any other error into 500.
 _FORBIDDEN = 403
 _OTHERS = frozenset({400, 501})
 _ENVOY_REMOVES = b"x-envoy-auth-headers-to-remove"
-_NO_STORE = (b"cache-control", b"no-store")
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
 
@@ -42,6 +43,7 @@ class _ProxyProtocol:
         copies: Whether the proxy replaces the token header of the request with that of the
             response, and removes it if the response has none.
         limited: Whether only the statuses 401 and 403 reach the client.
+        cached: Whether the proxy may cache responses.
     """
 
     uri: bytes = b""
@@ -49,6 +51,7 @@ class _ProxyProtocol:
     hint: str = ""
     copies: bool = True
     limited: bool = False
+    cached: bool = False
 
 
 _ENVOY = _ProxyProtocol(copies=False)
@@ -79,10 +82,12 @@ class Authorize:
         self._upstream = upstream
         self._allow = table["allow"]
         self._prefix = table["envoy_prefix"].rstrip("/")
-        self._paths = {
-            table["nginx_path"]: _NGINX,
-            table["forward_auth_path"]: _FORWARD_AUTH,
-        }
+        self._paths: dict[str, _ProxyProtocol] = {}
+        for key, protocol in (("nginx_path", _NGINX), ("forward_auth_path", _FORWARD_AUTH)):
+            path = table[key]
+            self._paths[path] = protocol
+            self._paths.setdefault(f"{path.rstrip('/')}{CACHED}", replace(protocol, cached=True))
+        self._cached = CachedResponses(upstream, table["cache_seconds"])
         #: Names of which other spellings are rejected, because Envoy, nginx and others copy them.
         self._guarded = frozenset().union(*(route.guarded for route in upstream.routes))
         self._spelled = frozenset(
@@ -102,6 +107,8 @@ class Authorize:
             return
         path = (scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1")
         protocol = self._paths.get(path, _ENVOY)
+        if protocol.cached:
+            scope = self._cached.scope(scope)
         try:
             if protocol.uri:
                 context = _described_request(scope, protocol)
@@ -109,10 +116,10 @@ class Authorize:
                 path = path.removeprefix(self._prefix)
                 context = _request_context(scope, _first(scope, b"host"), path, scope["method"])
             else:
-                await send_response(send, WireResponse(404, (_NO_STORE,), b""))
+                await send_response(send, WireResponse(404, (NO_STORE,), b""))
                 return
             self._check_spelling(scope)
-            response = await self._respond(context, protocol)
+            response = await self._respond(context, protocol, _first(scope, ROUTE))
         except _MalformedError as error:
             response = response_for(error)
         except RequestRejectedError as error:
@@ -136,15 +143,29 @@ class Authorize:
                     f"Send {plain.decode()} with hyphens, not as {name.decode('latin-1')}"
                 )
 
-    async def _respond(self, context: RequestContext, protocol: _ProxyProtocol) -> WireResponse:
+    async def _respond(
+        self, context: RequestContext, protocol: _ProxyProtocol, route: str
+    ) -> WireResponse:
         try:
             upstream_token = await self._upstream.prepare_async(context)
         except Exception as error:  # noqa: BLE001 - the response reports it
             log_failure(error)
             return _with_passed_status(response_for(error), protocol)
         if upstream_token is None:
-            return WireResponse(_FORBIDDEN if protocol.limited else 404, (_NO_STORE,), b"")
-        return WireResponse(200, tuple(_granted_headers(upstream_token, context, protocol)), b"")
+            return WireResponse(_FORBIDDEN if protocol.limited else 404, (NO_STORE,), b"")
+        found = upstream_token.route
+        if route not in {"", found.name}:
+            raise RequestRejectedError(
+                f"The proxy forwards this request by the route {route}, but it belongs to "
+                f"{found.name}; create the proxy's configuration again",
+                status=403,
+            )
+        caching: tuple[tuple[bytes, bytes], ...] = (NO_STORE,)
+        if protocol.cached:
+            check_cacheable(found)
+            caching = self._cached.headers(upstream_token)
+        granted = _granted_headers(upstream_token, context, protocol)
+        return WireResponse(200, (*caching, *granted), b"")
 
 
 class _MalformedError(RequestRejectedError):
@@ -155,7 +176,7 @@ def _granted_headers(
     upstream_token: UpstreamToken, context: RequestContext, protocol: _ProxyProtocol
 ) -> Sequence[tuple[bytes, bytes]]:
     """Return the headers that the proxy copies into the request."""
-    headers: list[tuple[bytes, bytes]] = [_NO_STORE]
+    headers: list[tuple[bytes, bytes]] = []
     name = upstream_token.route.header.lower()
     if upstream_token.header is not None:
         headers.append((name.encode(), upstream_token.header[1].encode()))
@@ -209,5 +230,5 @@ def _with_passed_status(response: WireResponse, protocol: _ProxyProtocol) -> Wir
 
 async def _reject(send: Send, status: int, message: bytes) -> None:
     await send_response(
-        send, WireResponse(status, (_NO_STORE, (b"content-type", b"text/plain")), message)
+        send, WireResponse(status, (NO_STORE, (b"content-type", b"text/plain")), message)
     )

@@ -16,6 +16,11 @@ class RouteCredential(TokenSource, Protocol):
         """Whether a valid token is available without waiting."""
         ...
 
+    @property
+    def fresh_for(self) -> float:
+        """Seconds until the token may be replaced; 0 if it is not fresh."""
+        ...
+
 
 class FailedCredential:
     """Raises an error instead of returning tokens, because the credential could not be created.
@@ -25,6 +30,7 @@ class FailedCredential:
     """
 
     fresh = False
+    fresh_for = 0.0
 
     def __init__(self, error: Exception) -> None:
         self._error = error

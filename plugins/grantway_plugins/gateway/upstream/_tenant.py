@@ -65,6 +65,16 @@ def tenant_header(rule: TenantRule) -> str:
     return rule.name if isinstance(rule, _FromHeader) else ""
 
 
+def tenant_segment(rule: TenantRule) -> int:
+    """Return the number of the path segment that names the tenant; 0 if none does."""
+    return rule.segment if isinstance(rule, _FromPath) else 0
+
+
+def reads_only_target(rule: TenantRule) -> bool:
+    """Return whether a rule reads only the host, the path and ``tenant_header``."""
+    return isinstance(rule, (_FromHeader, _FromHost, _FromPath, _Single))
+
+
 def tenant_domain(rule: TenantRule) -> str:
     """Return the domain under which each tenant has a host; empty if there is none."""
     return rule.end if isinstance(rule, _FromHost) else ""

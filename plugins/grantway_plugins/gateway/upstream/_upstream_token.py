@@ -116,6 +116,11 @@ class UpstreamToken(OneProcess):
         """Whether the token in ``header`` may have expired, so that ``fetch`` must be repeated."""
         return self._credential is not None and not self._credential.fresh
 
+    @property
+    def fresh_for(self) -> float:
+        """Seconds until the token in ``header`` may be replaced; 0 if it is not fresh."""
+        return 0.0 if self._credential is None else self._credential.fresh_for
+
     def rejected(self, status: int, www_authenticate: str) -> bool:
         """Return whether the upstream rejected the token, so that another one may be accepted.
 

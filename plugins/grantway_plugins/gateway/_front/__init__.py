@@ -1,0 +1,1 @@
+"""Configurations of proxies in front, which get their tokens from ``[authorize]``."""

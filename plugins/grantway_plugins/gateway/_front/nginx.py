@@ -1,0 +1,217 @@
+"""The configuration of nginx, which caches tokens of the gateway for a few seconds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from grantway_plugins.gateway._running.cached_responses import CACHED
+
+from .plan import ORIGIN_HEADERS, FrontRoute, Plan, Site
+
+_HEAD = """\
+# Created by: grantway gateway config nginx --config {source}
+# Create it again after changes of routes, [authorize] or timeouts in that file.
+#
+# Include it in the http block, for example as /etc/nginx/conf.d/grantway.conf. It needs the module
+# auth_request, which Debian and others include. Add TLS to each server: listen 443 ssl, ...
+"""
+_CACHE = """
+# Responses of the gateway contain tokens: keep them in a memory file system that only nginx can
+# read. The gateway says how long each may be used: at most {seconds} s (cache_seconds), and not
+# after the gateway refreshes its token. Without proxy_cache_valid, denials are not cached.
+proxy_cache_path /run/grantway-nginx levels=1:2 keys_zone=grantway:10m max_size=64m inactive=10s
+                 use_temp_path=off;
+
+# Part of the cache's key. A path that every server reads alike selects the same token as all other
+# such paths of its location. Any other path gets a response of its own.
+map $request_uri $grantway_path {{
+    "~^(?:/(?![/.])[A-Za-z0-9._~!$&'()*+,=:@-]*)+(?:\\?|$)" plain;
+    default $request_uri;
+}}
+"""
+_SEGMENT = """
+# Segment {number} of the path, which names the tenant.
+map $request_uri $grantway_segment_{number} {{
+    "~^(?:/[^/?]*){{{before}}}/([^/?]*)" $1;
+    default "";
+}}
+"""
+_PREFLIGHT = """
+# Web pages' CORS preflights have no token, so they are not looked up in the cache.
+map $request_method $grantway_preflight {
+    OPTIONS 1;
+    default "";
+}
+"""
+
+
+def nginx(plan: Plan) -> str:
+    """Return the configuration of nginx, for its ``http`` block."""
+    return "\n".join(_lines(plan)) + "\n"
+
+
+def _lines(plan: Plan) -> Iterator[str]:
+    yield _HEAD.format(source=plan.source).rstrip("\n")
+    cached = plan.cache_seconds > 0 and any(route.cacheable for route in plan.routes)
+    if cached:
+        yield _CACHE.format(seconds=plan.cache_seconds).rstrip("\n")
+        for number in sorted({route.tenant_segment for route in plan.routes} - {0}):
+            yield _SEGMENT.format(number=number, before=number - 1).rstrip("\n")
+        if any(route.preflight for route in plan.routes):
+            yield _PREFLIGHT.rstrip("\n")
+    yield ""
+    yield "# The names of upstreams are resolved when nginx starts or reloads."
+    yield from _upstream("authorize", plan.authorize)
+    for route in plan.routes:
+        yield from _upstream(f"to_{route.name}", route.upstream.address)
+    for site in plan.sites:
+        yield from _server(plan, site)
+
+
+def _upstream(name: str, address: str) -> Iterator[str]:
+    yield f"upstream grantway_{name} {{"
+    yield f"    server {address};"
+    yield "    keepalive 32;"
+    yield "}"
+
+
+def _server(plan: Plan, site: Site) -> Iterator[str]:
+    host, port = plan.listen
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    yield ""
+    yield "server {"
+    yield f"    listen {address}{'' if site.host else ' default_server'};"
+    yield f"    server_name {site.host or '_'};"
+    yield f"    client_max_body_size {plan.body_bytes};"
+    yield "    # Drop headers such as X_Tenant, which some servers read as X-Tenant."
+    yield "    ignore_invalid_headers on;"
+    yield "    underscores_in_headers off;"
+    for route in site.routes:
+        yield ""
+        yield from _indented(_forwarding(route))
+    if all(route.path for route in site.routes):
+        yield ""
+        yield "    location / {"
+        yield "        return 404;"
+        yield "    }"
+    for route in site.routes:
+        yield ""
+        yield from _indented(_authorization(plan, route))
+    yield ""
+    yield "    # nginx turns statuses other than 2xx, 401 and 403 into 500: there is no token now."
+    yield "    location @grantway_no_token {"
+    yield "        return 503;"
+    yield "    }"
+    yield "}"
+
+
+def _forwarding(route: FrontRoute) -> Iterator[str]:
+    upstream = route.upstream
+    # Regular expressions are tried in this order, so the longest path comes first.
+    pattern = f'~ "^{re.escape(route.path)}(?:/|$)"' if route.path else "/"
+    yield f"location {pattern} {{"
+    yield f"    auth_request /.grantway/{route.name};"
+    yield f"    auth_request_set $grantway_token $upstream_http_{_variable(route.header)};"
+    yield "    error_page 500 = @grantway_no_token;"
+    yield f"    proxy_pass {upstream.scheme}://grantway_to_{route.name};"
+    yield "    proxy_http_version 1.1;"
+    yield f"    proxy_connect_timeout {route.connect_timeout:g}s;"
+    yield f"    proxy_read_timeout {route.answer_timeout:g}s;"
+    if upstream.scheme == "https":
+        bundle = upstream.ca_bundle or "/etc/ssl/certs/ca-certificates.crt"
+        yield "    proxy_ssl_verify on;"
+        yield "    proxy_ssl_server_name on;"
+        yield f"    proxy_ssl_name {upstream.host.strip('[]')};"
+        yield f"    proxy_ssl_trusted_certificate {_quoted(bundle)};"
+    yield '    proxy_set_header Connection "";'
+    yield f"    proxy_set_header Host {'$host' if route.keep_host else upstream.authority};"
+    yield "    # Without a token the value is empty, and nginx omits the header."
+    yield f"    proxy_set_header {route.header} $grantway_token;"
+    if route.header.lower() != "authorization":
+        yield '    proxy_set_header Authorization "";'
+    if route.tenant_header and route.tenant_header != route.header.lower():
+        yield "    # Callers choose the tenant unless something trusted sets or checks this header."
+        yield f"    proxy_set_header {_title(route.tenant_header)} {_tenant(route)};"
+    yield "    proxy_set_header X-Forwarded-For $remote_addr;"
+    yield "    proxy_set_header X-Forwarded-Host $host;"
+    yield "    proxy_set_header X-Forwarded-Proto $scheme;"
+    yield "    # Remove other headers of callers that the upstream trusts."
+    for name in ORIGIN_HEADERS:
+        yield f'    proxy_set_header {name} "";'
+    yield "}"
+
+
+def _authorization(plan: Plan, route: FrontRoute) -> Iterator[str]:
+    cached = route.cacheable and plan.cache_seconds > 0
+    yield f"location = /.grantway/{route.name} {{"
+    yield "    internal;"
+    yield f"    proxy_pass http://grantway_authorize{plan.nginx_path}{CACHED if cached else ''};"
+    yield "    proxy_http_version 1.1;"
+    yield f"    proxy_read_timeout {plan.token_timeout}s;"
+    yield "    proxy_pass_request_body off;"
+    if cached:
+        yield "    # The gateway learns nothing that is not part of the cache's key."
+        yield "    proxy_pass_request_headers off;"
+    elif plan.cache_seconds > 0:
+        yield "    # Not cached: the token depends on other headers of the request."
+    yield '    proxy_set_header Content-Length "";'
+    yield '    proxy_set_header Connection "";'
+    yield f"    proxy_set_header Host {plan.authorize};"
+    yield f"    proxy_set_header X-Grantway-Route {route.name};"
+    yield "    proxy_set_header X-Original-URI $request_uri;"
+    yield "    proxy_set_header X-Original-Method $request_method;"
+    yield "    proxy_set_header X-Forwarded-Host $host;"
+    if route.tenant_header:
+        yield f"    proxy_set_header {_title(route.tenant_header)} {_tenant(route)};"
+    if cached and route.preflight:
+        yield "    proxy_set_header Origin $http_origin;"
+        yield (
+            "    proxy_set_header Access-Control-Request-Method"
+            " $http_access_control_request_method;"
+        )
+        yield "    proxy_cache_bypass $grantway_preflight;"
+        yield "    proxy_no_cache $grantway_preflight;"
+    if cached:
+        yield "    proxy_cache grantway;"
+        yield f'    proxy_cache_key "{" ".join(_key(route))}";'
+        yield "    # The key contains the values of these headers."
+        yield "    proxy_ignore_headers Vary;"
+        yield "    # The gateway itself sends one token request for all that wait for a token, and"
+        yield "    # allows one second of use while nginx asks again. With a lock, waiting requests"
+        yield "    # would look for the response only every 500 ms."
+        yield "    proxy_cache_lock off;"
+        yield "    proxy_cache_use_stale off;"
+    yield "}"
+
+
+def _key(route: FrontRoute) -> Iterator[str]:
+    """Return the parts of a cache key: only the last one can contain spaces."""
+    yield route.name
+    yield "$request_method $host $grantway_path"
+    if route.tenant_segment:
+        yield f"$grantway_segment_{route.tenant_segment}"
+    if route.tenant_header:
+        yield _tenant(route)
+
+
+def _tenant(route: FrontRoute) -> str:
+    return f"$http_{_variable(route.tenant_header)}"
+
+
+def _variable(header: str) -> str:
+    return header.lower().replace("-", "_")
+
+
+def _title(header: str) -> str:
+    return "-".join(word.capitalize() for word in header.split("-"))
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _indented(lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        yield f"    {line}"

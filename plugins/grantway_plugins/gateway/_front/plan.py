@@ -1,0 +1,249 @@
+"""The routes and addresses that a proxy's configuration contains."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from grantway_plugins._config.toml_file import KeyPath, Mistake
+from grantway_plugins._paths import expand
+from grantway_plugins.gateway._config import ConfigFile
+from grantway_plugins.gateway._running.cached_responses import is_cacheable
+from grantway_plugins.gateway.upstream._tenant import tenant_header, tenant_segment
+
+#: Characters of paths that all proxies write alike in a pattern.
+_PATH = re.compile(r"[A-Za-z0-9/._~:@,=+-]+")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_ANY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared, not used
+_ELSEWHERE = "cannot be expressed for a proxy in front; let the gateway forward these requests"
+#: Headers about the origin of a request that upstreams may trust, besides ``X-Forwarded-*``.
+ORIGIN_HEADERS = (
+    "CF-Connecting-IP",
+    "Forwarded",
+    "True-Client-IP",
+    "X-Client-IP",
+    "X-Forwarded-Prefix",
+    "X-Original-URL",
+    "X-Real-IP",
+    "X-Rewrite-URL",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The server to which a route's requests are forwarded.
+
+    Attributes:
+        scheme: ``http`` or ``https``.
+        host: Host name or address; an IPv6 address has brackets.
+        port: TCP port.
+        ca_bundle: File of trusted certificates; empty for those of the system.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    ca_bundle: str
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def authority(self) -> str:
+        """The ``Host`` header: the host, and the port unless it is the default."""
+        return self.host if self.port == _DEFAULT_PORTS[self.scheme] else self.address
+
+    @property
+    def url(self) -> str:
+        """The URL without a path."""
+        return f"{self.scheme}://{self.authority}"
+
+
+@dataclass(frozen=True, slots=True)
+class FrontRoute:
+    """A route of the gateway's file.
+
+    Attributes:
+        name: Its name.
+        path: Its path prefix; empty for all paths.
+        upstream: Where its requests are forwarded.
+        header: The header that carries the token.
+        tenant_header: The header that names the tenant, in lower case, or empty.
+        tenant_segment: The number of the path segment that names the tenant, or 0.
+        cacheable: Whether the token depends on nothing but host, path, method and tenant header.
+        keeps: Whether the caller's own token is kept.
+        preflight: Whether CORS preflights are forwarded without a token.
+        keep_host: Whether the upstream gets the caller's ``Host``.
+        connect_timeout: Seconds to connect to the upstream.
+        answer_timeout: Seconds that the upstream may take to respond.
+    """
+
+    name: str
+    path: str
+    upstream: Upstream
+    header: str
+    tenant_header: str
+    tenant_segment: int
+    cacheable: bool
+    keeps: bool
+    preflight: bool
+    keep_host: bool
+    connect_timeout: float
+    answer_timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The routes that apply to a host, longest path first.
+
+    Attributes:
+        host: The host; empty for all hosts without a site.
+        routes: The routes.
+    """
+
+    host: str
+    routes: tuple[FrontRoute, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The contents of a proxy's configuration.
+
+    Attributes:
+        source: Path of the gateway's file.
+        listen: Host and port on which the proxy listens.
+        authorize: Host and port of ``[authorize]``.
+        nginx_path: Path of the endpoint for nginx.
+        forward_auth_path: Path of the endpoint for Traefik and Caddy.
+        envoy_prefix: Prefix of the paths for Envoy.
+        token_timeout: Seconds to wait for a token.
+        body_bytes: Largest request body.
+        cache_seconds: Longest use of a cached token; 0 if caching is forbidden.
+        sites: The hosts. The last one is for all other hosts.
+    """
+
+    source: str
+    listen: tuple[str, int]
+    authorize: str
+    nginx_path: str
+    forward_auth_path: str
+    envoy_prefix: str
+    token_timeout: int
+    body_bytes: int
+    cache_seconds: int
+    sites: tuple[Site, ...]
+
+    @property
+    def routes(self) -> tuple[FrontRoute, ...]:
+        """All routes, each once, in the order of their names."""
+        found = {route.name: route for site in self.sites for route in site.routes}
+        return tuple(found[name] for name in sorted(found))
+
+
+def plan(config: ConfigFile, listen: tuple[str, int]) -> Plan:
+    """Return the contents of a proxy's configuration.
+
+    Args:
+        config: The gateway's file.
+        listen: Host and port on which the proxy listens.
+
+    Raises:
+        ConfigurationError: The file has no ``[authorize]``, or a route has a setting that a proxy
+            in front cannot have; lists all with line and reason.
+    """
+    mistakes = list(_mistakes(config))
+    if mistakes or config.authorize is None:
+        raise config.toml.wrong(mistakes)
+    timeouts = [provider.get("timeout", 30.0) for provider in config.providers.values()]
+    host, port = config.authorize["listen"]
+    return Plan(
+        source=str(config.path),
+        listen=listen,
+        authorize=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        nginx_path=config.authorize["nginx_path"].rstrip("/"),
+        forward_auth_path=config.authorize["forward_auth_path"].rstrip("/"),
+        envoy_prefix=config.authorize["envoy_prefix"].rstrip("/"),
+        token_timeout=int(max(timeouts, default=30.0)) + 5,
+        body_bytes=config.gateway["limits"].body_bytes,
+        cache_seconds=config.authorize["cache_seconds"],
+        sites=_sites(config),
+    )
+
+
+def _mistakes(config: ConfigFile) -> Iterator[Mistake]:
+    if config.authorize is None:
+        yield ("authorize",), "is missing; the proxy gets its tokens from this listener"
+    elif not config.authorize["listen"][1] or config.authorize["listen"][0] in _ANY_ADDRESS:
+        yield ("authorize", "listen"), "must name the address and port that the proxy connects to"
+    for name, table in config.routes.items():
+        yield from _route_mistakes(("routes", name), table)
+
+
+def _route_mistakes(at: KeyPath, table: Mapping[str, Any]) -> Iterator[Mistake]:
+    if "upstream" not in table:
+        yield (*at, "upstream"), "is missing; it is where the proxy forwards the requests"
+    elif urlsplit(table["upstream"]).path.strip("/"):
+        yield (*at, "upstream"), f"has a path, which {_ELSEWHERE}"
+    if not _PATH.fullmatch(table["path"]):
+        yield (*at, "path"), f"has characters that proxies read differently, and {_ELSEWHERE}"
+    for key in ("strip_path", "rewrite_location", "client_certificate"):
+        if table.get(key):
+            yield (*at, key), _ELSEWHERE
+    if table["incoming"] == "keep" and table["header"].lower() != "authorization":
+        yield (*at, "header"), f'{_ELSEWHERE} with incoming = "keep"'
+
+
+def _sites(config: ConfigFile) -> tuple[Site, ...]:
+    by_host: dict[str, list[FrontRoute]] = {"": []}
+    for name, table in config.routes.items():
+        by_host.setdefault(table.get("host", ""), []).append(_route(config, name, table))
+    common = by_host.pop("")
+    sites = [
+        # A route of the host takes precedence, even over one with a longer path for any host.
+        Site(host, _longest_first([*own, *(each for each in common if not _covered(each, own))]))
+        for host, own in sorted(by_host.items())
+    ]
+    return (*sites, Site("", _longest_first(common)))
+
+
+def _covered(route: FrontRoute, others: list[FrontRoute]) -> bool:
+    return any(f"{route.path}/".startswith(f"{each.path}/") for each in others)
+
+
+def _longest_first(routes: list[FrontRoute]) -> tuple[FrontRoute, ...]:
+    return tuple(sorted(routes, key=lambda route: (-len(route.path), route.path)))
+
+
+def _route(config: ConfigFile, name: str, table: Mapping[str, Any]) -> FrontRoute:
+    verified = "inbound" in config.toml.data and not table.get("anonymous", False)
+    return FrontRoute(
+        name=name,
+        path=table["path"].rstrip("/"),
+        upstream=_upstream(config, table),
+        header=table["header"],
+        tenant_header=tenant_header(table["tenant"]),
+        tenant_segment=tenant_segment(table["tenant"]),
+        cacheable=is_cacheable(table["incoming"], table["tenant"]) and not verified,
+        keeps=table["incoming"] == "keep",
+        preflight=table["forward_preflight"],
+        keep_host=table["keep_host"],
+        connect_timeout=table["connect_timeout"],
+        answer_timeout=table["answer_timeout"],
+    )
+
+
+def _upstream(config: ConfigFile, table: Mapping[str, Any]) -> Upstream:
+    parts = urlsplit(table["upstream"])
+    host = parts.hostname or ""
+    bundle = table.get("ca_bundle") or config.network.get("ca_bundle")
+    return Upstream(
+        parts.scheme,
+        f"[{host}]" if ":" in host else host,
+        parts.port or _DEFAULT_PORTS[parts.scheme],
+        "" if bundle is None else str(config.path.parent / expand(bundle, "ca_bundle")),
+    )
