@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +17,14 @@ import requests
 
 from grantway._plugins.default_registry import default_registry
 from grantway_plugins.issuer import ClientDocuments, IssuerServer, IssuerSettings
+from grantway_plugins.issuer._audit_log import AuditLog
 from grantway_plugins.issuer._clients.document_url import url_problem
 from grantway_plugins.issuer._clients.documents import ClientDocumentReader, DocumentError
 from grantway_plugins.issuer._clients.fetching import MAX_DOCUMENT, Fetched, FetchError
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.operator_clients import remove_client
 from grantway_plugins.issuer._storage.store import IssuerStore
+from grantway_plugins.server._http.audit_event import AuditEvent
 from tests.plugins.issuer.conftest import CALLBACK, DEVICE, Caller, Clock
 from tests.plugins.issuer.test_private_key_jwt import KEY, Signer, jwks
 from tests.waiting import PATIENCE
@@ -237,6 +240,27 @@ def test_a_confidential_client_may_name_itself_in_its_assertion_only(
     assert response.status_code == 200, response.text
 
 
+def test_a_client_is_not_accepted_after_documents_are_disabled(
+    clock: Clock, publisher: Publisher, tmp_path: Path
+) -> None:
+    database = tmp_path / "issuer.db"
+    with (
+        IssuerServer(SETTINGS, clock=clock, database=database) as running,
+        Caller(running.url) as caller,
+    ):
+        caller.id, caller.method = publisher.url, "none"
+        tokens = caller.login()
+    settings = IssuerSettings(default_scopes=("a", "b"))
+    with (
+        IssuerServer(settings, clock=clock, database=database) as running,
+        Caller(running.url) as caller,
+    ):
+        caller.id, caller.method = publisher.url, "none"
+        assert caller.refresh(tokens["refresh_token"]).status_code == 401
+        page = caller.http.get(caller.authorize_url(), allow_redirects=False)
+        assert "not registered" in refused(page)
+
+
 class Reading:
     """Documents in a database without a server, fetched by a stand-in."""
 
@@ -245,11 +269,14 @@ class Reading:
         self.now, self.reads = 0.0, 0
         self.answer, self.busy = asyncio.Event(), asyncio.Event()
         self.problem: FetchError | None = None
+        self.name = "A tool"
+        self.events: list[AuditEvent] = []
         self.reader = ClientDocumentReader(
             ClientDocuments(private_hosts=("127.0.0.1",)),
             Issuer.of(default_registry(), settings),
             store,
             self,  # type: ignore[arg-type]
+            audit=AuditLog("http://127.0.0.1:1", self.events.append),
             timer=lambda: self.now,
             patience=0.01,
         )
@@ -261,7 +288,7 @@ class Reading:
         await self.answer.wait()
         if self.problem is not None:
             raise self.problem
-        document = {"client_id": url, "redirect_uris": [CALLBACK]}
+        document = {"client_id": url, "client_name": self.name, "redirect_uris": [CALLBACK]}
         return Fetched(json.dumps(document).encode(), 60.0)
 
     async def ensure(self, name: str) -> None:
@@ -289,6 +316,22 @@ def test_slow_servers_do_not_make_other_clients_wait(store: IssuerStore) -> None
         reading.answer.set()
         await asyncio.gather(*slow)
         await reading.ensure("new")
+
+    asyncio.run(check())
+
+
+def test_the_audit_log_contains_new_and_changed_documents(store: IssuerStore) -> None:
+    async def check() -> None:
+        reading = Reading(store)
+        reading.answer.set()
+        for reading.name in ("A tool", "A tool", "Another tool"):
+            await reading.ensure("known")
+            reading.now += 61
+        assert reading.reads == 3
+        assert [(each.name, each.client_name) for each in reading.events] == [
+            ("registration", "A tool"),
+            ("registration", "Another tool"),
+        ]
 
     asyncio.run(check())
 

@@ -15,12 +15,14 @@ from urllib.parse import urlsplit
 from cachetools import LRUCache, TLRUCache
 
 from grantway._processes.copies import OneProcess
+from grantway_plugins.issuer._audit_log import AuditLog
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.rate_limit import PeerRateLimit
 from grantway_plugins.issuer._decisions.registration_policy import Terms
-from grantway_plugins.issuer._http.endpoints.registration import new_client
+from grantway_plugins.issuer._http.endpoints.registration import new_client, registration_event
 from grantway_plugins.issuer._storage.records import RegisteredClient
 from grantway_plugins.issuer._storage.store import IssuerStore
+from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.server._http.denial import DenialError
 from grantway_plugins.server._http.wire import parse_json
 
@@ -46,6 +48,7 @@ class ClientDocumentReader(OneProcess):
         issuer: The issuer.
         store: The database.
         fetcher: Fetches documents.
+        audit: Logs new and changed clients.
         timer: A clock that never runs backwards, in seconds.
         patience: Time for which a request waits while too many documents are read, in seconds.
     """
@@ -57,6 +60,7 @@ class ClientDocumentReader(OneProcess):
         store: IssuerStore,
         fetcher: Fetcher,
         *,
+        audit: AuditLog | None = None,
         timer: Callable[[], float] = time.monotonic,
         patience: float = DEADLINE,
     ) -> None:
@@ -64,6 +68,7 @@ class ClientDocumentReader(OneProcess):
         self._issuer = issuer
         self._store = store
         self._fetcher = fetcher
+        self._audit = audit
         self._patience = patience
         self._limit = PeerRateLimit(issuer.settings.registration_rate)
         self._slots = asyncio.Semaphore(_AT_ONCE)
@@ -107,7 +112,7 @@ class ClientDocumentReader(OneProcess):
                 if stored is not None and url not in self._rejected:
                     return
                 raise DocumentError("cannot be read now: too many documents; try again later")
-            reading = asyncio.create_task(self._read(url))
+            reading = asyncio.create_task(self._read(url, peer))
             self._reading[url] = reading
             reading.add_done_callback(lambda done: self._finish(url, done))
         await asyncio.shield(reading)
@@ -117,15 +122,15 @@ class ClientDocumentReader(OneProcess):
         if not done.cancelled():
             done.exception()  # no request may be waiting for it any more
 
-    async def _read(self, url: str) -> None:
+    async def _read(self, url: str, peer: str) -> None:
         try:
-            await self._store_document(url)
+            await self._store_document(url, peer)
         except DocumentError:
             self._rejected[url] = True
             raise
         self._rejected.pop(url, None)
 
-    async def _store_document(self, url: str) -> None:
+    async def _store_document(self, url: str, peer: str) -> None:
         try:
             fetched = await self._fetch(url)
         except FetchError as error:
@@ -135,9 +140,16 @@ class ClientDocumentReader(OneProcess):
             return
         client = self._client(url, fetched.body)
         limit = self._issuer.settings.registration_limit
-        if not await self._store.arun(lambda transaction: transaction.clients.put(client, limit)):
+
+        def put(transaction: Transaction) -> tuple[RegisteredClient | None, bool]:
+            return transaction.clients.lock(url), transaction.clients.put(client, limit)
+
+        before, is_stored = await self._store.arun(put)
+        if not is_stored:
             raise DocumentError("cannot be stored: the issuer has reached its limit of clients")
         self._fresh[url] = fetched.max_age
+        if self._audit is not None and not _is_same(client, before):
+            self._audit.record(registration_event(client), "document", peer)
 
     async def _fetch(self, url: str) -> Fetched:
         try:
@@ -188,6 +200,13 @@ class ClientDocumentReader(OneProcess):
         if isinstance(scope, str) and allowed is not None:
             members["scope"] = " ".join(each for each in scope.split() if each in allowed)
         return {name: value for name, value in members.items() if value not in ("", [])}
+
+
+def _is_same(client: RegisteredClient, before: RegisteredClient | None) -> bool:
+    """Return whether only the times of a registration have changed."""
+    return before is not None and client == replace(
+        before, issued_at=client.issued_at, expires_at=client.expires_at
+    )
 
 
 def _members(url: str, document: bytes) -> dict[str, Any]:

@@ -163,7 +163,7 @@ def authenticate(
             # The cached registration may be older than a rotation of the secret.
             client = transaction.clients.find(credentials.client_id, known=False)
             authentic = client is not None and _accepts(client, credentials, now)
-    if client is None or not authentic:
+    if client is None or not authentic or not issuer.accepts(client):
         for name in ("client_assertion", "client_certificate"):
             rejected = request.trusted.get(name)
             if isinstance(rejected, RejectedToken):

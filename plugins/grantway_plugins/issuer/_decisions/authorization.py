@@ -72,7 +72,7 @@ def validate(
             return ErrorPage("The application's request has expired, or was used already.")
         request = replace(AuthorizationRequest.of(pairs), pushed=True)
     client = transaction.clients.find(request.values.get("client_id", ""))
-    if client is None or issuer.clock() >= client.expires_at:
+    if client is None or issuer.clock() >= client.expires_at or not issuer.accepts(client):
         return ErrorPage("The application that sent you here is not registered with this issuer.")
     redirect = None if "redirect_uri" in request.repeated else _redirect(client, request.values)
     if redirect is None:

@@ -28,6 +28,7 @@ from .grants.jwt_bearer import JWT_BEARER
 
 if TYPE_CHECKING:
     from grantway_plugins.issuer._keys.ring import KeyRing
+    from grantway_plugins.issuer._storage.records import RegisteredClient
 
 Clock = Callable[[], float]
 #: Standard values of ``token_endpoint_auth_method``.
@@ -98,6 +99,10 @@ class Issuer:
         settings = settings or IssuerSettings()
         login = login_method(settings.login, registry)
         return cls(settings, grants, clock, methods, file_ring(settings), login)
+
+    def accepts(self, client: RegisteredClient) -> bool:
+        """Return whether the settings accept a known client; they may have disabled documents."""
+        return client.host is None or self.settings.client_documents is not None
 
     @property
     def auth_methods(self) -> tuple[str, ...]:

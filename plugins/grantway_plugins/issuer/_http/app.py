@@ -94,7 +94,11 @@ class App(OneProcess):
         self._health = Health(store, issuer.keys)
         asked = issuer.settings.client_documents
         fetcher = Fetcher(() if asked is None else asked.private_hosts)
-        documents = None if asked is None else ClientDocumentReader(asked, issuer, store, fetcher)
+        documents = (
+            None
+            if asked is None
+            else ClientDocumentReader(asked, issuer, store, fetcher, audit=self._audit)
+        )
         execution = Execution(
             issuer,
             store,
