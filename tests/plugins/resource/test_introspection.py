@@ -180,6 +180,20 @@ def test_a_client_that_cannot_be_created_is_not_created_for_each_token() -> None
     resource.close()
 
 
+def test_an_unexpected_error_is_no_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
+    def create() -> grantway.Client:
+        raise RuntimeError("secret detail")
+
+    resource = ProtectedResource(API, [AcceptedIssuer(ISSUER, introspection=create)])
+    with pytest.raises(VerificationUnavailableError) as caught:
+        resource.verify(asked("Bearer opaque"))
+    assert "unexpected RuntimeError" in str(caught.value)
+    assert "secret detail" not in str(caught.value)
+    resource.close()
+    with pytest.raises(VerificationUnavailableError, match="no thread can be started"):
+        resource.verify(asked("Bearer opaque"))
+
+
 def test_only_one_issuer_is_asked_about_opaque_tokens() -> None:
     def never() -> grantway.Client:
         raise AssertionError

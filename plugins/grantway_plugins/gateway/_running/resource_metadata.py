@@ -9,10 +9,13 @@ from grantway_plugins.server._http.asgi import Receive, Scope, Send, send_respon
 from grantway_plugins.server._http.wire import WireResponse
 
 #: Pages of any site may read it, because it is public and clients in browsers need it.
-_HEADERS = (
-    (b"content-type", b"application/json"),
-    (b"cache-control", b"max-age=300"),
-    (b"access-control-allow-origin", b"*"),
+_ANY_SITE = (b"access-control-allow-origin", b"*")
+_HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"max-age=300"), _ANY_SITE)
+#: For requests with additional headers, such as those of MCP clients.
+_PREFLIGHT = (
+    _ANY_SITE,
+    (b"access-control-allow-methods", b"GET"),
+    (b"access-control-allow-headers", b"*"),
 )
 
 
@@ -30,8 +33,10 @@ class ResourceMetadata:
         """Respond to one request."""
         if scope["method"] in {"GET", "HEAD"}:
             response = WireResponse(200, _HEADERS, self._body)
+        elif scope["method"] == "OPTIONS":
+            response = WireResponse(204, _PREFLIGHT, b"")
         else:
             members = {"error": "invalid_request", "error_description": "Use GET"}
-            headers = ((b"content-type", b"application/json"), (b"allow", b"GET, HEAD"))
+            headers = ((b"content-type", b"application/json"), (b"allow", b"GET, HEAD, OPTIONS"))
             response = WireResponse(405, headers, json.dumps(members).encode())
         await send_response(send, response)

@@ -96,6 +96,7 @@ class Route(OneProcess):
     bearer: Bearer = field(init=False, repr=False)
     origin: Origin = field(init=False, repr=False)
     removed: frozenset[str] = field(init=False, repr=False)
+    never_forwarded: frozenset[str] = field(init=False, repr=False)
     guarded: frozenset[bytes] = field(init=False, repr=False)
     tenant_header: str = field(init=False, repr=False)
     requirement: Requirement = field(init=False, repr=False)
@@ -121,7 +122,8 @@ class Route(OneProcess):
         # Nothing else is known about the upstream that rejects a token.
         set_field(self, "origin", Origin("route", self.name, id(self)))
         tenant = tenant_header(self.tenant)
-        own = {name, "authorization", "dpop", *(each.lower() for each in self.remove)}
+        set_field(self, "never_forwarded", frozenset(each.lower() for each in self.remove))
+        own = {name, "authorization", "dpop", *self.never_forwarded}
         # Upstream servers may treat different spellings as the same header (see ``hyphenated``).
         spelled = {each.replace("-", "_") for each in (name, tenant)}
         set_field(self, "removed", frozenset((own | spelled) - {""} - ({tenant} - own)))

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ._route_credential import RouteCredential
 
 logger = logging.getLogger("grantway.gateway")
-_NOTHING: frozenset[str] = frozenset()
 _UNAUTHORIZED = 401
 
 
@@ -68,7 +67,7 @@ class UpstreamToken(OneProcess):
         self.bare = bare
         self.kept = credential is None and not bare
         self.header: tuple[str, str] | None = None
-        self.removed = _NOTHING if self.kept else route.removed
+        self.removed = route.never_forwarded if self.kept else route.removed
         self._credential = credential
         self._observer = observer
         self._presentation: Presentation | None = None  # needed only for a 401

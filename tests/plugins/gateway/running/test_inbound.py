@@ -22,6 +22,7 @@ from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._running.building import build_runtime
 from grantway_plugins.gateway._running.inbound import trusted_callers
 from grantway_plugins.issuer import IssuerServer
+from grantway_plugins.resource import _token_verifier
 from grantway_plugins.testing import WorkloadIssuer
 from tests.certificates import issue
 from tests.plugins.gateway.running.conftest import Backends, make_backends
@@ -131,8 +132,15 @@ def test_a_caller_without_token_learns_where_to_get_one(run: GatewayProcess) -> 
     assert found["scopes_supported"] == ["orders:read", "read"]
     assert found["tls_client_certificate_bound_access_tokens"] is True
     assert len(found["authorization_servers"]) == 2
-    posted = requests.post(f"{run.url}/.well-known/oauth-protected-resource/api", timeout=PATIENCE)
-    assert (posted.status_code, posted.headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_only_reads_of_the_metadata_are_allowed(run: GatewayProcess) -> None:
+    url = f"{run.url}/.well-known/oauth-protected-resource/api"
+    posted = requests.post(url, timeout=PATIENCE)
+    assert (posted.status_code, posted.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+    preflight = requests.options(url, timeout=PATIENCE)
+    assert preflight.status_code == 204
+    assert preflight.headers["access-control-allow-headers"] == "*"
 
 
 def test_another_scope_is_forbidden(run: GatewayProcess, workloads: WorkloadIssuer) -> None:
@@ -222,6 +230,39 @@ def test_the_log_says_that_callers_are_trusted(tmp_path: Path) -> None:
 
 
 # --- start, reload ---
+
+
+def test_a_missing_library_is_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_issuer: object) -> None:
+        raise ModuleNotFoundError("Checking JWTs needs joserfc: pip install 'grantway[jose]'.")
+
+    monkeypatch.setattr(_token_verifier, "_keys_of", missing)
+    with pytest.raises(
+        ConfigurationError, match="line 18: inbound is invalid: Checking JWTs needs"
+    ):
+        build_runtime(config_of(tmp_path, "https://login.example.com"))
+
+
+def test_an_issuer_without_introspection_endpoint_stops_the_start(
+    tmp_path: Path, workloads: WorkloadIssuer
+) -> None:
+    config = config_of(tmp_path, workloads.url)
+    text = config.path.read_text()
+    config.path.write_text(f'{text}introspection = {{ client_id = "gateway" }}\n')
+    with pytest.raises(ConfigurationError, match="token_endpoint"):
+        build_runtime(ConfigFile(config.path, require_valid=False))
+
+
+def test_the_endpoint_of_introspection_can_be_given(tmp_path: Path) -> None:
+    config = config_of(tmp_path, "https://login.example.com")
+    text = config.path.read_text()
+    endpoint = "https://login.example.com/introspect"
+    for authentication in ('client_secret = "very secret"', 'client_assertion = "very secret"'):
+        table = f'introspection = {{ client_id = "x", {authentication}, endpoint = "{endpoint}" }}'
+        config.path.write_text(f"{text}{table}\n")
+        runtime = build_runtime(ConfigFile(config.path, require_valid=False))
+        assert runtime.inbound is not None
+        runtime.components.close()
 
 
 def config_of(folder: Path, issuer: str, start: str = "strict") -> ConfigFile:

@@ -233,10 +233,11 @@ def test_an_invalid_requirement_names_the_route(tenants: Tenants) -> None:
 
 
 def test_kept_credentials_are_verified(tenants: Tenants, workloads: WorkloadIssuer) -> None:
-    auth = upstream(tenants, workloads, incoming="keep")
+    auth = upstream(tenants, workloads, incoming="keep", remove=("X-Client-Cert",))
     found = auth.prepare(request(f"Bearer {token(workloads)}"))
     assert found is not None
     assert found.kept
+    assert found.removed == {"x-client-cert"}
     with pytest.raises(RequestRejectedError):
         auth.prepare(request("Bearer invalid"))
 
