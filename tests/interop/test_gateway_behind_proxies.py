@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from grantway._wire.challenges import parse_challenges
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
+from grantway_plugins.testing import WorkloadIssuer
 from tests.interop.proxies import caddy, envoy_proxy, nginx, traefik
 from tests.plugins.gateway.running.conftest import Backends, make_backends
 from tests.plugins.gateway.running.programs import PATIENCE, EchoUpstream, GatewayProcess, gateway
@@ -20,6 +22,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.slow
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "gateway-behind-a-proxy.md"
+API = "https://api.example.com"
 ACME = {"X-Tenant": "acme"}
 THEIRS = {**ACME, "Authorization": "Bearer of-the-caller"}
 
@@ -41,14 +44,26 @@ def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backends]:
 
 
 @pytest.fixture(scope="module")
-def run(backends: Backends) -> Iterator[GatewayProcess]:
+def workloads() -> Iterator[WorkloadIssuer]:
+    """Run the issuer of the callers' tokens on the route ``verified``."""
+    with WorkloadIssuer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def run(backends: Backends, workloads: WorkloadIssuer) -> Iterator[GatewayProcess]:
+    def anonymous(name: str, **values: str) -> str:
+        return backends.route(name, upstream="", anonymous="true", **values)
+
     config = backends.write(
         backends.provider()
         + '[providers.down]\ntoken_endpoint = "http://127.0.0.1:1/token"\nclient_id = "x"\n'
-        + backends.route(upstream="")
-        + backends.route("kept", upstream="", incoming='"keep"')
-        + backends.route("closed", upstream="", provider='"down"')
-        + backends.route("open", upstream="", provider='"down"', on_failure='"open"')
+        + anonymous("orders")
+        + anonymous("kept", incoming='"keep"')
+        + anonymous("closed", provider='"down"')
+        + anonymous("open", provider='"down"', on_failure='"open"')
+        + backends.route("verified", upstream="", tenant='"claim:org_id"', scopes='"read"')
+        + f'[inbound]\nresource = "{API}"\n[[inbound.issuer]]\nissuer = "{workloads.url}"\n'
         + '[authorize]\nlisten = "127.0.0.1:0"\n'
     )
     with gateway(config) as running:
@@ -112,6 +127,31 @@ def test_rejected_requests_reach_no_upstream(
     closed = http.get(f"{proxy[1]}/closed", headers=THEIRS, timeout=PATIENCE)
     assert closed.status_code == 503
     assert backends.echo.requests == []
+
+
+def test_callers_are_verified(
+    proxy: tuple[str, str], backends: Backends, http: requests.Session, workloads: WorkloadIssuer
+) -> None:
+    def get(**headers: str) -> requests.Response:
+        return http.get(f"{proxy[1]}/verified", headers=headers, timeout=PATIENCE)
+
+    def token(scope: str) -> str:
+        header = {"typ": "at+jwt"}
+        return workloads.token("ann", API, header=header, org_id="acme", scope=scope)
+
+    missing = get()
+    assert missing.status_code == 401
+    [challenge, *_] = parse_challenges(missing.headers["www-authenticate"])
+    assert challenge.parameters["resource_metadata"].startswith(API)
+    forbidden = get(Authorization=f"Bearer {token('other')}")
+    assert forbidden.status_code == 403
+    # nginx returns only the challenge of a 401.
+    assert ("insufficient_scope" in forbidden.headers.get("www-authenticate", "")) == (
+        proxy[0] != "nginx"
+    )
+    assert backends.echo.requests == []
+    assert get(Authorization=f"Bearer {token('read')}").status_code == 200
+    assert backends.echo.tokens[0].startswith("Bearer gwa_")
 
 
 def test_keeps_or_removes_the_callers_token_by_route(
