@@ -5,23 +5,33 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from grantway._exceptions import ConfigurationError
 
 try:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
     from joserfc import jwt
     from joserfc.errors import JoseError
     from joserfc.jwk import JWKRegistry, Key
 
-    from grantway_plugins.client_auth._keys import LEAST_RSA, REGISTRY, algorithms_of
+    from grantway_plugins.client_auth._keys import (
+        LEAST_RSA,
+        MOST_EXPONENT,
+        REGISTRY,
+        algorithms_of,
+    )
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
         f"Checking JWTs needs {missing.name}: pip install 'grantway[jose]'.", name=missing.name
     ) from None
 
-#: Maximum number of keys that are read from a published set.
-MOST_KEYS = 100
+#: Maximum number of keys that are read from a published set, and that are tried for one token.
+MOST_KEYS, MOST_TRIED = 100, 8
+#: Maximum bits of an RSA modulus. Anonymous clients choose keys too, so checking a signature must
+#: not take long.
+_MOST_RSA = 8192
 _TYPES = ("RSA", "EC", "OKP")
 #: Values of ``use`` for keys that sign tokens: RFC 7517 section 4.2, and SPIFFE's JWT-SVIDs.
 _USES = (None, "sig", "jwt-svid")
@@ -38,7 +48,9 @@ class KeySet:
     keys: tuple[Key, ...] = field(repr=False)
 
     def fitting(self, header: Mapping[str, Any], algorithms: Collection[str]) -> tuple[Key, ...]:
-        """Return the keys that may have signed a token with this header.
+        """Return the first keys that may have signed a token with this header.
+
+        There is rarely more than one if the token has a key ID.
 
         Args:
             header: The token's header, not verified.
@@ -47,7 +59,7 @@ class KeySet:
         alg = header.get("alg")
         if alg not in algorithms:
             return ()
-        return tuple(key for key in self.keys if _fits(key, header))
+        return tuple(islice((key for key in self.keys if _fits(key, header)), MOST_TRIED))
 
     def has(self, kid: object) -> bool:
         """Return whether a key has this key ID."""
@@ -127,6 +139,15 @@ def _public(jwk: object) -> tuple[Key | None, str]:
     # SPIFFE's `use` is unknown to joserfc, and `key_ops` may list more than verifying.
     read = {name: value for name, value in jwk.items() if name not in {"use", "key_ops"}}
     try:
-        return JWKRegistry.import_key(read), ""
-    except (JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
+        key = JWKRegistry.import_key(read)
+        native: object = key.public_key
+    except (JoseError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         return None, f"a key cannot be used ({type(error).__name__})"
+    if isinstance(native, RSAPublicKey) and (
+        native.key_size > _MOST_RSA or native.public_numbers().e.bit_length() > MOST_EXPONENT
+    ):
+        return None, (
+            f"an RSA key must have at most {_MOST_RSA} bits, and an exponent of at most "
+            f"{MOST_EXPONENT}"
+        )
+    return key, ""

@@ -31,6 +31,8 @@ except ModuleNotFoundError as missing:
 KeySource = str | bytes | Mapping[str, Any] | Key
 #: Minimum bits of an RSA modulus (RFC 7518 section 3.3).
 LEAST_RSA = 2048
+#: Maximum bits of an RSA exponent of others; a larger one would cost much processor time.
+MOST_EXPONENT = 33
 #: Minimum bytes of a shared secret: the length of the hash (RFC 7518 section 3.2).
 LEAST_SECRET = {"HS256": 32, "HS384": 48, "HS512": 64}
 #: Algorithms by curve or ``RSA``, the default first. EdDSA comes before RFC 9864's Ed25519, which

@@ -19,7 +19,7 @@ from joserfc.jwk import JWKRegistry, Key
 from grantway._types.quantity import finite
 from grantway_plugins._jwt import unverified_part
 from grantway_plugins.client_auth._dpop import target, token_hash
-from grantway_plugins.client_auth._keys import LEAST_RSA, REGISTRY, algorithms_of
+from grantway_plugins.client_auth._keys import LEAST_RSA, MOST_EXPONENT, REGISTRY, algorithms_of
 from grantway_plugins.server._http.denial import DenialError
 
 from .algorithms import ALGORITHMS
@@ -29,8 +29,8 @@ INVALID = "invalid_dpop_proof"
 USE_NONCE = "use_dpop_nonce"
 #: Maximum length of a proof, in characters. A proof with an RSA key of 4096 bits has about 2500.
 MAX_PROOF = 8192
-#: Maximum bits of an RSA modulus and of its exponent; more would cost much processor time.
-_MOST_RSA, _MOST_EXPONENT = 4096, 33
+#: Maximum bits of an RSA modulus; more would cost much processor time.
+_MOST_RSA = 4096
 #: Maximum number of seconds that a proof may be in the future.
 _MOST_AHEAD = 60.0
 #: How much longer a used proof is remembered, because the clocks of replicas differ.
@@ -212,7 +212,7 @@ def _imported(jwk: object) -> Key:
         raise _invalid("has a jwk that is not a public key")
     if isinstance(native, RSAPublicKey) and (
         not LEAST_RSA <= native.key_size <= _MOST_RSA
-        or native.public_numbers().e.bit_length() > _MOST_EXPONENT
+        or native.public_numbers().e.bit_length() > MOST_EXPONENT
     ):
         raise _invalid(_RSA)
     return key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import threading
@@ -22,6 +23,7 @@ from grantway_plugins._jose.cached_keys import CachedKeys
 from grantway_plugins._jose.errors import KeysUnavailableError
 from grantway_plugins._jose.key_set import (
     MOST_KEYS,
+    MOST_TRIED,
     InvalidKeySetError,
     KeySet,
     published_keys,
@@ -321,6 +323,26 @@ def test_unusable_keys_are_ignored() -> None:
     assert len(found.keys) == 1
     with pytest.raises(InvalidKeySetError, match="RSA key must have at least 2048 bits"):
         published_keys(json.dumps({"keys": others}).encode())
+
+
+def number(bits: int) -> str:
+    """Return an odd number in the form of a JWK."""
+    encoded = (2 ** (bits - 1) + 1).to_bytes(bits // 8 + 1, "big").lstrip(b"\0")
+    return base64.urlsafe_b64encode(encoded).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(("modulus", "exponent"), [(2048, 1024), (8200, 17), (300_000, 17)])
+def test_rsa_keys_that_take_long_to_check_are_rejected(modulus: int, exponent: int) -> None:
+    key = {"kty": "RSA", "n": number(modulus), "e": number(exponent)}
+    with pytest.raises(InvalidKeySetError, match="RSA key must have at most 8192 bits"):
+        published_keys(json.dumps({"keys": [key]}).encode())
+
+
+def test_a_token_without_a_key_id_is_tried_with_a_few_keys_only() -> None:
+    keys = [ECKey.generate_key("P-256").as_dict(private=False) for _ in range(MOST_TRIED + 1)]
+    found = published_keys(json.dumps({"keys": keys}).encode())
+    assert len(found.keys) == MOST_TRIED + 1
+    assert len(found.fitting({"alg": "ES256"}, ["ES256"])) == MOST_TRIED
 
 
 def test_a_file_of_keys(tmp_path: Path) -> None:
