@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from grantway_plugins._jose.validity import time_problem
@@ -49,8 +50,8 @@ def token_of(
         _scope(claims),
         tuple(each for each in named if isinstance(each, str)),
         claims.get("exp", math.inf),
-        claims,
-        _confirmation(claims),
+        MappingProxyType(dict(claims)),  # shared by all requests with the token
+        MappingProxyType(dict(_confirmation(claims))),
     )
 
 

@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -80,8 +81,8 @@ def _caller(header: str) -> VerifiedToken:
         claims["iss"],
         claims["sub"],
         expires_at=certificate.not_valid_after_utc.timestamp(),
-        claims={**claims, "cnf": key},
-        confirmation=key,
+        claims=MappingProxyType({**claims, "cnf": key}),
+        confirmation=MappingProxyType(key),
     )
 
 

@@ -51,6 +51,8 @@ def test_a_token_of_an_accepted_issuer_is_accepted(
     assert found.scope == {"read", "write"}
     assert found.audience == (API,)
     assert found.claims["org_id"] == "acme"
+    with pytest.raises(TypeError):  # other requests get the same object
+        found.claims["org_id"] = "umbrella"  # type: ignore[index]
 
 
 def test_a_token_of_the_embedded_issuer_is_accepted() -> None:

@@ -39,7 +39,7 @@ class RequestRejectedError(RequestInvalidError):
         super().__init__(message, evidence=evidence)
         self.status = status
         self.challenge = challenge
-        self.error = error or _ERRORS[status]
+        self.error = error or _ERRORS.get(status, "invalid_request")
 
 
 def response_for(error: Exception) -> WireResponse:
