@@ -143,6 +143,7 @@ class IssuerServer(OneProcess):
             self._close_sockets()
             self.store.close()
             raise
+        self._app = app
         self._health = app.ready
         certificates = self.settings.client_certificates
         self._server = Listener(
@@ -179,8 +180,7 @@ class IssuerServer(OneProcess):
         self._server.stop()
         if self._thread is not None:
             self._thread.join()
-        self._close_sockets()
-        self.store.close()
+        self._close()
 
     def __enter__(self) -> Self:
         self.start()
@@ -205,8 +205,7 @@ class IssuerServer(OneProcess):
         try:
             self._run(on_ready)
         finally:
-            self._close_sockets()
-            self.store.close()
+            self._close()
 
     def stop_soon(self) -> None:
         """Make ``run`` return; safe in a signal handler."""
@@ -216,6 +215,11 @@ class IssuerServer(OneProcess):
     def metrics_address(self) -> str | None:
         """URL of the metrics, or None if they are disabled."""
         return None if self._metrics is None else self._metrics.address
+
+    def _close(self) -> None:
+        self._close_sockets()
+        self._app.close()
+        self.store.close()
 
     def _close_sockets(self) -> None:
         self._socket.close()

@@ -93,7 +93,7 @@ class App(OneProcess):
         self._portal = Portal(issuer, store, issuer.settings.aws_accounts)
         self._health = Health(store, issuer.keys)
         asked = issuer.settings.client_documents
-        fetcher = Fetcher(() if asked is None else asked.private_hosts)
+        self._fetcher = fetcher = Fetcher(() if asked is None else asked.private_hosts)
         documents = (
             None
             if asked is None
@@ -156,6 +156,10 @@ class App(OneProcess):
             **dict.fromkeys(read_only, "GET, HEAD"),
             **{path: each.methods for path, each in self._endpoints.items() if each.cors},
         }
+
+    def close(self) -> None:
+        """Close connections to other servers; safe to repeat."""
+        self._fetcher.close()
 
     async def ready(self) -> WireResponse:
         """Return the response of ``/readyz``."""
