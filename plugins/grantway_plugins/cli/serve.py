@@ -24,7 +24,7 @@ from grantway_plugins.server._log_format import LogFormat, log_to_stderr
 from grantway_plugins.server._tls.certificate import logger as tls_log
 
 from .issuer_database import IssuerDatabase, read_secret
-from .serve_options import serve_options
+from .serve_options import DEFAULT_PORT, serve_options
 
 _LIMIT_NAMES = frozenset(each.name for each in fields(Limits))
 #: Options whose name differs from the setting's.
@@ -89,6 +89,7 @@ def command(
     settings, server = options.build()
     server.pop("log_format", None)
     server.setdefault("database", default_path())
+    server.setdefault("port", DEFAULT_PORT)
     if only_check:
         click.echo("The settings are valid" if file is None else f"{file.toml.path} is valid")
         return

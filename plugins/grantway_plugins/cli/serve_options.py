@@ -18,6 +18,7 @@ from .issuer_database import database_options
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+DEFAULT_PORT = 8400
 _SETTINGS = IssuerSettings()
 _LIFETIMES = _SETTINGS.lifetimes
 _LIMITS = Limits()
@@ -82,7 +83,9 @@ _ALL: tuple[Callable[[Any], Any], ...] = (
         "--check", "only_check", is_flag=True, help="Report the mistakes in the settings, and exit."
     ),
     click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
-    click.option("--port", default=8400, show_default=True, help="Port; 0 picks a free one."),
+    click.option(
+        "--port", default=DEFAULT_PORT, show_default=True, help="Port; 0 picks a free one."
+    ),
     database_options,
     click.option(
         "--durability",

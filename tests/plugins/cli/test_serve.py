@@ -14,8 +14,11 @@ from pathlib import Path
 
 import pytest
 import requests
+from click.testing import CliRunner
 
 from grantway_plugins import aws
+from grantway_plugins.cli import serve as serve_command
+from grantway_plugins.cli.app import app
 from grantway_plugins.issuer._browser_driver import BrowserDriver
 from tests import forked
 from tests.core.registry.distributions import Site
@@ -241,3 +244,32 @@ def test_writes_the_audit_log_to_standard_error(log_format: str) -> None:
         events = [(each[1], each[2]) for each in found if each]
     assert events == [(name, who["clientId"]) for name in ("registration", "approval", "login")]
     assert who["clientSecret"] not in errors
+
+
+@pytest.fixture
+def ports(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> list[object]:
+    """Ports that ``grantway serve`` passes on. It opens none: another program may use them."""
+    for logger in ("grantway.audit", "grantway.tls"):  # Restores the levels that the command sets.
+        caplog.set_level("INFO", logger=logger)
+    found: list[object] = []
+    monkeypatch.setattr(serve_command, "serve", lambda *_, port, **_others: found.append(port))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("options", "file", "expected"),
+    [
+        ([], "", 8400),
+        (["--port", "8401"], "", 8401),
+        ([], '[server]\nlisten = "127.0.0.1:8402"\n', 8402),
+        (["--port", "8403"], '[server]\nlisten = "127.0.0.1:8402"\n', 8403),
+    ],
+)
+def test_listens_on_the_documented_port(
+    ports: list[object], tmp_path: Path, options: list[str], file: str, expected: int
+) -> None:
+    if file:
+        (tmp_path / "issuer.toml").write_text(file)
+        options = [*options, "--config", str(tmp_path / "issuer.toml")]
+    done = CliRunner().invoke(app, ["serve", "--database", ":memory:", *options])
+    assert (done.output, done.exit_code, ports) == ("", 0, [expected])
