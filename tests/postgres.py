@@ -84,8 +84,11 @@ class PostgresServer:
         for each in (pid, *map(int, children)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(each, signal.SIGKILL)
-        for each in (pid, *map(int, children)):
+        for each in map(str, (pid, *children)):
             until(lambda each=each: _has_ended(each))
+        # The first process may remain a zombie, which PostgreSQL takes for a running server.
+        for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):
+            (self.folder / name).unlink()
 
     def start(self) -> None:
         """Start the server after ``stop`` or ``kill``."""
@@ -105,11 +108,13 @@ class PostgresServer:
         )
 
 
-def _has_ended(pid: int) -> bool:
-    """Return whether a process has ended; PostgreSQL does not start while it is a zombie."""
-    with contextlib.suppress(ChildProcessError):  # it is not a child of this process
-        os.waitpid(pid, os.WNOHANG)
-    return not Path(f"/proc/{pid}").exists()
+def _has_ended(pid: str) -> bool:
+    """Return whether a process has ended, even if its parent has not noticed yet."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return status.rpartition(")")[2].split()[0] == "Z"
 
 
 @contextmanager
