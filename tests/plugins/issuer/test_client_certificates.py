@@ -263,6 +263,7 @@ def test_a_damaged_certificate_is_rejected(tls: Tls) -> None:
             "exactly one of",
         ),
         ({"tls_client_auth_subject_dn": "nonsense"}, "RFC 4514"),
+        ({"tls_client_auth_san_ip": "127.1"}, "must be an IP address"),
         ({"tls_client_auth_san_dns": 7}, "printable text"),
         ({"tls_client_auth_san_dns": "a\n"}, "printable text"),
     ],

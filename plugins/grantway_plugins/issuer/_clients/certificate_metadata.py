@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any
 
 from grantway_plugins.server._http.denial import DenialError
@@ -54,6 +55,8 @@ def certificate_members(members: Mapping[str, Any], method: str) -> dict[str, An
         raise DenialError(_ERROR, f"{SELF_SIGNED} requires jwks with the key of the certificate")
     if SUBJECT_DN in found:
         _check_name(found[SUBJECT_DN])
+    if SAN_IP in found:
+        _check_address(found[SAN_IP])
     return found
 
 
@@ -69,3 +72,13 @@ def _check_name(text: str) -> None:
     raise DenialError(
         _ERROR, f"{SUBJECT_DN} must be a distinguished name of RFC 4514, like CN=app,O=Example"
     )
+
+
+def _check_address(text: str) -> None:
+    try:
+        ip_address(text)
+    except ValueError:
+        pass
+    else:
+        return
+    raise DenialError(_ERROR, f"{SAN_IP} must be an IP address, like 192.0.2.7 or 2001:db8::7")

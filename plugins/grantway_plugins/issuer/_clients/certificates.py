@@ -184,12 +184,7 @@ def _normal(member: str, value: str) -> str:
     """Return a registered name in the spelling of ``_names``."""
     if member == SAN_DNS:
         return value.lower()
-    if member == SAN_IP:
-        try:
-            return str(ip_address(value))
-        except ValueError:
-            return ""
-    return value
+    return str(ip_address(value)) if member == SAN_IP else value
 
 
 def _parts(name: x509.RelativeDistinguishedName) -> set[tuple[str, str]]:
