@@ -76,7 +76,7 @@ def rotate(database: IssuerDatabase) -> None:
         raise ConfigurationError(
             "There is no key, or each one has a replacement already; nothing was changed"
         )
-    click.echo(f"The issuer replaces {count} keys when it next uses them")
+    click.echo(f"The issuer replaces {count} key{'s' * (count != 1)} when it next uses them")
 
 
 # A key ID may begin with a hyphen.
