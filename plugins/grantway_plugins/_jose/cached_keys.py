@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 
 from grantway._processes.copies import OneProcess
+from grantway._processes.fork import fork_safe_lock
 
 from .errors import KeysUnavailableError
 from .key_set import KeySet
@@ -25,6 +27,7 @@ PAUSE = 10.0
 KeySteps = Generator[Future["KeySet | str"], "KeySet | str", KeySet]
 
 _log = logging.getLogger("grantway.issuer")
+_LOCK = fork_safe_lock()
 
 
 class CachedKeys(OneProcess):
@@ -57,7 +60,7 @@ class CachedKeys(OneProcess):
         self._version = version
         self._read_version: object = None
         self._timer = timer
-        self._lock = threading.Lock()
+        self._process = 0
         self._reading: Future[KeySet | str] | None = None
         self._keys: KeySet | None = None
         self._read_at = 0.0
@@ -97,12 +100,14 @@ class CachedKeys(OneProcess):
 
     def _start(self) -> Future[KeySet | str] | None:
         """Return the read in progress; start one unless the last one was a moment ago."""
-        with self._lock:
+        with _LOCK:
             if self._reading is not None:
-                return self._reading
-            if self._timer() - self._tried_at < PAUSE:
+                if self._process == os.getpid():
+                    return self._reading
+                # The thread that reads does not survive a fork.
+            elif self._timer() - self._tried_at < PAUSE:
                 return None
-            self._tried_at = self._timer()
+            self._tried_at, self._process = self._timer(), os.getpid()
             reading = self._reading = Future[KeySet | str]()
         reading.set_running_or_notify_cancel()  # a request that stops waiting cancels nothing
         try:
@@ -128,7 +133,7 @@ class CachedKeys(OneProcess):
         self, reading: Future[KeySet | str], outcome: KeySet | str, version: object = None
     ) -> None:
         """End a read with the keys, or with the problem."""
-        with self._lock:
+        with _LOCK:
             self._reading = None
             self._tried_at = self._timer()  # a read that fails may take longer than the pause
             if isinstance(outcome, KeySet):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -10,6 +11,7 @@ from typing import Any
 
 from grantway._exceptions import ConfigurationError, GrantwayError
 from grantway._processes.copies import OneProcess
+from grantway._processes.fork import fork_safe_lock
 from grantway._requests.client import Client
 
 from ._errors import InvalidTokenError, VerificationUnavailableError
@@ -23,6 +25,19 @@ PAUSE = 10.0
 
 #: The token, why it is not accepted, or why the issuer gave no response.
 _Outcome = VerifiedToken | InvalidTokenError | str
+
+
+_LOCK = fork_safe_lock()
+
+
+class _Work:
+    """The threads and open questions of one process. They do not survive a fork."""
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="grantway-introspection")
+        self.creating = threading.Lock()
+        self.asking: dict[bytes, Future[_Outcome]] = {}
 
 
 class Introspector(OneProcess):
@@ -47,10 +62,7 @@ class Introspector(OneProcess):
         self._client = client if isinstance(client, Client) else None
         self._create = None if isinstance(client, Client) else client
         self._problem, self._failed_at = "", float("-inf")
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="grantway-introspection")
-        self._lock = threading.Lock()
-        self._creating = threading.Lock()
-        self._asking: dict[bytes, Future[_Outcome]] = {}
+        self._work = _Work()
 
     def verify(
         self, token: str, digest: bytes
@@ -82,13 +94,17 @@ class Introspector(OneProcess):
 
     def close(self) -> None:
         """Stop the threads, and close the client if this object created it."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._work.process == os.getpid():
+            self._work.threads.shutdown(wait=False, cancel_futures=True)
         if self._client is not None and self._create is not None:
             self._client.close()
 
     def _ask(self, token: str, digest: bytes) -> Future[_Outcome]:
-        with self._lock:
-            asking = self._asking.get(digest)
+        with _LOCK:
+            if self._work.process != os.getpid():
+                self._work = _Work()
+            work = self._work
+            asking = work.asking.get(digest)
             if asking is not None:
                 return asking
             asking = Future[_Outcome]()
@@ -96,14 +112,14 @@ class Introspector(OneProcess):
             if known is not None:
                 asking.set_result(known)
                 return asking
-            if len(self._asking) >= THREADS + WAITING:
+            if len(work.asking) >= THREADS + WAITING:
                 raise VerificationUnavailableError(
                     f"Too many tokens wait for introspection at {self._issuer}."
                 )
-            self._asking[digest] = asking
+            work.asking[digest] = asking
         asking.set_running_or_notify_cancel()  # a request that stops waiting cancels nothing
         try:
-            self._threads.submit(self._run, token, digest, asking)
+            work.threads.submit(self._run, token, digest, asking)
         except RuntimeError:  # no thread can be started, or the threads were stopped
             self._finish(digest, asking, "no thread can be started")
         return asking
@@ -124,15 +140,15 @@ class Introspector(OneProcess):
         self._finish(digest, asking, outcome)
 
     def _finish(self, digest: bytes, asking: Future[_Outcome], outcome: _Outcome) -> None:
-        with self._lock:
+        with _LOCK:
             if not isinstance(outcome, str):
                 self._cache.keep(digest, outcome)
-            del self._asking[digest]
+            del self._work.asking[digest]
         asking.set_result(outcome)
 
     def _connected(self) -> Client:
         """Return the client; create it first, but not again immediately after a failure."""
-        with self._creating:
+        with self._work.creating:
             if self._client is None:
                 assert self._create is not None  # one of them is given
                 if time.monotonic() - self._failed_at < PAUSE:

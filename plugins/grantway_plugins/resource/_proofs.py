@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from grantway._processes.copies import OneProcess
+from grantway._processes.fork import fork_safe_lock
 from grantway_plugins.server._http.denial import DenialError
 from grantway_plugins.server._proofs.algorithms import verifies_proofs
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 #: Maximum number of used proofs in memory.
 MOST_PROOFS = 100_000
+_LOCK = fork_safe_lock()
 
 
 class InvalidProofError(Exception):
@@ -85,7 +86,6 @@ class _UsedProofs:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
         self._until: dict[str, float] = {}
 
     def add(self, use: str, until: float) -> bool:
@@ -94,7 +94,7 @@ class _UsedProofs:
         Raises:
             VerificationUnavailableError: The memory is full of proofs that have not expired.
         """
-        with self._lock:
+        with _LOCK:
             if use in self._until:
                 return False
             if len(self._until) >= MOST_PROOFS:

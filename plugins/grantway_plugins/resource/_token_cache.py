@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable
 from typing import Any
 
 from grantway._processes.copies import OneProcess
+from grantway._processes.fork import fork_safe_lock
 
 from ._errors import InvalidTokenError
 from ._verified_token import VerifiedToken
 
 #: Seconds for which a rejection is kept.
 REJECTED_FOR = 30.0
+_LOCK = fork_safe_lock()
 
 
 def digest_of(token: str) -> bytes:
@@ -35,7 +36,6 @@ class TokenCache(OneProcess):
 
     def __init__(self, clock: Callable[[], float], seconds: float, entries: int) -> None:
         self._clock, self._seconds, self._entries = clock, seconds, entries
-        self._lock = threading.Lock()
         self._accepted: dict[bytes, tuple[VerifiedToken, float]] = {}
         self._rejected: dict[bytes, tuple[str, float]] = {}
 
@@ -60,7 +60,7 @@ class TokenCache(OneProcess):
     def keep(self, digest: bytes, result: VerifiedToken | InvalidTokenError) -> None:
         """Keep the result of a verification."""
         now = self._clock()
-        with self._lock:
+        with _LOCK:
             self._accepted.pop(digest, None)
             self._rejected.pop(digest, None)
             if isinstance(result, VerifiedToken):

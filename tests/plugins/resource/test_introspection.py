@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -178,6 +179,20 @@ def test_a_client_that_cannot_be_created_is_not_created_for_each_token() -> None
             resource.verify(asked(f"Bearer opaque{number}"))
     assert created == 1
     resource.close()
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_asks_with_its_own_threads(scripted: Scripted) -> None:
+    resource, server = scripted(respond(200, members()))
+    resource.verify(asked("Bearer opaque"))
+    child = os.fork()
+    if child == 0:
+        seen = resource.verify(asked("Bearer opaque"))
+        found = resource.verify(asked("Bearer other"))
+        os._exit(0 if (seen.subject, found.subject) == ("ann", "ann") else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert [each.form["token"] for each in server.requests] == [["opaque"], ["other"]]
+    assert resource.verify(asked("Bearer third")).subject == "ann"
 
 
 def test_an_unexpected_error_is_no_rejection(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,7 @@ from grantway_plugins.issuer._trust.trusted_token import (
 )
 from grantway_plugins.issuer._trust.verification import TrustedTokens
 from grantway_plugins.testing import WorkloadIssuer
+from tests.waiting import PATIENCE
 
 URL = "https://tokens.example"
 KEY = dict(ECKey.generate_key("P-256", {"kid": "1"}).as_dict(private=False))
@@ -108,6 +109,33 @@ def test_concurrent_requests_share_one_read(cached: CachedKeys, reads: Reads) ->
 
     assert len({id(keys) for keys in asyncio.run(many())}) == 1
     assert reads.count == 1
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_does_not_wait_for_a_read_of_its_parent(
+    cached: CachedKeys, reads: Reads
+) -> None:
+    begun, release = threading.Event(), threading.Event()
+    usual = reads.outcome
+
+    def slow() -> KeySet:
+        if not begun.is_set():
+            begun.set()
+            assert release.wait(PATIENCE)
+        return usual()
+
+    reads.outcome = slow
+    waiting = threading.Thread(target=current, args=(cached,))
+    waiting.start()
+    try:
+        assert begun.wait(PATIENCE)
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if current(cached).has("1") else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        release.set()
+        waiting.join(PATIENCE)
 
 
 def test_a_cancelled_request_does_not_cancel_the_read(cached: CachedKeys, reads: Reads) -> None:
