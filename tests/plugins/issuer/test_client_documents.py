@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -24,9 +25,11 @@ from grantway_plugins.issuer._clients.fetching import MAX_DOCUMENT, Fetched, Fet
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.operator_clients import remove_client
 from grantway_plugins.issuer._storage.store import IssuerStore
+from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.server._http.audit_event import AuditEvent
 from tests.plugins.issuer.conftest import CALLBACK, DEVICE, Caller, Clock
 from tests.plugins.issuer.test_private_key_jwt import KEY, Signer, jwks
+from tests.postgres import PostgresServer
 from tests.waiting import PATIENCE
 
 
@@ -296,6 +299,12 @@ class Reading:
 
 
 @pytest.fixture
+def postgres_url(postgres: PostgresServer) -> str:
+    postgres.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    return postgres.url
+
+
+@pytest.fixture
 def store() -> Iterator[IssuerStore]:
     with closing(IssuerStore(":memory:")) as opened:
         yield opened
@@ -318,6 +327,33 @@ def test_slow_servers_do_not_make_other_clients_wait(store: IssuerStore) -> None
         await reading.ensure("new")
 
     asyncio.run(check())
+
+
+def test_two_issuers_on_one_database_may_read_a_document_at_once(postgres_url: str) -> None:
+    """The second one waits for the transaction of the first one, and then replaces its row."""
+
+    async def check(one: IssuerStore, two: IssuerStore) -> None:
+        first = Reading(one)
+        first.answer.set()
+        await first.ensure("known")
+        client = await one.arun(lambda transaction: transaction.clients.all()[0])
+        await one.arun(lambda transaction: transaction.clients.remove(client.client_id, 0.0))
+        added = threading.Event()
+
+        def add_slowly(transaction: Transaction) -> None:
+            transaction.clients.put(client, 10)
+            added.set()
+            time.sleep(0.3)
+
+        slow = asyncio.create_task(one.arun(add_slowly))
+        await asyncio.to_thread(added.wait, PATIENCE)
+        second = Reading(two)
+        second.answer.set()
+        await second.ensure("known")
+        await slow
+
+    with closing(IssuerStore(postgres_url)) as one, closing(IssuerStore(postgres_url)) as two:
+        asyncio.run(check(one, two))
 
 
 def test_the_audit_log_contains_new_and_changed_documents(store: IssuerStore) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
+from sqlalchemy.dialects import postgresql
 
 from .prepared import Cursor, Prepared
 from .records import Authentication, RegisteredClient
@@ -37,21 +38,20 @@ _COLUMNS = (
 _FIND = Prepared(sa.select(*_COLUMNS).where(_BY_ID))
 _LOCK = Prepared(sa.select(*_COLUMNS).where(_BY_ID).with_for_update())
 _ALL = Prepared(sa.select(*_COLUMNS).order_by(clients.c.issued_at))
-_ADD = Prepared(
-    sa.insert(clients).values(
-        {each.name: bindparam(each.name) for each in _COLUMNS if "previous" not in each.name}
+_WRITTEN = [each.name for each in _COLUMNS if "previous" not in each.name]
+# SQLite uses the same syntax as PostgreSQL.
+_INSERT = postgresql.insert(clients).values({name: bindparam(name) for name in _WRITTEN})
+_ADD = Prepared(_INSERT)
+_ADD_OR_REPLACE = Prepared(
+    _INSERT.on_conflict_do_update(
+        index_elements=["client_id"],
+        set_={name: _INSERT.excluded[name] for name in _WRITTEN if name != "client_id"},
     )
 )
 _REPLACE = Prepared(
     sa.update(clients)
     .where(clients.c.client_id == bindparam("client_id"))
-    .values(
-        {
-            each.name: bindparam(each.name)
-            for each in _COLUMNS
-            if "previous" not in each.name and each.name != "client_id"
-        }
-    )
+    .values({name: bindparam(name) for name in _WRITTEN if name != "client_id"})
 )
 _USE = Prepared(
     sa.update(clients)
@@ -164,7 +164,8 @@ class ClientRows:
             return True
         if not self.make_room(limit):
             return False
-        self.add(client)
+        # Another issuer on the database may have added it meanwhile.
+        self._cursor.change(_ADD_OR_REPLACE, _values(client))
         return True
 
     def replace(self, client: RegisteredClient) -> bool:
