@@ -306,6 +306,24 @@ def test_a_degraded_start_verifies_callers_once_the_keys_can_be_read(
     again.components.close()
 
 
+def test_a_reload_starts_to_verify_callers(backends: Backends, workloads: WorkloadIssuer) -> None:
+    text = (
+        '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
+        + backends.provider()
+        + backends.route(tenant='"single"')
+    )
+    config = backends.write(text, "reloaded.toml")
+    with gateway(config) as run:
+        assert "Callers are trusted" in run.log
+        assert get(run, "/orders").status_code == 200
+        inbound = f'[inbound]\nresource = "{API}"\n[[inbound.issuer]]\nissuer = "{workloads.url}"\n'
+        config.write_text(text + inbound)
+        assert requests.post(f"{run.admin}/reload", timeout=PATIENCE).status_code == 200
+        assert get(run, "/orders").status_code == 401
+        assert get(run, "/orders", f"Bearer {token(workloads)}").status_code == 200
+        assert get(run, "/.well-known/oauth-protected-resource/api").status_code == 200
+
+
 # --- mistakes ---
 
 INBOUND = f"""
