@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,7 +13,7 @@ import pytest
 
 from grantway import ConfigurationError
 from grantway_plugins.gateway import EmbeddedIssuer, TokenEndpoint
-from grantway_plugins.issuer import IssuerServer, IssuerSettings
+from grantway_plugins.issuer import IssuerServer, IssuerSettings, TrustedIssuer
 from grantway_plugins.issuer._decisions.operator_clients import add_client
 from grantway_plugins.server._http.denial import DenialError
 from grantway_plugins.server._http.wire import WireFormat, WireRequest
@@ -84,7 +85,8 @@ def test_an_assertion_of_private_key_jwt_is_rejected_with_the_reason(
         signer.register(jwks=jwks(KEY))
         params = {"grant_type": "client_credentials", "client_assertion": signer.assertion()}
     request = WireRequest(WireFormat.RFC, params)
-    backend = EmbeddedIssuer(server.store, server.settings)
+    other = TrustedIssuer("https://idp.example", jwks=jwks(KEY), subjects=("app",))
+    backend = EmbeddedIssuer(server.store, replace(server.settings, trusted_issuers=(other,)))
     for send in (backend.respond, lambda request: asyncio.run(backend.arespond(request))):
         with pytest.raises(DenialError) as rejected:
             send(request)

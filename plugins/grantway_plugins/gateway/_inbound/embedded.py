@@ -19,6 +19,7 @@ from grantway_plugins.issuer._keys.opening import database_ring
 from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.unit_of_work import failure_response, guarded
+from grantway_plugins.issuer._trust.trusted_token import TrustedToken
 from grantway_plugins.server._http.denial import Denial, DenialError
 from grantway_plugins.server._http.wire import WireRequest, WireResponse
 
@@ -135,7 +136,7 @@ def _check_supported(issuer: Issuer, request: WireRequest) -> None:
             "DPoP is not supported here; use the token endpoint of the issuer, or omit the proof",
         )
     if (
-        PARAMETER not in request.trusted
+        not isinstance(request.trusted.get(PARAMETER), TrustedToken)
         and not issuer.client_auth  # otherwise it may be for the method of a plugin
         and client_of_assertion(request.params) is not None
     ):
