@@ -30,13 +30,19 @@ class ValkeyGroup:
         servers: The servers.
         url: URL of a store.
         find: Returns the TCP port of the primary of a key.
+        slow_to_return: Whether a server that starts again remains alone for about ten seconds.
     """
 
     def __init__(
-        self, servers: Sequence[ValkeyServer], url: str, find: Callable[[bytes], int | None]
+        self,
+        servers: Sequence[ValkeyServer],
+        url: str,
+        find: Callable[[bytes], int | None],
+        *,
+        slow_to_return: bool = False,
     ) -> None:
         self.servers, self.url = servers, url
-        self._find = find
+        self._find, self._slow_to_return = find, slow_to_return
 
     def primary(self, name: bytes = b"") -> ValkeyServer:
         """Return the primary of a Redis key, as the running servers report it."""
@@ -47,6 +53,11 @@ class ValkeyGroup:
         """Wait until another server is the primary of a Redis key, and return that one."""
         until(lambda: self._find(name) not in (None, former.port))
         return self.primary(name)
+
+    def rejoin(self, former: ValkeyServer, name: bytes = b"") -> None:
+        """Make a former primary a replica at once, as the Sentinels do later."""
+        if self._slow_to_return:
+            _ask(former.port, "REPLICAOF", "127.0.0.1", str(self.primary(name).port))
 
     def wait_for_replicas(self, number: int) -> None:
         """Wait until the primaries have a number of connected replicas altogether."""
@@ -87,7 +98,8 @@ def sentinel_group(replicas: int = 2, **settings: str) -> Iterator[ValkeyGroup]:
             )
 
         until(lambda: all(known(port) for port in ports))
-        group = ValkeyGroup([primary, *others], f"redis+sentinel://{hosts}/{SERVICE}/0", find)
+        url = f"redis+sentinel://{hosts}/{SERVICE}/0"
+        group = ValkeyGroup([primary, *others], url, find, slow_to_return=True)
         group.wait_for_replicas(replicas)
         yield group
 

@@ -166,6 +166,21 @@ def test_reads_from_the_primary_after_a_demotion(sentinels: ValkeyGroup, prefix:
         assert found._primary == Node("127.0.0.1", primary.port)
 
 
+def test_reads_no_old_data_of_a_primary_that_starts_again() -> None:
+    """Until a Sentinel makes it a replica, that server considers itself the primary."""
+    with sentinel_group() as group, closing(RedisStore(group.url, timeout=2.0)) as store:
+        store.save("key", Token("before"))
+        killed = group.primary()
+        with closing(RedisStore(group.url, failover=FAILOVER, timeout=2.0)) as other:
+            killed.stop()
+            group.wait_for_another_primary(killed)
+            other.save("key", Token("after"))
+        killed.restart()
+        assert store.load("key") == Token("after")
+        with store.lock("key", LOCK_WAIT):
+            assert store.load("key") == Token("after")
+
+
 def test_follows_a_slot_that_moves(cluster: ValkeyGroup, prefix: str) -> None:
     """New keys of a migrating slot are at its next server already (ASK), later all (MOVED)."""
     name = f"{prefix}key".encode()

@@ -174,8 +174,12 @@ class RedisServer:
         after = [confirm.words] if confirm else [list(check)] if check else []
         results = yield Call(node, *before, command.words, *after)
         error = next((each for each in results if isinstance(each, Exception)), None)
-        if error is None and check and results[-1][0] != b"master":
-            error = redis.ReadOnlyError()
+        if error is None and check:
+            try:
+                primary = yield from self._is_primary(command.name, node, results[-1])
+            except UnresolvedError as unresolved:
+                return _Outcome(problem=unresolved.problem, temporary=unresolved.temporary)
+            error = None if primary else redis.ReadOnlyError()
         if error is not None:
             self._topology.failed(node, error)
             return _outcome(node, error)
@@ -189,6 +193,17 @@ class RedisServer:
                 problem=f"{problem}; retry, or check its disk and replicas", temporary=True
             )
         return _Outcome(result=Masked(result))
+
+    def _is_primary(self, name: bytes, node: Node, role: list[Any]) -> Steps[bool]:
+        """Return whether a server is the primary of a key, after it has reported its role."""
+        if role[0] != b"master":
+            return False
+        if role[2]:
+            return True
+        # A primary that failed and starts again takes some seconds to learn that another one has
+        # taken over. Until then it has old data, and no replicas.
+        self._topology.failed(node, None)
+        return (yield from self._topology.find(name)) == node
 
 
 def _outcome(node: Node, error: Exception) -> _Outcome:

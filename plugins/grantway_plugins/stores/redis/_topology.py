@@ -79,7 +79,7 @@ class Sentinels:
     """The primary that Sentinels report. It is asked for once, and again after each failure."""
 
     fails_over = True
-    #: A primary that became a replica still answers reads, with data that may be old.
+    #: A former primary still answers reads, with data that may be old.
     check: tuple[str, ...] = ("ROLE",)
 
     def __init__(self, location: Location) -> None:
