@@ -188,6 +188,7 @@ def fleet(
     machines: int,
     threads: int,
     stop_at: str = "",
+    recheck: float | None = None,
 ) -> Iterator[Fleet]:
     """Run machines with separate home folders that share a login.
 
@@ -198,6 +199,7 @@ def fleet(
         machines: Number of machines.
         threads: Number of threads per machine.
         stop_at: Place where the first machine stops; see ``Worker``.
+        recheck: Seconds after which machines compare a held token with the stored one.
     """
     with ExitStack() as running:
         programs = []
@@ -212,6 +214,7 @@ def fleet(
                     "store": store,
                     "threads": threads,
                     "stop_at": "" if number else stop_at,
+                    "recheck": recheck,
                 }
             )
         for program in programs:

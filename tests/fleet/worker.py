@@ -52,6 +52,7 @@ class Worker:
         stop_at: Place to stop once: ``before`` sending the refresh request, ``between`` receiving
             the response and saving it, or ``after`` saving it. The machine prints a notification
             and continues after the next line of input.
+        recheck: Seconds after which a held token is compared with the stored one.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Worker:
         store: tuple[str, dict[str, Any]] | None,
         threads: int,
         stop_at: str = "",
+        recheck: float | None = None,
     ) -> None:
         self._stop_at = stop_at
         self._client = Client(
@@ -74,7 +76,11 @@ class Worker:
         )
         self._store = None if store is None else open_store(*store)
         self._credential = self._client.credential(
-            grant_type=GRANT_TYPE, subject="fleet", store=self._store, on_token=self._saved
+            grant_type=GRANT_TYPE,
+            subject="fleet",
+            store=self._store,
+            on_token=self._saved,
+            recheck=recheck,
         )
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads)
@@ -105,6 +111,10 @@ class Worker:
     def accept(self, **token: Any) -> None:
         """Accept the token of a login."""
         self._credential.accept(Token(**token))
+
+    def forget(self) -> None:
+        """Log out."""
+        self._credential.forget()
 
     def limit(self, size: int | None) -> None:
         """Limit the size of files in bytes, to simulate a full disk; None removes the limit."""

@@ -6,7 +6,7 @@ import time
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
-from typing import Any, NoReturn, Self, cast
+from typing import Any, NamedTuple, NoReturn, Self, cast
 
 from grantway._exceptions import GrantwayError, ProviderPausedError, WaitTimeoutError
 from grantway._transport.deadline import Deadline
@@ -21,6 +21,23 @@ from .single_flight import Flight
 from .token_state import Snapshot, TokenState
 
 _time, _monotonic = time.time, time.monotonic
+
+
+#: Longest wait of a caller for the comparison of a token with the stored one, in seconds. If the
+#: store does not respond, callers get the token.
+_COMPARISON = 1.0
+
+
+class _Comparison(NamedTuple):
+    """The running comparison of a token with the stored one, and when to stop waiting for it."""
+
+    flight: Flight
+    deadline: Deadline
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended without a result, for example because too much work runs."""
+        return self.flight.cancelled() or self.flight.exception() is not None
 
 
 class Credential:
@@ -127,7 +144,7 @@ class Credential:
             if isinstance(step, Token):
                 return step
             if not isinstance(step, Flight):
-                deadline.wait(step)
+                self._wait(step, deadline)
                 continue
             if deadline.remaining() > 0:
                 single_flight.reject_own_loop(self._flight, "token")
@@ -160,9 +177,7 @@ class Credential:
             if isinstance(step, Token):
                 return step
             if not isinstance(step, Flight):
-                import asyncio  # noqa: PLC0415 - programs without an event loop do not need it
-
-                await asyncio.sleep(step)
+                await self._wait_async(step)
                 continue
             if not await step.wait_async(deadline):
                 self._raise_timeout(step, deadline)
@@ -250,8 +265,8 @@ class Credential:
 
     def _step(
         self, deadline: Deadline, *, on_loop: bool = False
-    ) -> tuple[Token | float | Flight, Snapshot]:
-        """Return a token, or a running refresh, or the seconds to wait before the next step.
+    ) -> tuple[Token | float | Flight | _Comparison, Snapshot]:
+        """Return a token, or what to wait for, or the seconds to wait before the next step.
 
         Never touches the network or the store.
 
@@ -259,8 +274,12 @@ class Credential:
             deadline: The caller's deadline.
             on_loop: Whether a refresh starts on the running event loop instead of in a thread.
         """
-        seen, usable, refresh, pause = self._state.decide()
-        if refresh:
+        seen, usable, refresh, pause, check = self._state.decide()
+        if check:
+            flight = self._join(seen, work="compare", on_loop=on_loop)
+            if not usable:
+                return _Comparison(flight, Deadline(_COMPARISON)), seen
+        elif refresh:
             flight = self._join(seen, on_loop=on_loop)
             if not usable:
                 return flight, seen
@@ -270,6 +289,23 @@ class Credential:
                 self._raise_paused(pause, seen, on_loop=on_loop)
             return pause, seen
         return seen.token, seen
+
+    def _wait(self, step: float | _Comparison, deadline: Deadline) -> None:
+        """Wait before the next step of a call."""
+        if not isinstance(step, _Comparison):
+            deadline.wait(step)
+        elif not single_flight.wait(step.flight, step.deadline) or step.failed:
+            self._state.postpone()
+
+    async def _wait_async(self, step: float | _Comparison) -> None:
+        """Do the same as ``_wait`` on the event loop."""
+        if isinstance(step, _Comparison):
+            if not await step.flight.wait_async(step.deadline) or step.failed:
+                self._state.postpone()
+            return
+        import asyncio  # noqa: PLC0415 - programs without an event loop do not need it
+
+        await asyncio.sleep(step)
 
     def _dated(self, token: Token) -> Token:
         if token.expires_at is None and token.expires_in is not None:
@@ -282,19 +318,21 @@ class Credential:
         single_flight.reject_own_loop(self._flight, call)
         return cast("Store | None", self._config.store)
 
-    def _join(self, seen: Snapshot, *, look: bool = False, on_loop: bool) -> Flight:
-        """Join the running refresh, or look into the store; start it if it does not run."""
-        key = ("look", *self._flight) if look else self._flight
+    def _join(self, seen: Snapshot, *, work: str = "refresh", on_loop: bool) -> Flight:
+        """Join running work of this token, a method of ``Refresher``; start it if it does not run.
+
+        Only the refresh has the plain key, which methods that block check for their own loop.
+        """
+        key = self._flight if work == "refresh" else (work, *self._flight)
         found = single_flight.find(key)
         if found is not None:
             return found
-        work = Refresher(self._config, self.key, self._state, seen.token)
+        refresher = Refresher(self._config, self.key, self._state, seen.token)
         if not on_loop:
-            return single_flight.join(key, work.look if look else work.refresh)
+            return single_flight.join(key, getattr(refresher, work))
         from .loop_flight import join_async  # noqa: PLC0415 - as in token_async()
 
-        run = work.look_async if look else work.refresh_async
-        return join_async(key, run, self._config.longest)
+        return join_async(key, getattr(refresher, f"{work}_async"), self._config.longest)
 
     @property
     def _flight(self) -> tuple[object, str]:
@@ -334,7 +372,7 @@ class Credential:
     def _raise_paused(self, pause: float, seen: Snapshot, *, on_loop: bool) -> NoReturn:
         if self._config.store is not None:
             # Another machine may have stored a token meanwhile; the next call returns it.
-            self._join(seen, look=True, on_loop=on_loop)
+            self._join(seen, work="look", on_loop=on_loop)
         error = self.last_error
         code = error.code if isinstance(error, GrantwayError) else "unknown"
         raise ProviderPausedError(

@@ -12,6 +12,7 @@ from grantway._secrets.params import Params
 from grantway._secrets.redaction import SECRET_NAME
 from grantway._types.callables import computed_names, is_async, kind_of
 from grantway._types.freshness import Freshness
+from grantway._types.quantity import check_seconds
 from grantway._types.store import AsyncStore, Store, has_blocking_methods, problem_of
 from grantway._types.token import Token
 
@@ -43,6 +44,8 @@ class CredentialConfig:
         store: Keeps the token; None keeps it in this process alone.
         freshness: When to refresh; by default the value of the provider's dialect.
         on_token: Called with every new token.
+        recheck: Seconds after which a held token is compared with the stored one; None never
+            compares them.
         name: Name of the token in the store; by default a fingerprint of all settings that
             distinguish the token from others.
 
@@ -60,6 +63,7 @@ class CredentialConfig:
         "name",
         "on_token",
         "params",
+        "recheck",
         "refresh",
         "source",
         "spent_at_once",
@@ -80,6 +84,7 @@ class CredentialConfig:
         store: Store | AsyncStore | None,
         freshness: Freshness | None,
         on_token: OnToken | None,
+        recheck: float | None = None,
         name: str | None = None,
     ) -> None:
         grant = source.registry.grant(grant_type)
@@ -89,7 +94,7 @@ class CredentialConfig:
                 "refresh: must not contain refresh_token; it is taken from the last token.",
                 errors={"refresh": ["must not contain refresh_token"]},
             )
-        _check(store, freshness, on_token)
+        _check(store, freshness, on_token, recheck)
         self.source = source
         #: Seconds for a request, and for a wait for the store's lock.
         self.timeout = source.timeout
@@ -98,6 +103,7 @@ class CredentialConfig:
         self.store = store
         self.freshness = source.dialect.freshness if freshness is None else freshness
         self.on_token = on_token
+        self.recheck = recheck
         self.name = name
         #: Names of parameters that are computed for each send and so do not identify a token.
         self.variable = computed_names(self.params) | computed_names(self.extra)
@@ -174,6 +180,7 @@ class CredentialConfig:
             "store": self.store,
             "freshness": self.freshness,
             "on_token": self.on_token,
+            "recheck": self.recheck,
         }
         check_parts(owner, client=self.source, **options)
         made = partial(CredentialConfig, grant_type=self.grant_type, name=self.name, **options)
@@ -246,9 +253,13 @@ def _constant(params: Params) -> Params:
     return Params({name: value for name, value in params.items() if name not in computed})
 
 
-def _check(store: object, freshness: object, on_token: object) -> None:
+def _check(store: object, freshness: object, on_token: object, recheck: object) -> None:
     """Check arguments that would otherwise fail only after the first token was issued."""
     wrong = {}
+    if recheck is not None:
+        check_seconds("recheck", recheck, least=0.1)
+        if store is None:
+            wrong["recheck"] = "needs a store to compare the token with; pass store, or omit it"
     if store is not None and (problem := problem_of(store)):
         wrong["store"] = (
             'must be a store, such as FileStore() or default_registry().store("file"), or None; '

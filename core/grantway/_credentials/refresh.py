@@ -83,6 +83,12 @@ Step = Load | Lock | CheckWritable | Save | Delete | Send | Notify
 Steps = Generator[Step, Any, Token]
 
 
+def stored() -> Generator[Step, Any, Token | None]:
+    """Return the stored token; send nothing."""
+    found: Token | None = yield Load()
+    return found
+
+
 class Refresh:
     """The steps of one refresh.
 
@@ -117,7 +123,10 @@ class Refresh:
         found = yield from self._save_unsaved(found)
         if self._is_usable(found):
             return found
-        last = found or (self._held if self._held.access_token else None)
+        last = found
+        if found is None and self._config.recheck is None and self._held.access_token:
+            # The store may have lost the token. With ``recheck``, it was deleted at a logout.
+            last = self._held
         return (yield from self._request(last))
 
     def look(self) -> Generator[Step, Any, Token | None]:

@@ -12,7 +12,7 @@ from grantway._types.token import Token
 
 from .credential_config import CredentialConfig
 from .driver import perform
-from .refresh import Refresh, Step, Steps
+from .refresh import Refresh, Step, Steps, stored
 from .token_state import FailureState, Snapshot, TokenState
 
 
@@ -77,6 +77,39 @@ class Refresher:
         if steps is not None:
             self._adopt(await perform_async(self._config, self._key, steps))
         return self._before
+
+    def compare(self) -> Token:
+        """Compare the token with the stored one, and drop it if another process deleted that.
+
+        Returns:
+            The token that was compared.
+        """
+        with self._unavailable():
+            found = perform(self._config, self._key, stored())
+            self._state.compare(found, self._before)
+        return self._before
+
+    async def compare_async(self) -> Token:
+        """Do the same as ``compare`` on the event loop."""
+        from .async_driver import perform_async  # noqa: PLC0415 - as in refresh_async()
+
+        with self._unavailable():
+            found = await perform_async(self._config, self._key, stored())
+            self._state.compare(found, self._before)
+        return self._before
+
+    @contextmanager
+    def _unavailable(self) -> Iterator[None]:
+        """Postpone the comparison if the block cannot read the store."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - stores of programs may raise anything
+            self._state.postpone()
+            logger.info(
+                "the token for %s could not be compared with the stored one (%s); it stays in use",
+                self._config.source.provider.host,
+                getattr(error, "code", type(error).__name__),
+            )
 
     def _begin(self) -> Token | tuple[Snapshot, Steps]:
         """Return what the refresh starts from and its steps, or a token that is there already."""

@@ -20,6 +20,8 @@ from grantway._log import logger
 from grantway._processes.fork import fork_safe_lock
 from grantway._types.token import Token
 
+from .recheck import Recheck
+
 if TYPE_CHECKING:
     from .credential_config import CredentialConfig
 _time, _monotonic = time.time, time.monotonic
@@ -94,12 +96,14 @@ class Decision(NamedTuple):
         usable: Whether the caller gets ``seen.token`` now.
         refresh: Whether to start a refresh, or join the running one.
         pause: Seconds until the next request to the provider is allowed, if ``refresh`` is False.
+        check: Whether to compare the token with the stored one, or join the running comparison.
     """
 
     seen: Snapshot
     usable: bool
     refresh: bool
     pause: float
+    check: bool = False
 
 
 class TokenState:
@@ -118,6 +122,7 @@ class TokenState:
         end_monotonic: The same on the monotonic clock.
         failure: The failures, or None.
         process: ID of the process that obtained the token.
+        recheck: When the token is compared with the stored one; None if that is never done.
     """
 
     __slots__ = (
@@ -126,6 +131,7 @@ class TokenState:
         "end_monotonic",
         "failure",
         "process",
+        "recheck",
         "token",
         "until",
         "until_monotonic",
@@ -137,6 +143,7 @@ class TokenState:
         self.until = self.until_monotonic = self.end = self.end_monotonic = 0.0
         self.failure: FailureState | None = None
         self.process = 0
+        self.recheck = None if config.recheck is None else Recheck(config.recheck)
 
     @property
     def fresh(self) -> bool:
@@ -168,6 +175,10 @@ class TokenState:
                 return Decision(seen, usable=True, refresh=False, pause=0.0)
             pause = self.pause
             usable = self.alive
+            if usable and self.recheck is not None and self.recheck.due:
+                overdue = self.recheck.overdue
+                self._limit(self.recheck.left)
+                return Decision(seen, usable=not overdue, refresh=False, pause=0.0, check=True)
             if usable:
                 # Before the refresh starts: it sets new times when it ends.
                 self.serve_for(pause if pause > 0 else _FOREVER)
@@ -225,6 +236,10 @@ class TokenState:
             self.process = os.getpid()
             self.end, self.end_monotonic = now + mandatory, monotonic + mandatory
             self.until, self.until_monotonic = now + advisory, monotonic + advisory
+            if self.recheck is not None:
+                self.recheck.confirm()
+                self.recheck.refresh_after(advisory)
+                self._limit(self.recheck.left)
             if failure is not None:
                 failure.failures, failure.paused_until = 0, 0.0
                 failure.error = failure.rejection = failure.unsaved = None
@@ -295,8 +310,47 @@ class TokenState:
         with _lock:
             if self._rejected(self.token):
                 return
-            self.until_monotonic = min(self.end_monotonic, _monotonic() + seconds)
-            self.until = min(self.end, _time() + seconds)
+            if self.recheck is not None:
+                self.recheck.refresh_after(seconds)
+                seconds = self.recheck.left
+            self._limit(seconds)
+
+    # --- Comparison with the stored token ---------------------------------------------------------
+
+    def compare(self, stored: Token | None, seen: Token) -> None:
+        """Drop a token that another process has deleted, or use the one that it has stored.
+
+        Args:
+            stored: The stored token.
+            seen: The token when the comparison began; a later change makes its result irrelevant.
+        """
+        with _lock:
+            if self.token is not seen or self.recheck is None:
+                return
+            unsaved = self.failure is not None and self.failure.unsaved is not None
+            if stored is None and not unsaved:
+                self.forget()
+                return
+            if stored is None or unsaved or stored.access_token == seen.access_token:
+                self.recheck.confirm()
+                self._limit(0.0 if unsaved else self.recheck.left)
+            elif not self._rejected(stored) and self._config.freshness.time_left(stored)[1] > 0:
+                self.use(stored)
+            else:
+                self.recheck.confirm()
+                self._limit(self.recheck.left)
+
+    def postpone(self) -> None:
+        """Serve the token although it could not be compared with the stored one."""
+        with _lock:
+            if self.recheck is not None:
+                self.recheck.postpone()
+                self._limit(self.recheck.left)
+
+    def _limit(self, seconds: float) -> None:
+        """Set how long the token is served without further checks. Call with the lock held."""
+        self.until_monotonic = min(self.end_monotonic, _monotonic() + seconds)
+        self.until = min(self.end, _time() + seconds)
 
     def _rejected(self, token: Token) -> bool:
         return self.failure is not None and self.failure.rejected_access_token == token.access_token

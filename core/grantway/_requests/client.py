@@ -364,6 +364,7 @@ class Client:
         store: Store | AsyncStore | None = None,
         freshness: Freshness | None = None,
         on_token: OnToken | None = None,
+        recheck: float | None = None,
         extra: Mapping[str, str | list[str]] | None = None,
         refresh: Mapping[str, Any] | None = None,
         **params: Any,
@@ -385,6 +386,10 @@ class Client:
             on_token: Called with every new token, after it is stored and before it is used.
                 Exceptions propagate to the caller, and the next call passes the same token again.
                 A plain function, which ``token_async()`` calls on the event loop.
+            recheck: Seconds after which a held token is compared with the store's, so that a
+                logout in another process takes effect; at least 0.1. A token that is not in the
+                store is dropped then. None never compares them: a logout elsewhere takes effect
+                when the token expires, and this process restores tokens that the store has lost.
             extra: Provider-specific parameters, sent unchanged with the grant and each refresh.
             refresh: Additional parameters for a refresh, such as ``scope`` if the provider requires
                 it, or values that differ from the grant's. ``resource`` and ``audience`` of the
@@ -413,6 +418,7 @@ class Client:
             store=store,
             freshness=freshness,
             on_token=on_token,
+            recheck=recheck,
             name=key,
         )
         return Credential(config, subject)
@@ -425,6 +431,7 @@ class Client:
         store: Store | AsyncStore | None = None,
         freshness: Freshness | None = None,
         on_token: OnToken | None = None,
+        recheck: float | None = None,
         extra: Mapping[str, str | list[str]] | None = None,
         refresh: Mapping[str, Any] | None = None,
         **params: Any,
@@ -441,6 +448,8 @@ class Client:
                 evicted without a store requires a new login.
             freshness: As for ``credential``.
             on_token: As for ``credential``.
+            recheck: As for ``credential``; each credential in use reads the store once in half of
+                this time.
             extra: As for ``credential``.
             refresh: As for ``credential``.
             **params: As for ``credential``.
@@ -462,6 +471,7 @@ class Client:
             store=store,
             freshness=freshness,
             on_token=on_token,
+            recheck=recheck,
         )
         if store is None and (config.waits_for_login or config.spent_at_once):
             raise ConfigurationError(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from grantway import Client
-from grantway._credentials import credential, token_state
+from grantway._credentials import credential, recheck, token_state
 from grantway._requests import attempt
 from grantway._types import freshness, token
 from tests.core.credential.scenes import Clock, client_of, wait_for_refreshes
@@ -29,7 +29,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     stand_in = SimpleNamespace(time=lambda: wall() + moved.wall, monotonic=monotonic)
     for module in (freshness, token, attempt):
         monkeypatch.setattr(module, "time", stand_in)
-    for module in (credential, token_state):
+    for module in (credential, recheck, token_state):
         monkeypatch.setattr(module, "_time", stand_in.time)
         monkeypatch.setattr(module, "_monotonic", lambda: monotonic() + moved.monotonic)
     return moved
