@@ -122,6 +122,11 @@ def explain(error: Exception) -> Failure:
     return next((found for words, found in _WORDS.items() if words in message), _STATES["08"])
 
 
-def is_lock_conflict(error: DBAPIError) -> bool:
-    """Return whether PostgreSQL ended a transaction because of a deadlock or a lock timeout."""
-    return getattr(error.orig, "sqlstate", None) in {"40P01", "55P03"}
+def is_lock_conflict(error: Exception) -> bool:
+    """Return whether PostgreSQL ended a transaction because of a deadlock or a lock timeout.
+
+    Args:
+        error: An error of SQLAlchemy or of the driver.
+    """
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(cause, "sqlstate", None) in {"40P01", "55P03"}

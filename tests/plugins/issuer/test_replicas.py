@@ -167,6 +167,65 @@ def test_does_not_repeat_work_whose_commit_was_interrupted(postgres: PostgresSer
         assert store.run(work)  # on a new connection
 
 
+def spend_together(
+    store: IssuerStore, keys: tuple[bytes, bytes], both_hold_one: threading.Barrier
+) -> list[bool]:
+    """Spend two keys in a shared transaction, the second when another issuer has spent one, too."""
+    busy, free = threading.Event(), threading.Event()
+    waited = threading.Event()
+
+    def keep_busy(_transaction: Transaction) -> None:
+        busy.set()
+        free.wait(PATIENCE)
+
+    def first(transaction: Transaction) -> bool:
+        spent = transaction.spend(keys[0], 2e9)
+        if not waited.is_set():
+            waited.set()
+            both_hold_one.wait(PATIENCE)
+        return spent
+
+    def second(transaction: Transaction) -> bool:
+        return transaction.spend(keys[1], 2e9)
+
+    with ThreadPoolExecutor(3) as threads:
+        threads.submit(store.run, keep_busy)
+        assert busy.wait(PATIENCE)
+        results = []
+        for number, work in enumerate((first, second)):
+            results.append(threads.submit(store.run, work))
+            until(store.waiting, lambda count, least=number + 1: count >= least)
+        free.set()
+        return [each.result(PATIENCE) for each in results]
+
+
+def test_transactions_that_lock_rows_in_another_order_do_not_wait_long(
+    postgres: PostgresServer,
+) -> None:
+    """Otherwise, replayed proofs in another order stop all issuers for a second each time."""
+    postgres.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    # PostgreSQL must not end the deadlock.
+    postgres.sql("ALTER SYSTEM SET deadlock_timeout = '1min'")
+    postgres.sql("SELECT pg_reload_conf()")
+    both_hold_one = threading.Barrier(2)
+    try:
+        with (
+            closing(IssuerStore(postgres.url)) as one,
+            closing(IssuerStore(postgres.url)) as other,
+            ThreadPoolExecutor(2) as threads,
+        ):
+            runs = [
+                threads.submit(spend_together, store, keys, both_hold_one)
+                for store, keys in ((one, (b"a", b"b")), (other, (b"b", b"a")))
+            ]
+            (one_a, one_b), (other_b, other_a) = (each.result(PATIENCE) for each in runs)
+            assert one_a is not other_a
+            assert one_b is not other_b
+    finally:
+        postgres.sql("ALTER SYSTEM RESET deadlock_timeout")
+        postgres.sql("SELECT pg_reload_conf()")
+
+
 def test_tokens_that_are_read_together_show_earlier_changes(postgres: PostgresServer) -> None:
     postgres.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     family = TokenFamily(new_id(), "client", "me", ("a",), 2e9)

@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from grantway._processes.copies import OneProcess
 from grantway._secrets.hidden_arguments import hides_construction
+from grantway_plugins._sql.failures import is_lock_conflict
 from grantway_plugins._sql.urls import sqlite_file
 from grantway_plugins.issuer._decisions.randomness import family_digest
 
@@ -239,7 +240,8 @@ class IssuerStore(OneProcess):
         """
         committing = False
         try:
-            transaction = Transaction(self._writer.begin(), self._known_clients, self.clock)
+            cursor = self._writer.begin(shared=len(batch) > 1)
+            transaction = Transaction(cursor, self._known_clients, self.clock)
             tokens = [job.refresh_token for job in batch if job.refresh_token is not None]
             if len(tokens) > 1 and self._writer.has_batches:
                 transaction.prefetch(map(family_digest, tokens))
@@ -257,7 +259,8 @@ class IssuerStore(OneProcess):
                 # Running the work again could find a code that the first run redeemed, take it for
                 # a replay and revoke the login.
                 error = DatabaseOutcomeUnknownError("The connection was lost during a commit")
-            if lost or isinstance(error, DatabaseBusyError) or len(batch) == 1:
+            busy = isinstance(error, DatabaseBusyError) and not is_lock_conflict(failed)
+            if lost or busy or len(batch) == 1:
                 return [(job, None, error) for job in batch]
         else:
             return outcomes

@@ -11,6 +11,9 @@ from grantway._processes.copies import OneProcess
 
 from .prepared import Cursor
 
+#: Time for which a transaction of several requests waits for a lock in PostgreSQL, in milliseconds.
+SHARED_LOCK_TIMEOUT = 100
+
 
 class Writer(OneProcess):
     """Runs transactions on the driver's own connection.
@@ -32,13 +35,21 @@ class Writer(OneProcess):
         self._connection: Any = None
         self._cursor: Any = None
 
-    def begin(self) -> Cursor:
-        """Begin a transaction; open the connection if there is none."""
+    def begin(self, *, shared: bool = False) -> Cursor:
+        """Begin a transaction; open the connection if there is none.
+
+        Args:
+            shared: Whether several requests share the transaction, so that it locks rows in the
+                order of their arrival. With another issuer, that can end in a deadlock, which
+                PostgreSQL detects only after a second.
+        """
         if self._connection is None:
             self._connection = self._engine.raw_connection()
             self._cursor = self._connection.cursor()
         if self._locks_at_begin:  # other drivers begin with the first statement
             self._cursor.execute("BEGIN IMMEDIATE")
+        elif shared and self._engine.dialect.name == "postgresql":
+            self._cursor.execute(f"SET LOCAL lock_timeout = {SHARED_LOCK_TIMEOUT}")
         return Cursor(self._cursor, self._engine.dialect)
 
     def batching(self) -> AbstractContextManager[object]:
