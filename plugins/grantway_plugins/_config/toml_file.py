@@ -90,7 +90,7 @@ class TomlFile:
             try:
                 self.data = tomllib.loads(self.text)
             except tomllib.TOMLDecodeError as error:
-                problem = str(error)
+                problem = str(error).replace("Invalid value", "Invalid value; text needs quotes")
         if problem:
             line = _LINE.search(problem)
             where = f"{path}, line {line[1]}" if line else f"{path}"

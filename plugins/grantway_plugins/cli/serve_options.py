@@ -84,7 +84,11 @@ _ALL: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
     click.option(
-        "--port", default=DEFAULT_PORT, show_default=True, help="Port; 0 picks a free one."
+        "--port",
+        type=click.IntRange(0, 65_535),
+        default=DEFAULT_PORT,
+        show_default=True,
+        help="Port; 0 picks a free one.",
     ),
     database_options,
     click.option(

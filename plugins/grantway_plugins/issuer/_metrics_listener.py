@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from grantway._exceptions import ConfigurationError
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
     from ._metrics import IssuerMetrics
 
 _CONNECTIONS = 64
+
+
+def check_metrics_library() -> None:
+    """Check that the library for metrics is installed.
+
+    Raises:
+        ConfigurationError: It is not; ``errors`` names ``metrics_port``.
+    """
+    if find_spec("prometheus_client") is None:
+        rule = "requires prometheus_client; install it with: pip install 'grantway[operation]'"
+        raise ConfigurationError(f"metrics_port {rule}", errors={"metrics_port": [rule]})
 
 
 class MetricsListener(OneProcess):
@@ -39,15 +51,11 @@ class MetricsListener(OneProcess):
     stays = "it listens on a socket; send its address instead"
 
     def __init__(self, host: str, port: int) -> None:
-        try:
-            from prometheus_client import CollectorRegistry  # noqa: PLC0415 - an extra
+        check_metrics_library()
+        from prometheus_client import CollectorRegistry  # noqa: PLC0415 - an extra
 
-            from ._metrics import IssuerMetrics  # noqa: PLC0415
-        except ModuleNotFoundError as missing:
-            rule = f"requires {missing.name}; install it with: pip install 'grantway[operation]'"
-            raise ConfigurationError(
-                f"metrics_port {rule}", errors={"metrics_port": [rule]}
-            ) from None
+        from ._metrics import IssuerMetrics  # noqa: PLC0415
+
         try:
             self._socket = listen(host, port)
         except ConfigurationError as error:

@@ -36,11 +36,10 @@ def check_security(settings: IssuerSettings) -> None:
     for name in _FLAGS:
         if not isinstance(getattr(settings, name), bool):
             _reject(name, "must be true or false")
-    if settings.fapi2 and not verifies_proofs():
-        _reject("fapi2", "requires the extra jose: pip install 'grantway[jose]'")
+    for name in ("fapi2", "dpop_require_nonce", "require_bound_tokens"):
+        if getattr(settings, name) and not verifies_proofs():
+            _reject(name, "requires the extra jose: pip install 'grantway[jose]'")
     check_seconds("dpop_proof_seconds", settings.dpop_proof_seconds, least=10.0, most=600.0)
-    if settings.dpop_require_nonce and not verifies_proofs():
-        _reject("dpop_require_nonce", "requires the extra jose: pip install 'grantway[jose]'")
 
 
 def implied_by_fapi2(settings: IssuerSettings) -> Mapping[str, Any]:

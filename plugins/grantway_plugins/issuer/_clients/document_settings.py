@@ -32,7 +32,7 @@ class ClientDocuments(Value):
         """Validate the fields."""
         for name, hosts in (("hosts", self.hosts or ()), ("private_hosts", self.private_hosts)):
             if not isinstance(hosts, tuple) or not all(_is_host(each) for each in hosts):
-                rule = "must be a tuple of host names in lower case, like app.example.com"
+                rule = "must be host names in lower case, like app.example.com"
                 raise ConfigurationError(f"{name} {rule}", errors={name: [rule]})
 
     def accepts(self, host: str) -> bool:

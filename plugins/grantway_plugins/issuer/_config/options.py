@@ -12,7 +12,9 @@ from grantway._secrets.params import Params
 from grantway_plugins._config.toml_file import KeyPath, dotted
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._http.exposure import resolve_settings
+from grantway_plugins.issuer._keys.opening import check_library
 from grantway_plugins.issuer._lifetimes import Lifetimes
+from grantway_plugins.issuer._metrics_listener import check_metrics_library
 from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.server._listening.limits import Limits
 from grantway_plugins.server._tls.certificate import server_certificate
@@ -23,7 +25,7 @@ from .table import Part
 T = TypeVar("T")
 _EXPOSURE = ("host", "trusted_proxies", "insecure_http")
 #: Arguments that messages about other arguments name.
-_NAMED = ("insecure_http", "tls_certificate", "tls_key")
+_NAMED = ("insecure_http", "tls_certificate", "tls_key", "trusted_proxies")
 _TOKEN_MODE = 'registration.mode = "token"'
 _PARTS: tuple[Part, ...] = ("settings", "server", "limits", "lifetimes")
 
@@ -76,6 +78,9 @@ class Options(OneProcess):
             tls = server_certificate(server.get("tls_certificate"), server.get("tls_key"))
             resolved = resolve_settings(host, settings, **exposed, tls=tls is not None)
             Issuer.of(default_registry(), resolved)
+            check_library(resolved)
+            if server.get("metrics_port") is not None:
+                check_metrics_library()
         except ConfigurationError as error:
             raise self.explained(error) from None
         return settings, Params({**server, "limits": limits})
@@ -138,6 +143,9 @@ class Options(OneProcess):
         for part in _PARTS:
             if name in self.of(part):
                 return part
+        for part in _PARTS:
+            if self._place(part, name):
+                return part
         return "settings"
 
     def _place(self, part: Part, name: str) -> KeyPath:
@@ -148,8 +156,10 @@ class Options(OneProcess):
 
 
 def _says_only(error: ConfigurationError) -> bool:
-    """Return whether the message is only the name of an option and a rule."""
-    found = [f"{name} {rule}" for name, rules in error.errors.items() for rule in rules]
-    return [error.message.rstrip(".").replace(": ", " ", 1)] == [
-        each.rstrip(".").replace(": ", " ", 1) for each in found
-    ]
+    """Return whether the message is only a rule, and perhaps the name of its option."""
+    found = [(name, rule) for name, rules in error.errors.items() for rule in rules]
+    if len(found) != 1:
+        return False
+    name, rule = found[0]
+    message = error.message.removeprefix(name).removeprefix(":").strip()
+    return message.rstrip(".") == rule.rstrip(".")

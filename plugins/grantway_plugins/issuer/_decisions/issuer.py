@@ -19,7 +19,7 @@ from grantway_plugins.issuer._clients.key_metadata import PRIVATE_KEY_JWT
 from grantway_plugins.issuer._keys.opening import file_ring
 from grantway_plugins.issuer._login.method import LoginMethod, login_method
 from grantway_plugins.issuer._security import FAPI2_METHODS, proof_algorithms
-from grantway_plugins.issuer._settings import IssuerSettings
+from grantway_plugins.issuer._settings import INTERACTIVE, IssuerSettings
 from grantway_plugins.issuer._storage.steady_clock import SteadyClock
 from grantway_plugins.issuer._trust.trusted_token import FEDERATED
 
@@ -90,13 +90,18 @@ class Issuer:
             clock: Returns seconds since the epoch.
 
         Raises:
-            ConfigurationError: there is no grant to offer, or the login or a file of
-                ``signing_keys`` is
-                invalid.
+            ConfigurationError: there is no grant to offer, or the login, a file of
+                ``signing_keys`` or a registration grant type is invalid.
         """
         grants = offered_grants(registry, settings)
         methods = client_auth_methods(registry)
         settings = settings or IssuerSettings()
+        unknown = {*settings.registration_grant_types} - {*registry.issuer_grants, *INTERACTIVE}
+        if unknown:
+            rule = f"must be grant types of the issuer: {', '.join(sorted(grants))}"
+            raise ConfigurationError(
+                f"registration_grant_types {rule}", errors={"registration_grant_types": [rule]}
+            )
         login = login_method(settings.login, registry)
         return cls(settings, grants, clock, methods, file_ring(settings), login)
 

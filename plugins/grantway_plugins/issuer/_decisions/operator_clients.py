@@ -35,6 +35,10 @@ from .registration_policy import Terms
 _EVERY_METHOD = IssuerSettings(client_certificates=ClientCertificates(ca_file="ca.pem"))
 #: Default time for which a replaced secret stays valid, in seconds.
 OVERLAP = 86_400.0
+_ADVICE = (
+    "grantway clients list shows all clients. If it does not show this one, name the issuer's "
+    "database with --config or --database"
+)
 
 
 def add_client(
@@ -89,7 +93,9 @@ def rotate_secret(store: IssuerStore, client_id: str, *, overlap: float = OVERLA
     if not store.run(
         lambda transaction: transaction.clients.rotate(client_id, digest(secret), until)
     ):
-        raise ConfigurationError(f"There is no client {client_id} with a secret in this database")
+        raise ConfigurationError(
+            f"There is no client {client_id} with a secret in this database; {_ADVICE}"
+        )
     record_operator(AuditEvent("secret_rotation", client_id=client_id))
     return secret
 
@@ -102,7 +108,7 @@ def remove_client(store: IssuerStore, client_id: str) -> None:
         DatabaseError: the database failed; nothing was changed.
     """
     if not store.run(lambda transaction: transaction.clients.remove(client_id, time.time())):
-        raise ConfigurationError(f"There is no client {client_id} in this database")
+        raise ConfigurationError(f"There is no client {client_id} in this database; {_ADVICE}")
     record_operator(AuditEvent("client_removal", client_id=client_id))
 
 

@@ -75,9 +75,9 @@ def resolve_settings(
         return replace(settings, registration=settings.registration or "open")
     if settings.registration is None:
         raise ConfigurationError(
-            f"{why}, so choose a registration policy: registration=off (only you, with "
-            "`grantway clients add`), registration=token (holders of an initial access token) or "
-            "registration=open (anyone, for the grants and scopes that you allow)",
+            f"{why}, so choose which clients may register: off (only you add clients, with "
+            "`grantway clients add`), token (holders of an initial access token) or open (anyone, "
+            "for the grants and scopes that you allow)",
             errors={
                 "registration": [
                     "must be off, token or open on an issuer that other machines can reach"

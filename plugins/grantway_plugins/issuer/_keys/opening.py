@@ -46,11 +46,9 @@ def database_ring(settings: IssuerSettings, store: IssuerStore) -> KeyRing | Non
     keys = settings.keys
     if keys.enabled is False:
         return None
-    missing = next((name for name in ("joserfc", "cryptography") if find_spec(name) is None), None)
-    if missing is not None:
-        _require(
-            settings, f"signing keys need {missing}; install it with: pip install 'grantway[jose]'"
-        )
+    check_library(settings)
+    if (problem := _library_problem()) is not None:
+        _report_disabled(problem)
         return None
     from .database_ring import DatabaseRing  # noqa: PLC0415 - imports the database
     from .encryption import KeyEncryption  # noqa: PLC0415
@@ -58,11 +56,13 @@ def database_ring(settings: IssuerSettings, store: IssuerStore) -> KeyRing | Non
     memory_key = store.form_key if store.in_memory else None
     encryption = KeyEncryption.of(keys, store.file, memory_key=memory_key)
     if encryption is None:
-        _require(
-            settings,
+        problem = (
             "signing keys in this database must be encrypted; set encryption_keys to the output of "
-            "`openssl rand -base64 32`, or use signing_keys",
+            "`openssl rand -base64 32`, or use signing_keys"
         )
+        if settings.requires_keys:
+            raise _required(settings, problem)
+        _report_disabled(problem)
         return None
     ring = DatabaseRing(keys, encryption, settings.longest_signed_lifetime)
     _check_algorithms(settings, ring, "keys")
@@ -77,8 +77,31 @@ def _check_algorithms(settings: IssuerSettings, ring: KeyRing, name: str) -> Non
         raise SigningKeyError(f"{name} {rule}", errors={name: [rule]})
 
 
-def _require(settings: IssuerSettings, problem: str) -> None:
-    """Report a problem: as an error if the settings require keys."""
-    if settings.requires_keys:
-        raise SigningKeyError(problem, errors={"keys": [problem]})
+def check_library(settings: IssuerSettings) -> None:
+    """Check that the libraries of signing keys are installed, if the settings require keys.
+
+    Raises:
+        SigningKeyError: a library is missing.
+    """
+    problem = _library_problem()
+    if settings.requires_keys and problem is not None:
+        raise _required(settings, problem)
+
+
+def _library_problem() -> str | None:
+    missing = next((name for name in ("joserfc", "cryptography") if find_spec(name) is None), None)
+    if missing is None:
+        return None
+    return f"signing keys need {missing}; install it with: pip install 'grantway[jose]'"
+
+
+def _required(settings: IssuerSettings, problem: str) -> SigningKeyError:
+    """Return an error that names the setting that requires keys."""
+    name = "access_token_format" if settings.access_token_format == "jwt" else "resources"
+    name = "keys" if settings.keys.enabled else name
+    rule = f"cannot be used: {problem}"
+    return SigningKeyError(f"{name} {rule}", errors={name: [rule]})
+
+
+def _report_disabled(problem: str) -> None:
     _log.info("OpenID Connect is disabled: %s", problem)

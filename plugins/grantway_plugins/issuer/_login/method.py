@@ -96,7 +96,9 @@ def login_method(
     else:
         owner = registry.owner_of(ISSUER_LOGIN, settings.name).named
         return LoginMethod(settings.name, owner, login)
-    raise ConfigurationError(f"login: {problem}", errors={"login": [problem]})
+    raise ConfigurationError(
+        f"login cannot be used: {problem}", errors={"login": [f"cannot be used: {problem}"]}
+    )
 
 
 def _openid_login(settings: OpenIDLogin, registry: Registry) -> IssuerLogin:
@@ -106,4 +108,6 @@ def _openid_login(settings: OpenIDLogin, registry: Registry) -> IssuerLogin:
         problem = missing.msg.rstrip(".")
     else:
         return OpenIDProviderLogin(settings, registry)
-    raise ConfigurationError(f"login: {problem}", errors={"login": [problem]})
+    raise ConfigurationError(
+        f"login cannot be used: {problem}", errors={"login": [f"cannot be used: {problem}"]}
+    )

@@ -198,7 +198,7 @@ class SessionSettings(Value):
 
 
 def _check_allow(allow: object) -> None:
-    rule = 'must map claims to patterns, like {"email": ("**@example.com",)}'
+    rule = 'must map each claim to a list of patterns, such as email to ["**@example.com"]'
     if not isinstance(allow, Mapping):
         raise _invalid("allow", rule)
     for claim, accepted in allow.items():

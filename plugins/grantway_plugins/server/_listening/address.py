@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 from grantway._exceptions import ConfigurationError
@@ -9,6 +10,11 @@ from grantway._types.quantity import check_count
 
 #: Maximum number of connections that wait to be accepted.
 _BACKLOG = 2048
+_ADVICE = {
+    errno.EADDRINUSE: "stop the program that uses the port, or choose another port (0: any)",
+    errno.EADDRNOTAVAIL: "choose an address of this machine",
+    errno.EACCES: "choose a port above 1023, or permit this user to use it",
+}
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -31,9 +37,9 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as failed:
         listener.close()
+        advice = _ADVICE.get(failed.errno or 0, "choose another address or port")
         raise ConfigurationError(
-            f"Cannot listen on {host}:{port} ({failed}); stop the program that uses the port, or "
-            "use port 0",
+            f"Cannot listen on {host}:{port} ({failed}); {advice}",
             errors={"port": ["must be available"]},
         ) from None
     return listener

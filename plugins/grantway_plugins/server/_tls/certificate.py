@@ -104,7 +104,7 @@ class ServerCertificate(OneProcess):
         except ssl.SSLError as error:
             rule = self._key_problem(error.reason)
         except OSError as error:
-            rule = f"{self._key} cannot be read ({error.strerror}); let this user read it"
+            rule = _unreadable(self._key, error)
         else:
             self.context = context
             self._begins = found.not_valid_before_utc.timestamp()
@@ -179,10 +179,16 @@ def _read_certificate(path: Path) -> Certificate:
     try:
         return x509.load_pem_x509_certificates(path.read_bytes())[0]
     except OSError as error:
-        rule = f"{path} cannot be read ({error.strerror}); let this user read it"
+        rule = _unreadable(path, error)
     except ValueError:
         rule = f"{path} has no certificate; give a PEM file that begins with the server's"
     raise ConfigurationError(f"tls_certificate: {rule}", errors={"tls_certificate": [rule]})
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    missing = isinstance(error, FileNotFoundError)
+    advice = "create the file, or correct the path" if missing else "let this user read it"
+    return f"{path} cannot be read ({error.strerror}); {advice}"
 
 
 def _shown(seconds: float) -> str:

@@ -22,10 +22,12 @@ from grantway_plugins.issuer import (
     OpenIDLogin,
     RoleCredentials,
     SessionSettings,
+    _metrics_listener,
 )
 from grantway_plugins.issuer._config import IssuerFile, Options
 from grantway_plugins.issuer._config.tables import TABLES
 from grantway_plugins.issuer._config.tables.registration import RegistrationTable
+from grantway_plugins.issuer._keys import opening
 from grantway_plugins.server import Limits
 from tests.docs.pages import DOCS
 
@@ -159,7 +161,7 @@ def test_reads_the_login_at_a_provider(tmp_path: Path) -> None:
         ('[login]\nissuer = "https://a.example"', ["line 1: login.client_id is missing"]),
         ("[login]\noptions = {}", ["line 2: login.options requires plugin"]),
         ('[login]\nplugin = "a"\nissuer = "b"', ["line 3: login.issuer cannot be combined"]),
-        ('[login]\nplugin = "unknown"', ["line 1: login issuer login: 'unknown' is not"]),
+        ('[login]\nplugin = "unknown"', ["line 1: login cannot be used: issuer login: 'unknown'"]),
         ("[sessions]\nremember_consent = 60", ["line 2: sessions.remember_consent requires"]),
         (
             '[login]\nissuer = "https://a.example"\nclient_id = "a"\nallow = { email = [] }',
@@ -305,6 +307,12 @@ def test_lists_all_mistakes_with_their_lines(tmp_path: Path) -> None:
             'registration.token is required for registration.mode = "token"',
         ),
         ('[database]\nurl = { source = "fil" }', "database.url.source is not a known"),
+        ("[metrics]", "line 1: metrics.listen is required"),
+        (
+            '[registration]\ngrant_types = ["device"]',
+            "grant_types must be grant types of the",
+        ),
+        ('[tls]\ncertificate = "none.crt"', "create the file, or correct the path"),
     ],
 )
 def test_reports_single_mistakes(tmp_path: Path, text: str, says: str) -> None:
@@ -317,7 +325,38 @@ def test_settings_that_depend_on_the_address_are_reported_with_their_line(tmp_pa
     (found,) = mistakes_in(tmp_path, text)
     assert "registration.mode must be off, token or open" in found
     (found,) = mistakes_in(tmp_path, '[issuer]\nsigning_keys = ["missing.pem"]\n')
-    assert f"line 2: issuer.signing_keys {tmp_path / 'missing.pem'}: cannot be read" in found
+    assert found.startswith(f"line 2: issuer.signing_keys {tmp_path / 'missing.pem'}: cannot be ")
+    assert found.count("cannot be read") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "library", "says"),
+    [
+        (
+            '[metrics]\nlisten = "127.0.0.1:0"',
+            "prometheus_client",
+            "line 2: metrics.listen",
+        ),
+        (
+            "[keys]\nenabled = true",
+            "joserfc",
+            "line 1: keys cannot be used: signing keys need",
+        ),
+        (
+            '[issuer]\naccess_token_format = "jwt"',
+            "joserfc",
+            "line 2: issuer.access_token_format cannot be used: signing keys need joserfc",
+        ),
+    ],
+)
+def test_finds_missing_libraries_before_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, library: str, says: str
+) -> None:
+    for module in (opening, _metrics_listener):
+        monkeypatch.setattr(module, "find_spec", lambda name: None if name == library else name)
+    (found,) = mistakes_in(tmp_path, text)
+    assert found.startswith(says)
+    assert "pip install 'grantway[" in found
 
 
 def test_errors_show_no_secret(tmp_path: Path) -> None:
@@ -347,6 +386,10 @@ def test_messages_name_keys_of_the_file_instead_of_arguments(tmp_path: Path) -> 
     assert "line 2: server.listen must be 127.0.0.1 without TLS" in found
     (found,) = mistakes_in(tmp_path, '[tls]\nkey = "x.key"\n')
     assert found == "line 2: tls.key requires tls.certificate"
+    first, end, _ = Path(certifi.where()).read_text("utf-8").partition("END CERTIFICATE-----")
+    (tmp_path / "tls.crt").write_text(f"{first}{end}", "utf-8")
+    (found,) = mistakes_in(tmp_path, '[tls]\ncertificate = "tls.crt"\n')
+    assert found.startswith(f"line 1: tls.key {tmp_path / 'tls.crt'} has no private key")
 
 
 def test_reads_the_signing_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

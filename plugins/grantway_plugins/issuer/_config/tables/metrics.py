@@ -13,4 +13,4 @@ class MetricsTable(IssuerTable):
     part = "server"
     names = {"listen": ("metrics_host", "metrics_port")}  # noqa: RUF012
 
-    listen = Listen()
+    listen = Listen(required=True, error_messages={"required": "is required"})

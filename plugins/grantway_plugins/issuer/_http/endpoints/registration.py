@@ -161,7 +161,8 @@ def new_client(
     grant_types = _grant_types(issuer, requested, terms, "invalid_client_metadata")
     if AUTHORIZATION_CODE in grant_types and not loaded.get("redirect_uris"):
         raise DenialError(
-            "invalid_redirect_uri", "redirect_uris is required for authorization_code"
+            "invalid_redirect_uri",
+            "redirect_uris is required for authorization_code, which is the default of grant_types",
         )
     method = loaded.get("token_endpoint_auth_method") or "client_secret_basic"
     if method == FEDERATED and terms.anonymous:
@@ -290,7 +291,7 @@ def _grant_types(issuer: Issuer, requested: list[str], terms: Terms, error: str)
             f"Anonymous clients may register only for {listing}; ask the issuer's operator for a "
             "client",
         )
-    raise DenialError(error, f"A grant type is not one of {listing}")
+    raise DenialError(error, f"grant_types contains a value that is not one of {listing}")
 
 
 def _scopes(
