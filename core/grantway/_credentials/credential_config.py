@@ -257,7 +257,7 @@ def _check(store: object, freshness: object, on_token: object, recheck: object) 
     """Check arguments that would otherwise fail only after the first token was issued."""
     wrong = {}
     if recheck is not None:
-        check_seconds("recheck", recheck, least=0.1)
+        check_seconds("recheck", recheck)
         if store is None:
             wrong["recheck"] = "needs a store to compare the token with; pass store, or omit it"
     if store is not None and (problem := problem_of(store)):

@@ -387,8 +387,8 @@ class Client:
                 Exceptions propagate to the caller, and the next call passes the same token again.
                 A plain function, which ``token_async()`` calls on the event loop.
             recheck: Seconds after which a held token is compared with the store's, so that a
-                logout in another process takes effect; at least 0.1. A token that is not in the
-                store is dropped then. None never compares them: a logout elsewhere takes effect
+                logout in another process takes effect. A token that is not in the store is dropped
+                then. None never compares them: a logout elsewhere takes effect
                 when the token expires, and this process restores tokens that the store has lost.
             extra: Provider-specific parameters, sent unchanged with the grant and each refresh.
             refresh: Additional parameters for a refresh, such as ``scope`` if the provider requires

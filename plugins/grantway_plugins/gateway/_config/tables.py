@@ -129,6 +129,7 @@ class GatewayTable(TableSchema):
     start = Choice("strict", "degraded", load_default="strict")
     ready = Choice("any", "all", load_default="any")
     reload_every = Seconds()
+    recheck = Seconds()
     trusted_proxies = fields.List(Network(), load_default=list)
     hosts = fields.List(HostName(), load_default=list)
     origins = fields.List(WebOrigin(), load_default=list)

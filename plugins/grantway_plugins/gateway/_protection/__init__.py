@@ -3,6 +3,14 @@
 from .breaker import BreakerRules
 from .bulkhead import BulkheadRules
 from .protection import Protection
+from .shared import FailureRecord
 from .state import Notice, ProtectionState
 
-__all__ = ["BreakerRules", "BulkheadRules", "Notice", "Protection", "ProtectionState"]
+__all__ = [
+    "BreakerRules",
+    "BulkheadRules",
+    "FailureRecord",
+    "Notice",
+    "Protection",
+    "ProtectionState",
+]

@@ -16,6 +16,8 @@ from .window import Window
 Reason = Literal["open", "retry_after", "probing"]
 #: Maximum number of doublings, which keeps the delay a finite float.
 _MOST_DOUBLINGS = 64
+#: Largest difference in seconds between two readings of one shared time.
+_SAME = 0.1
 #: Retry delay in seconds for calls that are rejected during a probe, whose duration is unknown.
 _PROBE_RETRY_AFTER = 1.0
 
@@ -141,6 +143,26 @@ class Breaker:
         """Number of consecutive failures."""
         return self._failures
 
+    @property
+    def openings(self) -> int:
+        """Number of times that it has opened since it was last closed."""
+        return self._openings
+
+    @property
+    def reason(self) -> str:
+        """Reason why it opened, without pauses for ``Retry-After``; empty if it is closed."""
+        return self._why
+
+    @property
+    def paused_left(self) -> float:
+        """Seconds until a ``Retry-After`` has passed."""
+        return max(0.0, self._paused_until - self._clock())
+
+    @property
+    def open_left(self) -> float:
+        """Seconds until the next probe, without pauses for ``Retry-After``; 0 if closed."""
+        return max(0.0, (self._open_until or 0.0) - self._clock())
+
     # --- Calls ------------------------------------------------------------------------------------
 
     def pause(self) -> Pause | None:
@@ -188,6 +210,26 @@ class Breaker:
         if seconds <= 0 or until <= self._paused_until:
             return False
         self._paused_until = until
+        return True
+
+    def open_for(self, seconds: float, openings: int, why: str) -> bool:
+        """Open because another machine did; return whether that changes anything.
+
+        The next call after it is a probe, as after an opening of this breaker.
+
+        Args:
+            seconds: Seconds until that machine's next probe; at most ``longest`` counts.
+            openings: Number of times that it has opened in a row.
+            why: Its reason.
+        """
+        until = self._clock() + min(seconds, self._rules.longest)
+        longer = until > (self._open_until or 0.0) + _SAME
+        if seconds <= 0 or self._probe is not None or not longer:
+            return False
+        self._open_until = until
+        self._openings = max(self._openings, openings)
+        self._why = why
+        self._term += 1
         return True
 
     def forget_calls(self) -> None:

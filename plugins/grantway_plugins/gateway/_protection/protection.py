@@ -29,6 +29,7 @@ from grantway._transport.http import SERVER_FAULT
 
 from .breaker import Breaker, BreakerRules, Pause, Ticket
 from .bulkhead import Bulkhead, BulkheadRules, WaitingCall
+from .shared import PATIENCE, FailureRecord, SharedFailure
 from .state import Notice, ProtectionState, ShedReason
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class Protection(OneProcess):
         self._bulkhead = Bulkhead(limits)
         self._listeners = list(listeners)
         self._reported = "closed"
+        self._record: FailureRecord | None = None
         _all.add(self)
 
     def __call__(self, exchange: Exchange) -> Generator[Exchange | Wait, Any, ProviderResponse]:
@@ -105,6 +107,7 @@ class Protection(OneProcess):
             ProviderPausedError: The call was rejected. Nothing was sent.
             FlowCancelledError: The caller cancelled the call while it waited. Nothing was sent.
         """
+        yield from self._hear(exchange)
         ticket = yield from self._enter(exchange)
         failed: bool | None = None
         code = ""
@@ -143,8 +146,53 @@ class Protection(OneProcess):
         """Add a listener, which is called with each ``Notice``."""
         self._listeners.append(listener)
 
+    def share(self, record: FailureRecord | None) -> None:
+        """Share failures with other machines through a record in a store, or stop sharing."""
+        self._record = record
+
     def __repr__(self) -> str:
         return f"Protection({self.provider!r})"
+
+    # --- Other machines ---------------------------------------------------------------------------
+
+    def _hear(self, exchange: Exchange) -> Generator[Wait, bool, None]:
+        """Learn of failures on other machines, at most once a second."""
+        reading = None if self._record is None else self._record.read()
+        if reading is None:
+            return
+        reading.add_done_callback(lambda done: self._apply_shared(done.result()))
+        with _lock:
+            rejected = self._breaker.pause() is not None
+        if not rejected:
+            yield Wait(max(0.0, min(PATIENCE, exchange.deadline.remaining())), until=reading)
+
+    def _apply_shared(self, failure: SharedFailure | None) -> None:
+        if failure is None:
+            return
+        now = time.time()
+        with _lock:
+            opened = self._breaker.open_for(failure.until - now, failure.openings, failure.why)
+            paused = self._breaker.pause_for(failure.paused_until - now)
+            if opened or paused:
+                self._process_queue()
+        if opened or paused:
+            self._report_breaker()
+
+    def _publish(self) -> None:
+        """Tell other machines that this one does not call the provider for some time."""
+        if self._record is None:
+            return
+        now = time.time()
+        with _lock:
+            breaker = self._breaker
+            opened, paused = breaker.open_left, breaker.paused_left
+            failure = SharedFailure(
+                now + opened if opened else 0.0,
+                now + paused if paused else 0.0,
+                breaker.openings,
+                breaker.reason,
+            )
+        self._record.publish(failure)
 
     # --- Calls ------------------------------------------------------------------------------------
 
@@ -194,7 +242,11 @@ class Protection(OneProcess):
     def _leave(self, exchange: Exchange, ticket: Ticket, failed: bool | None, code: str) -> None:
         exchange.on_refusal = None
         with _lock:
+            before = self._breaker.openings
             self._release(exchange, ticket, failed, code)
+            opened = self._breaker.openings > before
+        if opened:
+            self._publish()
         self._notify("load")
         self._report_breaker()
 
@@ -228,6 +280,7 @@ class Protection(OneProcess):
             if extended:
                 self._process_queue()
         if extended:
+            self._publish()
             self._report_breaker()
 
     # --- Reporting --------------------------------------------------------------------------------
@@ -283,6 +336,8 @@ def _after_fork() -> None:
     for protection in _all:
         protection._breaker.forget_calls()  # noqa: SLF001 - same module
         protection._bulkhead.forget_calls()  # noqa: SLF001
+        if protection._record is not None:  # noqa: SLF001
+            protection._record.forget_reads()  # noqa: SLF001
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows

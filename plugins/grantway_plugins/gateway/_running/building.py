@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from grantway._credentials.fingerprint import fingerprint
 from grantway._credentials.pool import CredentialPool
 from grantway._exceptions import ConfigurationError, GrantwayError
 from grantway._types.store import Store
@@ -18,7 +19,12 @@ from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._inbound.broker import Broker
 from grantway_plugins.gateway._inbound.device_authorization import DeviceAuthorizationEndpoint
 from grantway_plugins.gateway._inbound.token_endpoint import TokenEndpoint
-from grantway_plugins.gateway._protection import BreakerRules, BulkheadRules, Protection
+from grantway_plugins.gateway._protection import (
+    BreakerRules,
+    BulkheadRules,
+    FailureRecord,
+    Protection,
+)
 from grantway_plugins.gateway.upstream._route import Route, Source
 from grantway_plugins.gateway.upstream._upstream_auth import UpstreamAuth
 
@@ -106,6 +112,7 @@ class _RuntimeBuilder:
             raise config.toml.wrong(self._mistakes)
         for name, provider in providers.items():
             provider.health.routes = self._routes_of(name)
+            provider.protection.share(self._failure_record(provider, store))
         self._components.forget_before()
         if self._metrics is not None:
             # Not earlier: the metrics must not show components of a rejected file.
@@ -151,6 +158,16 @@ class _RuntimeBuilder:
         if store is None or not StoreWatch.watches(table):
             return None
         return self._components.get("store watch", table, lambda: StoreWatch(store))
+
+    def _failure_record(
+        self, provider: GatewayProvider, store: Store | None
+    ) -> FailureRecord | None:
+        """Return the record through which gateways share a provider's failures."""
+        if store is None or not StoreWatch.watches(self._config.gateway["store"]):
+            return None
+        facts = {each: provider.table.get(each) for each in ("issuer", "token_endpoint")}
+        key = fingerprint({"failures of": provider.name, **facts})
+        return FailureRecord(store, f"grantway failures {key}")
 
     def _inbound(self, table: Mapping[str, Any]) -> ProtectedResource:
         gateway, network = self._config.gateway, self._config.network
@@ -303,14 +320,18 @@ class _RuntimeBuilder:
             for name in ("provider", "grant", "scope", "params", "extra", "tenants", "incoming")
         }
         tenants = self._config.tenants
+        recheck = self._config.gateway.get("recheck")
         configuration = {
             **asked,
+            "recheck": recheck,
             # Both components are reused on a reload if they have not changed.
             "made": [id(provider), id(store), provider.found is not None],
             "listed": sorted(tenants) if table["tenants"] == "listed" else None,
             "differs": self._differs(provider.name),
         }
-        tokens = RouteTokens(route, table, provider, store, tenants, self._config.components)
+        tokens = RouteTokens(
+            route, table, provider, store, tenants, self._config.components, recheck
+        )
         if table["incoming"] == "exchange":
             return self._components.get("exchange", configuration, tokens.exchange)
         return self._components.get(

@@ -36,6 +36,7 @@ class RouteTokens:
         store: Keeps the tokens.
         tenants: ``[tenants]`` of the file.
         components: Creates the secret sources of parameters.
+        recheck: Seconds after which a token is compared with the stored one, or None.
     """
 
     route: str
@@ -44,6 +45,7 @@ class RouteTokens:
     store: Store
     tenants: Mapping[str, Table] = field(repr=False)
     components: Components
+    recheck: float | None = None
 
     def credential(self, tenant: str) -> Credential:
         """Return the credential of a tenant.
@@ -57,12 +59,14 @@ class RouteTokens:
         if sources:
             # The values are unknown, so their places identify the tokens of two routes.
             subject = f"{subject} {fingerprint(sources)}"
+        discovered = self.provider.found is not None
         extra = {**(self.table.get("extra") or {}), **self._differs(tenant).get("extra", {})}
         return client.credential(
             grant_type=self.table["grant"],
             subject=subject,
-            # Not before discovery, because the keys of tokens depend on the discovered provider.
-            store=self.store if self.provider.found is not None else None,
+            # Not before discovery, because the keys of tokens depend on the provider found.
+            store=self.store if discovered else None,
+            recheck=self.recheck if discovered else None,
             freshness=self.provider.freshness,
             extra=fill_tenant(extra, tenant) or None,
             **client.registry.grant(self.table["grant"]).names.to_arguments(params),

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import pytest
+import redis
 import requests
 
+from tests.faults import FaultServer, respond
 from tests.plugins.gateway.running.conftest import Backends
 from tests.plugins.gateway.running.programs import PATIENCE, CountingProvider, gateway
 from tests.plugins.gateway.servers import asgi_server
 from tests.valkey import valkey_server
+from tests.waiting import until
 
 TENANTS = [f"t{number}" for number in range(10)]
 
@@ -63,3 +67,39 @@ def test_three_gateways_fetch_each_token_once(backends: Backends) -> None:
                 set(threads.map(send_request, [(late.url, tenant) for tenant in TENANTS])) == second
             )
         assert provider.rejected == 0
+
+
+@pytest.mark.slow
+def test_gateways_share_the_failures_of_a_provider(backends: Backends) -> None:
+    """The second one sends nothing, but still serves the token that it has in memory."""
+    with (
+        ExitStack() as stack,
+        FaultServer(respond(), *[respond(500, b"")] * 20) as provider,
+        valkey_server() as valkey,
+    ):
+        text = (
+            '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nrecheck = 60\n'
+            f'store = {{kind = "redis", url = "{valkey.url}"}}\n'
+            f'[providers.idp]\ntoken_endpoint = "{provider.token_endpoint}"\n'
+            'client_id = "gateway"\nclient_secret = "a secret"\n'
+            "breaker = {failures = 2, open_for = 60.0}\n"
+            + backends.route(more='extra = {tenant = "{tenant}"}\n')
+        )
+        urls = []
+        for number in range(2):
+            file = backends.write(text, f"gateway-{number}.toml")
+            urls.append(stack.enter_context(gateway(file)).url)
+
+        def status(url: str, tenant: str) -> int:
+            headers = {"X-Tenant": tenant}
+            return requests.get(f"{url}/orders", headers=headers, timeout=PATIENCE).status_code
+
+        assert [status(url, "t0") for url in urls] == [200, 200]
+        assert {status(urls[0], tenant) for tenant in ("t1", "t2")} <= {502, 503}
+        with closing(redis.Redis.from_url(valkey.url, protocol=2)) as raw:
+            until(lambda: list(raw.scan_iter("grantway:grantway failures *")))
+        time.sleep(1.0)  # each gateway reads the failures of the others at most once a second
+        sent = len(provider.requests)
+        assert status(urls[1], "t3") == 503
+        assert len(provider.requests) == sent
+        assert status(urls[1], "t0") == 200
