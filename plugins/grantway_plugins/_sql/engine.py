@@ -61,8 +61,10 @@ def make_engine(
         arguments = {name: value for name, value in given.items() if name not in url.query}
         given = {"hide_parameters": True, "connect_args": arguments, **options}
         engine = _async_engine(url, given) if asynchronous else sa.create_engine(url, **given)
-    except ModuleNotFoundError as missing:
-        return None, f"needs {missing.name}; install it with: pip install {missing.name}"
+    except ImportError as missing:  # without a name: psycopg cannot load libpq
+        name = missing.name or "psycopg"
+        package = "'psycopg[binary]'" if name == "psycopg" else name
+        return None, f"needs {name}; install it with: pip install {package}"
     except (SQLAlchemyError, ValueError, TypeError):
         return None, rule
     if lite:

@@ -129,6 +129,20 @@ def test_returns_the_problem_of_an_unsupported_url(url: str, problem: str) -> No
     assert made == (None, problem)
 
 
+@pytest.mark.parametrize("name", ["psycopg", None], ids=["missing", "without libpq"])
+def test_names_the_package_of_a_driver_that_cannot_be_imported(
+    monkeypatch: pytest.MonkeyPatch, name: str | None
+) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise ImportError("no pq wrapper available", name=name)
+
+    monkeypatch.setattr(sa, "create_engine", fail)
+    parsed = parse_url(Masked("postgresql+psycopg://host/database"), "the URL")
+    assert parsed is not None
+    made = make_engine(parsed, busy_timeout=1, connect_timeout=1, synchronous="FULL", rule=RULE)
+    assert made == (None, "needs psycopg; install it with: pip install 'psycopg[binary]'")
+
+
 def test_creates_a_private_file_and_folder_and_changes_no_existing_one(tmp_path: Path) -> None:
     file = tmp_path / "made" / "database"
     create_private_file(file)
