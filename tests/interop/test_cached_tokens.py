@@ -13,12 +13,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import requests
-from click.testing import CliRunner
 from hypothesis import given, settings, strategies as st
 
-from grantway_plugins.cli.gateway_config import command
 from tests.faults import free_port
-from tests.interop.proxies import nginx_http
+from tests.interop.proxies import nginx_http, printed
 from tests.plugins.gateway.running.programs import (
     PATIENCE,
     EchoUpstream,
@@ -78,14 +76,6 @@ class Proxies:
             response = read_all(connection)
         status = int(response.split(b" ", 2)[1])
         return status, self.echo.tokens[0] if self.echo.requests else ""
-
-
-def printed(proxy: str, file: Path, port: int) -> str:
-    """Return the configuration that the command prints."""
-    options = [proxy, "--config", str(file), "--listen", f"127.0.0.1:{port}"]
-    result = CliRunner().invoke(command, options)
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 @pytest.fixture(scope="module")

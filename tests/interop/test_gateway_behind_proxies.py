@@ -1,11 +1,8 @@
-"""Tests of real proxies with the gateway, with the configurations in the documentation."""
+"""Real proxies in front of the gateway, with the configurations that it prints for them."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 import requests
@@ -13,7 +10,8 @@ import requests
 from grantway._wire.challenges import parse_challenges
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
 from grantway_plugins.testing import WorkloadIssuer
-from tests.interop.proxies import caddy, envoy_proxy, nginx, traefik
+from tests.faults import free_port
+from tests.interop.proxies import caddy_file, envoy_file, nginx_http, printed, traefik_file
 from tests.plugins.gateway.running.conftest import Backends, make_backends
 from tests.plugins.gateway.running.programs import PATIENCE, EchoUpstream, GatewayProcess, gateway
 from tests.plugins.gateway.servers import asgi_server
@@ -21,16 +19,13 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "gateway-behind-a-proxy.md"
 API = "https://api.example.com"
 ACME = {"X-Tenant": "acme"}
 THEIRS = {**ACME, "Authorization": "Bearer of-the-caller"}
 
 
-def shown(language: str) -> str:
-    """Return the last configuration in a language on the page."""
-    found = re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    return str(found[-1])
+#: How to run each proxy with the printed configuration.
+RUN = {"nginx": nginx_http, "envoy": envoy_file, "traefik": traefik_file, "caddy": caddy_file}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +48,7 @@ def workloads() -> Iterator[WorkloadIssuer]:
 @pytest.fixture(scope="module")
 def run(backends: Backends, workloads: WorkloadIssuer) -> Iterator[GatewayProcess]:
     def anonymous(name: str, **values: str) -> str:
-        return backends.route(name, upstream="", anonymous="true", **values)
+        return backends.route(name, anonymous="true", **values)
 
     config = backends.write(
         backends.provider()
@@ -62,32 +57,26 @@ def run(backends: Backends, workloads: WorkloadIssuer) -> Iterator[GatewayProces
         + anonymous("kept", incoming='"keep"')
         + anonymous("closed", provider='"down"')
         + anonymous("open", provider='"down"', on_failure='"open"')
-        + backends.route("verified", upstream="", tenant='"claim:org_id"', scopes='"read"')
+        + anonymous("only", host='"own.test"', path='"/"')
+        + backends.route("verified", tenant='"claim:org_id"', scopes='"read"')
         + f'[inbound]\nresource = "{API}"\n[[inbound.issuer]]\nissuer = "{workloads.url}"\n'
-        + '[authorize]\nlisten = "127.0.0.1:0"\n'
+        + f'[authorize]\nlisten = "127.0.0.1:{free_port()}"\n'
     )
     with gateway(config) as running:
         yield running
 
 
-@pytest.fixture(scope="module", params=["nginx", "envoy", "traefik", "caddy"])
+@pytest.fixture(scope="module", params=[*RUN])
 def proxy(
     request: pytest.FixtureRequest,
     backends: Backends,
     run: GatewayProcess,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[str, str]]:
-    folder = tmp_path_factory.mktemp(request.param)
-    languages = {"nginx": "nginx", "envoy": "yaml", "traefik": "toml", "caddy": "caddyfile"}
-    text = shown(languages[request.param]).replace("http://127.0.0.1:8412", run.authorize)
-    text = text.replace("http://127.0.0.1:9000", backends.url)
-    with ExitStack() as running:
-        if request.param == "envoy":
-            clusters = {"grantway": run.authorize, "echo": backends.url}
-            url = running.enter_context(envoy_proxy(folder, text, clusters))
-        else:
-            start = {"nginx": nginx, "traefik": traefik, "caddy": caddy}[request.param]
-            url = running.enter_context(start(folder, text))
+    folder, port = tmp_path_factory.mktemp(request.param), free_port()
+    text = printed(request.param, backends.folder / "gateway.toml", port)
+    text = text.replace("/run/grantway-nginx", f"{folder}/tokens")
+    with RUN[request.param](folder, text, port) as url:
         # Traefik starts to listen before it loads its routers.
         until(lambda: requests.get(f"{url}/orders", timeout=PATIENCE).status_code == 403)
         yield request.param, url
@@ -208,8 +197,21 @@ def test_no_token_for_a_method_whose_response_shows_it(
     assert backends.echo.requests == []
 
 
+def test_a_route_of_a_host_takes_precedence(
+    proxy: tuple[str, str], backends: Backends, http: requests.Session
+) -> None:
+    for host in ("own.test", "OWN.test:80", "other.test"):
+        headers = {**ACME, "Host": host, "X-Real-IP": "6.6.6.6", "X-Grantway-Route": "x"}
+        response = http.get(f"{proxy[1]}/closed", headers=headers, timeout=PATIENCE)
+        assert response.status_code == (503 if host == "other.test" else 200)
+    for seen in backends.echo.requests:
+        names = dict(seen["headers"])
+        assert not {"x-real-ip", "x-grantway-route"} & names.keys()
+        assert names["host"] == backends.url.removeprefix("http://")
+
+
 def test_statuses_and_reasons_reach_the_caller(
     proxy: tuple[str, str], http: requests.Session
 ) -> None:
     nothing = http.get(f"{proxy[1]}/nothing", headers=ACME, timeout=PATIENCE)
-    assert nothing.status_code == (403 if proxy[0] == "nginx" else 404)
+    assert nothing.status_code == 404

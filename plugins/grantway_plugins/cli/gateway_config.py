@@ -9,11 +9,17 @@ from marshmallow import ValidationError
 
 from grantway_plugins._config.fields import Listen
 from grantway_plugins.gateway._config import ConfigFile
+from grantway_plugins.gateway._front.caddy import caddy
+from grantway_plugins.gateway._front.envoy import envoy
 from grantway_plugins.gateway._front.nginx import nginx
 from grantway_plugins.gateway._front.plan import Plan, plan
+from grantway_plugins.gateway._front.traefik import traefik
 
 _WRITERS: dict[str, Callable[[Plan], str]] = {
     "nginx": nginx,
+    "envoy": envoy,
+    "traefik": traefik,
+    "caddy": caddy,
 }
 
 

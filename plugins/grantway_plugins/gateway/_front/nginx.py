@@ -89,7 +89,7 @@ def _server(plan: Plan, site: Site) -> Iterator[str]:
     yield "    underscores_in_headers off;"
     for route in site.routes:
         yield ""
-        yield from _indented(_forwarding(route))
+        yield from _indented(_forwarding(plan, route))
     if all(route.path for route in site.routes):
         yield ""
         yield "    location / {"
@@ -106,7 +106,7 @@ def _server(plan: Plan, site: Site) -> Iterator[str]:
     yield "}"
 
 
-def _forwarding(route: FrontRoute) -> Iterator[str]:
+def _forwarding(plan: Plan, route: FrontRoute) -> Iterator[str]:
     upstream = route.upstream
     # Regular expressions are tried in this order, so the longest path comes first.
     pattern = f'~ "^{re.escape(route.path)}(?:/|$)"' if route.path else "/"
@@ -137,7 +137,7 @@ def _forwarding(route: FrontRoute) -> Iterator[str]:
     yield "    proxy_set_header X-Forwarded-Host $host;"
     yield "    proxy_set_header X-Forwarded-Proto $scheme;"
     yield "    # Remove other headers of callers that the upstream trusts."
-    for name in ORIGIN_HEADERS:
+    for name in (*ORIGIN_HEADERS, *plan.ended_headers):
         yield f'    proxy_set_header {name} "";'
     yield "}"
 
@@ -182,6 +182,8 @@ def _authorization(plan: Plan, route: FrontRoute) -> Iterator[str]:
         yield "    # would look for the response only every 500 ms."
         yield "    proxy_cache_lock off;"
         yield "    proxy_cache_use_stale off;"
+        yield "    # nginx opens a new file for each response, so this never shows an old one."
+        yield "    open_file_cache max=10000 inactive=10s;"
     yield "}"
 
 

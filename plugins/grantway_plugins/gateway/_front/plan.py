@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from grantway._exceptions import ConfigurationError
 from grantway_plugins._config.toml_file import KeyPath, Mistake
 from grantway_plugins._paths import expand
 from grantway_plugins.gateway._config import ConfigFile
@@ -76,7 +77,9 @@ class FrontRoute:
         tenant_header: The header that names the tenant, in lower case, or empty.
         tenant_segment: The number of the path segment that names the tenant, or 0.
         cacheable: Whether the token depends on nothing but host, path, method and tenant header.
+        verified: Whether the gateway verifies the caller.
         keeps: Whether the caller's own token is kept.
+        encoded: Whether paths that servers read differently are forwarded.
         preflight: Whether CORS preflights are forwarded without a token.
         keep_host: Whether the upstream gets the caller's ``Host``.
         connect_timeout: Seconds to connect to the upstream.
@@ -90,7 +93,9 @@ class FrontRoute:
     tenant_header: str
     tenant_segment: int
     cacheable: bool
+    verified: bool
     keeps: bool
+    encoded: bool
     preflight: bool
     keep_host: bool
     connect_timeout: float
@@ -139,6 +144,35 @@ class Plan:
     sites: tuple[Site, ...]
 
     @property
+    def tenant_headers(self) -> tuple[str, ...]:
+        """The headers that name tenants, in lower case."""
+        return tuple(sorted({route.tenant_header for route in self.routes} - {""}))
+
+    @property
+    def token_headers(self) -> tuple[str, ...]:
+        """The headers that carry tokens, and ``Authorization``, which callers must not set."""
+        return tuple(sorted({"Authorization", *(route.header for route in self.routes)}))
+
+    @property
+    def ended_headers(self) -> tuple[str, ...]:
+        """The headers that are for the gateway only, and not for upstreams."""
+        proof = ("DPoP",) if any(route.verified for route in self.routes) else ()
+        return ("X-Grantway-Route", *proof)
+
+    def check_unchanged_paths(self, proxy: str) -> None:
+        """Reject routes whose paths must be forwarded unchanged, which a proxy does not do.
+
+        Raises:
+            ConfigurationError: Names the first such route.
+        """
+        for route in self.routes:
+            if route.encoded:
+                raise ConfigurationError(
+                    f'routes.{route.name}.encoded_paths: cannot be "forward", because {proxy} '
+                    "changes such paths; use another proxy, or let the gateway forward them"
+                )
+
+    @property
     def routes(self) -> tuple[FrontRoute, ...]:
         """All routes, each once, in the order of their names."""
         found = {route.name: route for site in self.sites for route in site.routes}
@@ -180,6 +214,9 @@ def _mistakes(config: ConfigFile) -> Iterator[Mistake]:
         yield ("authorize",), "is missing; the proxy gets its tokens from this listener"
     elif not config.authorize["listen"][1] or config.authorize["listen"][0] in _ANY_ADDRESS:
         yield ("authorize", "listen"), "must name the address and port that the proxy connects to"
+    if "client_certificate_header" in (config.inbound or {}):
+        rule = "needs a proxy that sets this header, which the printed configuration does not do"
+        yield ("inbound", "client_certificate_header"), rule
     for name, table in config.routes.items():
         yield from _route_mistakes(("routes", name), table)
 
@@ -220,7 +257,7 @@ def _longest_first(routes: list[FrontRoute]) -> tuple[FrontRoute, ...]:
 
 
 def _route(config: ConfigFile, name: str, table: Mapping[str, Any]) -> FrontRoute:
-    verified = "inbound" in config.toml.data and not table.get("anonymous", False)
+    verified = config.inbound is not None and not table["anonymous"]
     return FrontRoute(
         name=name,
         path=table["path"].rstrip("/"),
@@ -229,7 +266,9 @@ def _route(config: ConfigFile, name: str, table: Mapping[str, Any]) -> FrontRout
         tenant_header=tenant_header(table["tenant"]),
         tenant_segment=tenant_segment(table["tenant"]),
         cacheable=is_cacheable(table["incoming"], table["tenant"]) and not verified,
+        verified=verified,
         keeps=table["incoming"] == "keep",
+        encoded=table["encoded_paths"] == "forward",
         preflight=table["forward_preflight"],
         keep_host=table["keep_host"],
         connect_timeout=table["connect_timeout"],

@@ -1,0 +1,161 @@
+"""The configuration of Envoy, which gets tokens from the gateway with ``ext_authz``."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Iterable, Iterator
+
+from grantway_plugins.gateway._running.cached_responses import ROUTE
+
+from .plan import ORIGIN_HEADERS, FrontRoute, Plan, Site, Upstream
+
+_TYPES = "type.googleapis.com/envoy.extensions"
+_ROUTE = ROUTE.decode()
+
+
+def envoy(plan: Plan) -> str:
+    """Return the configuration of Envoy, as YAML."""
+    return "\n".join(_lines(plan)) + "\n"
+
+
+def _lines(plan: Plan) -> Iterator[str]:
+    host, port = plan.listen
+    yield f"# Created by: grantway gateway config envoy --config {plan.source}"
+    yield "# Create it again after changes of routes, [authorize] or timeouts in that file."
+    yield "#"
+    yield "# Envoy does not cache responses of ext_authz: it asks the gateway for each request."
+    yield "static_resources:"
+    yield "  listeners:"
+    yield f"  - address: {{socket_address: {{address: {json.dumps(host)}, port_value: {port}}}}}"
+    yield "    filter_chains:"
+    yield "    - filters:"
+    yield "      - name: envoy.filters.network.http_connection_manager"
+    yield "        typed_config:"
+    manager = "filters.network.http_connection_manager.v3.HttpConnectionManager"
+    yield f'          "@type": {_TYPES}.{manager}'
+    yield "          stat_prefix: grantway"
+    yield "          # Set X-Forwarded-For to the caller's address."
+    yield "          use_remote_address: true"
+    yield "          # Drop headers such as X_Tenant, which some servers read as X-Tenant."
+    yield "          common_http_protocol_options: {headers_with_underscores_action: DROP_HEADER}"
+    yield "          route_config:"
+    yield "            virtual_hosts:"
+    for site in plan.sites:
+        yield from _indented(12, _virtual_host(site))
+    yield "          http_filters:"
+    yield "          # Name the route that Envoy chose: the gateway gives no token for another one."
+    yield "          - name: envoy.filters.http.header_mutation"
+    yield "            typed_config:"
+    yield f'              "@type": {_TYPES}.filters.http.header_mutation.v3.HeaderMutation'
+    yield from _indented(10, _authorization(plan))
+    yield "          - name: envoy.filters.http.router"
+    yield "            typed_config:"
+    yield f'              "@type": {_TYPES}.filters.http.router.v3.Router'
+    yield "  clusters:"
+    address, _, number = plan.authorize.rpartition(":")
+    yield from _indented(2, _cluster("grantway", Upstream("http", address, int(number), ""), 5.0))
+    for route in plan.routes:
+        name = f"grantway_to_{route.name}"
+        yield from _indented(2, _cluster(name, route.upstream, route.connect_timeout))
+
+
+def _virtual_host(site: Site) -> Iterator[str]:
+    domains = [site.host, f"{site.host}:*"] if site.host else ["*"]
+    yield f"- name: {json.dumps(site.host or 'any')}"
+    yield f"  domains: {json.dumps(domains)}"
+    yield f"  routes:{'' if site.routes else ' []'}"
+    for route in site.routes:
+        yield from _indented(2, _route(route))
+
+
+def _route(route: FrontRoute) -> Iterator[str]:
+    match = f"path_separated_prefix: {json.dumps(route.path)}" if route.path else 'prefix: "/"'
+    rewrite = (
+        "" if route.keep_host else f", host_rewrite_literal: {json.dumps(route.upstream.authority)}"
+    )
+    yield f"- match: {{{match}}}"
+    timeout = f"timeout: {route.answer_timeout:g}s"
+    yield f"  route: {{cluster: grantway_to_{route.name}, {timeout}{rewrite}}}"
+    yield f"  request_headers_to_remove: [{_ROUTE}]"
+    yield "  typed_per_filter_config:"
+    yield "    envoy.filters.http.header_mutation:"
+    yield f'      "@type": {_TYPES}.filters.http.header_mutation.v3.HeaderMutationPerRoute'
+    yield "      mutations:"
+    yield "        request_mutations:"
+    yield "        - append:"
+    yield f"            header: {{key: {_ROUTE}, value: {json.dumps(route.name)}}}"
+    yield "            append_action: OVERWRITE_IF_EXISTS_OR_ADD"
+    yield "        # Headers of callers that upstreams may trust."
+    for name in ORIGIN_HEADERS:
+        yield f"        - remove: {name.lower()}"
+
+
+def _authorization(plan: Plan) -> Iterator[str]:
+    yield "- name: envoy.filters.http.ext_authz"
+    yield "  typed_config:"
+    yield f'    "@type": {_TYPES}.filters.http.ext_authz.v3.ExtAuthz'
+    yield "    transport_api_version: V3"
+    yield "    failure_mode_allow: false"
+    yield "    status_on_error: {code: ServiceUnavailable}"
+    yield "    # The gateway also gets the method, host, path and Authorization. Callers choose"
+    yield "    # their tenant unless something trusted sets or checks the header that names it."
+    yield "    allowed_headers:"
+    yield "      patterns:"
+    if all(route.cacheable or route.keeps for route in plan.routes):
+        names = {_ROUTE, *plan.tenant_headers}
+        if any(route.preflight for route in plan.routes):
+            names |= {"origin", "access-control-request-method"}
+        for name in sorted(names):
+            yield f"      - {{exact: {name}}}"
+    else:
+        yield '      - {safe_regex: {regex: ".*"}}'
+    yield "    http_service:"
+    yield f"      path_prefix: {json.dumps(plan.envoy_prefix)}"
+    yield "      server_uri:"
+    yield f"        uri: http://{plan.authorize}"
+    yield "        cluster: grantway"
+    yield f"        timeout: {plan.token_timeout}s"
+    yield "      authorization_response:"
+    yield "        allowed_upstream_headers:"
+    yield "          patterns:"
+    for name in plan.token_headers:
+        yield f"          - {{exact: {name.lower()}}}"
+
+
+def _cluster(name: str, upstream: Upstream, timeout: float) -> Iterator[str]:
+    host = upstream.host.strip("[]")
+    at = f"{{socket_address: {{address: {json.dumps(host)}, port_value: {upstream.port}}}}}"
+    yield f"- name: {name}"
+    yield f"  type: {'STATIC' if _is_address(host) else 'STRICT_DNS'}"
+    yield f"  connect_timeout: {timeout:g}s"
+    yield "  load_assignment:"
+    yield f"    cluster_name: {name}"
+    yield f"    endpoints: [{{lb_endpoints: [{{endpoint: {{address: {at}}}}}]}}]"
+    if upstream.scheme == "https":
+        bundle = upstream.ca_bundle or "/etc/ssl/certs/ca-certificates.crt"
+        san = "IP_ADDRESS" if _is_address(host) else "DNS"
+        yield "  transport_socket:"
+        yield "    name: envoy.transport_sockets.tls"
+        yield "    typed_config:"
+        yield f'      "@type": {_TYPES}.transport_sockets.tls.v3.UpstreamTlsContext'
+        if san == "DNS":
+            yield f"      sni: {json.dumps(host)}"
+        yield "      common_tls_context:"
+        yield "        validation_context:"
+        yield f"          trusted_ca: {{filename: {json.dumps(bundle)}}}"
+        yield "          match_typed_subject_alt_names:"
+        yield f"          - {{san_type: {san}, matcher: {{exact: {json.dumps(host)}}}}}"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _indented(spaces: int, lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        yield f"{' ' * spaces}{line}"

@@ -1,0 +1,103 @@
+"""The configuration of Traefik, which gets tokens from the gateway with ForwardAuth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from .plan import ORIGIN_HEADERS, FrontRoute, Plan, Site
+
+_HEAD = """\
+# Created by: grantway gateway config traefik --config {source}
+# Create it again after changes of routes, [authorize] or timeouts in that file.
+#
+# This is the dynamic configuration. The static one names it and the address:
+#   [entryPoints.web]
+#   address = "{listen}"
+#   [providers.file]
+#   filename = "dynamic.toml"
+#
+# Traefik does not cache responses of ForwardAuth: it asks the gateway for each request. Do not set
+# trustForwardHeader, unless another proxy is in front of Traefik and sets X-Forwarded-*: callers
+# would choose the host and path that the gateway checks.
+
+# The response has the token; without one, Traefik removes the caller's header.
+[http.middlewares.grantway.forwardAuth]
+address = "http://{authorize}{path}"
+authResponseHeaders = {headers}
+
+# After the check: headers that are for the gateway only.
+[http.middlewares.grantway-end.headers.customRequestHeaders]
+"""
+
+
+def traefik(plan: Plan) -> str:
+    """Return the dynamic configuration of Traefik, as TOML.
+
+    Raises:
+        ConfigurationError: A route forwards encoded paths, which Traefik changes.
+    """
+    plan.check_unchanged_paths("Traefik")
+    return "\n".join(_lines(plan)) + "\n"
+
+
+def _lines(plan: Plan) -> Iterator[str]:
+    head = _HEAD.format(
+        source=plan.source,
+        listen="{}:{}".format(*plan.listen),
+        authorize=plan.authorize,
+        path=plan.forward_auth_path,
+        headers=json.dumps(plan.token_headers),
+    )
+    yield head.rstrip("\n")
+    yield from (f'{name} = ""' for name in plan.ended_headers)
+    yield ""
+    for route in plan.routes:
+        yield from _middleware(route)
+    for site in plan.sites:
+        for route in site.routes:
+            yield from _router(site, route)
+    for route in plan.routes:
+        yield from _service(route)
+
+
+def _middleware(route: FrontRoute) -> Iterator[str]:
+    yield f"[http.middlewares.{json.dumps(f'grantway-{route.name}')}.headers.customRequestHeaders]"
+    yield "# The gateway gives no token if the request belongs to another route."
+    yield f"X-Grantway-Route = {json.dumps(route.name)}"
+    yield "# Headers of callers that upstreams may trust."
+    for name in ORIGIN_HEADERS:
+        yield f'{name} = ""'
+    yield ""
+
+
+def _router(site: Site, route: FrontRoute) -> Iterator[str]:
+    path = f"(Path(`{route.path}`) || PathPrefix(`{route.path}/`))" if route.path else ""
+    host = f"Host(`{site.host}`)" if site.host else ""
+    rule = " && ".join(filter(None, (host, path))) or "PathPrefix(`/`)"
+    name = f"{route.name} {site.host}" if site.host else route.name
+    yield f"[http.routers.{json.dumps(name)}]"
+    yield 'entryPoints = ["web"]'
+    yield f"rule = {json.dumps(rule)}"
+    # Routes of a host come first, then the longest path.
+    yield f"priority = {1 + len(route.path) + (100_000 if site.host else 0)}"
+    yield f"service = {json.dumps(route.name)}"
+    middlewares = [f"grantway-{route.name}", "grantway", "grantway-end"]
+    yield f"middlewares = {json.dumps(middlewares)}"
+    yield ""
+
+
+def _service(route: FrontRoute) -> Iterator[str]:
+    name = json.dumps(route.name)
+    yield f"[http.services.{name}.loadBalancer]"
+    yield f"passHostHeader = {'true' if route.keep_host else 'false'}"
+    yield f"serversTransport = {name}"
+    yield f"[[http.services.{name}.loadBalancer.servers]]"
+    yield f"url = {json.dumps(route.upstream.url)}"
+    yield f"[http.serversTransports.{name}]"
+    if route.upstream.ca_bundle:
+        yield f"rootCAs = {json.dumps([route.upstream.ca_bundle])}"
+    yield f"[http.serversTransports.{name}.forwardingTimeouts]"
+    yield f'dialTimeout = "{route.connect_timeout:g}s"'
+    yield f'responseHeaderTimeout = "{route.answer_timeout:g}s"'
+    yield ""
