@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sysconfig
@@ -17,6 +18,8 @@ from grantway_plugins.cli.gateway_config import command as config_command
 from tests.faults import free_port
 from tests.waiting import until
 
+#: HAProxy has no wheel, so it is tested where it is installed.
+HAPROXY = shutil.which("haproxy")
 #: Seconds that a proxy may take to listen on a busy machine.
 _PATIENCE = 60.0
 
@@ -118,6 +121,16 @@ def caddy_file(folder: Path, sites: str, port: int) -> Iterator[str]:
     config.write_text(f"{{\n\tadmin off\n\tpersist_config off\n}}\n{sites}")
     command = [_script("caddy"), "run", "--config", str(config), "--adapter", "caddyfile"]
     with _running(command, port, folder / "caddy.log"):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def haproxy_file(folder: Path, text: str, port: int, script: str) -> Iterator[str]:
+    """Run HAProxy with a configuration and its Lua script, and yield its address."""
+    (folder / "grantway.lua").write_text(script)
+    config = folder / "haproxy.cfg"
+    config.write_text(text.replace("/etc/haproxy/grantway.lua", f"{folder}/grantway.lua"))
+    with _running([HAPROXY or "haproxy", "-f", str(config)], port, folder / "haproxy.log"):
         yield f"http://127.0.0.1:{port}"
 
 

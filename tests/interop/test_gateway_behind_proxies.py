@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import requests
@@ -11,7 +12,15 @@ from grantway._wire.challenges import parse_challenges
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
 from grantway_plugins.testing import WorkloadIssuer
 from tests.faults import free_port
-from tests.interop.proxies import caddy_file, envoy_file, nginx_http, printed, traefik_file
+from tests.interop.proxies import (
+    HAPROXY,
+    caddy_file,
+    envoy_file,
+    haproxy_file,
+    nginx_http,
+    printed,
+    traefik_file,
+)
 from tests.plugins.gateway.running.conftest import Backends, make_backends
 from tests.plugins.gateway.running.programs import PATIENCE, EchoUpstream, GatewayProcess, gateway
 from tests.plugins.gateway.servers import asgi_server
@@ -66,7 +75,16 @@ def run(backends: Backends, workloads: WorkloadIssuer) -> Iterator[GatewayProces
         yield running
 
 
-@pytest.fixture(scope="module", params=[*RUN])
+@pytest.fixture(
+    scope="module",
+    params=[
+        *RUN,
+        pytest.param(
+            "haproxy",
+            marks=pytest.mark.skipif(HAPROXY is None, reason="HAProxy has no wheel; install it"),
+        ),
+    ],
+)
 def proxy(
     request: pytest.FixtureRequest,
     backends: Backends,
@@ -76,7 +94,11 @@ def proxy(
     folder, port = tmp_path_factory.mktemp(request.param), free_port()
     text = printed(request.param, backends.folder / "gateway.toml", port)
     text = text.replace("/run/grantway-nginx", f"{folder}/tokens")
-    with RUN[request.param](folder, text, port) as url:
+    start = RUN.get(request.param)
+    if start is None:
+        script = printed("haproxy-lua", backends.folder / "gateway.toml", port)
+        start = partial(haproxy_file, script=script)
+    with start(folder, text, port) as url:
         # Traefik starts to listen before it loads its routers.
         until(lambda: requests.get(f"{url}/orders", timeout=PATIENCE).status_code == 403)
         yield request.param, url

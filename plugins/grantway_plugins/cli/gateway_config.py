@@ -11,6 +11,7 @@ from grantway_plugins._config.fields import Listen
 from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._front.caddy import caddy
 from grantway_plugins.gateway._front.envoy import envoy
+from grantway_plugins.gateway._front.haproxy import haproxy, haproxy_lua
 from grantway_plugins.gateway._front.nginx import nginx
 from grantway_plugins.gateway._front.plan import Plan, plan
 from grantway_plugins.gateway._front.traefik import traefik
@@ -20,6 +21,8 @@ _WRITERS: dict[str, Callable[[Plan], str]] = {
     "envoy": envoy,
     "traefik": traefik,
     "caddy": caddy,
+    "haproxy": haproxy,
+    "haproxy-lua": haproxy_lua,
 }
 
 

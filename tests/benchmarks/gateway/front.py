@@ -186,10 +186,10 @@ def stale_seconds(file: Path, running: GatewayProcess, port: int) -> float:
     return passed
 
 
-def measure(rounds: int, seconds: float, size: int, revocations: int) -> None:
+def measure(rounds: int, seconds: float, kilobytes: int, revocations: int) -> None:
     """Run the rounds, and print the tables."""
     print(
-        f"{machine()} {rounds} rounds of {seconds:g} s for each row, {size} B more "
+        f"{machine()} {rounds} rounds of {seconds:g} s for each row, {kilobytes} kB more "
         "in each response.\n"
     )
     here()
@@ -204,7 +204,8 @@ def measure(rounds: int, seconds: float, size: int, revocations: int) -> None:
         blocks = (
             'map $http_authorization $token { "~^Bearer (.*)" $1; default "-"; }\n'
             f"server {{ listen {_HOST}:{ports['upstream']}; keepalive_requests 1000000;\n"
-            f'default_type text/plain; location / {{ return 200 "$token{"x" * size}."; }} }}\n'
+            f'default_type text/plain; location / {{ set $more "{"x" * 1000}";\n'
+            f'return 200 "$token{"$more" * kilobytes}."; }} }}\n'
         )
         running.enter_context(on_core(folder / "upstream", blocks, ports["upstream"], own))
         file = write_config(folder, provider, ports["upstream"], ports["authorize"])
@@ -261,10 +262,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--bytes", type=int, default=0, help="bytes to add to each response")
+    parser.add_argument("--kilobytes", type=int, default=0, help="size to add to each response")
     parser.add_argument("--revocations", type=int, default=8)
     options = parser.parse_args()
-    measure(options.rounds, options.seconds, options.bytes, options.revocations)
+    measure(options.rounds, options.seconds, options.kilobytes, options.revocations)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ ROUTE = {
     "path": '"/orders"',
 }
 AUTHORIZE = '[authorize]\nlisten = "127.0.0.1:8412"\n'
-PROXIES = ("nginx", "envoy", "traefik", "caddy")
+PROXIES = ("nginx", "envoy", "traefik", "caddy", "haproxy")
 
 
 def config(folder: Path, authorize: str = AUTHORIZE, **values: str) -> Path:
@@ -73,7 +73,7 @@ def test_an_address_that_a_proxy_cannot_connect_to_is_reported(tmp_path: Path, l
 @pytest.mark.parametrize("proxy", PROXIES)
 def test_encoded_paths_need_a_proxy_that_keeps_them(tmp_path: Path, proxy: str) -> None:
     result = run(config(tmp_path, encoded_paths='"forward"'), proxy)
-    if proxy in {"nginx", "envoy"}:
+    if proxy in {"nginx", "envoy", "haproxy"}:
         assert result.exit_code == 0
     else:
         assert "routes.orders.encoded_paths" in str(result.exception)
@@ -89,6 +89,7 @@ def test_upstreams_with_tls_are_verified(tmp_path: Path, proxy: str) -> None:
         "envoy": ['sni: "orders.test"', 'matcher: {exact: "orders.test"}'],
         "traefik": ['url = "https://orders.test"', "rootCAs"],
         "caddy": ["reverse_proxy https://orders.test:443", "tls_trust_pool"],
+        "haproxy": ["ssl verify required", "verifyhost orders.test sni str(orders.test)"],
     }
     assert all(each in result.output for each in expected[proxy])
 
