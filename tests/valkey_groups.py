@@ -28,9 +28,9 @@ class ValkeyGroup:
 
     Args:
         servers: The servers.
+        sentinels: TCP ports of the Sentinels.
         url: URL of a store.
         find: Returns the TCP port of the primary of a key.
-        slow_to_return: Whether a server that starts again remains alone for about ten seconds.
     """
 
     def __init__(
@@ -38,11 +38,10 @@ class ValkeyGroup:
         servers: Sequence[ValkeyServer],
         url: str,
         find: Callable[[bytes], int | None],
-        *,
-        slow_to_return: bool = False,
+        sentinels: Sequence[int] = (),
     ) -> None:
-        self.servers, self.url = servers, url
-        self._find, self._slow_to_return = find, slow_to_return
+        self.servers, self.sentinels, self.url = servers, sentinels, url
+        self._find = find
 
     def primary(self, name: bytes = b"") -> ValkeyServer:
         """Return the primary of a Redis key, as the running servers report it."""
@@ -55,8 +54,8 @@ class ValkeyGroup:
         return self.primary(name)
 
     def rejoin(self, former: ValkeyServer, name: bytes = b"") -> None:
-        """Make a former primary a replica at once, as the Sentinels do later."""
-        if self._slow_to_return:
+        """Make a former primary a replica at once, as the Sentinels do after about ten seconds."""
+        if self.sentinels:
             _ask(former.port, "REPLICAOF", "127.0.0.1", str(self.primary(name).port))
 
     def wait_for_replicas(self, number: int) -> None:
@@ -99,7 +98,7 @@ def sentinel_group(replicas: int = 2, **settings: str) -> Iterator[ValkeyGroup]:
 
         until(lambda: all(known(port) for port in ports))
         url = f"redis+sentinel://{hosts}/{SERVICE}/0"
-        group = ValkeyGroup([primary, *others], url, find, slow_to_return=True)
+        group = ValkeyGroup([primary, *others], url, find, ports)
         group.wait_for_replicas(replicas)
         yield group
 

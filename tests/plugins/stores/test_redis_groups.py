@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import itertools
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -205,6 +207,46 @@ def test_follows_a_slot_that_moves(cluster: ValkeyGroup, prefix: str) -> None:
                 raw.execute_command("CLUSTER", "SETSLOT", slot, "NODE", target_id)
             store.save("key", Token("after"), fence=fence)
         assert store.load("key") == Token("after")
+
+
+def test_the_documented_permissions_suffice(group: ValkeyGroup) -> None:
+    """Those of the servers, and of the Sentinels, which have separate users."""
+    server_rules = ["~grantway:*", "-@all", "+@read", "+@write", "+@scripting", "+time", "+wait"]
+    server_rules += ["+role"] if group.sentinels else ["+cluster|slots", "+asking"]
+    rules = {each.port: server_rules for each in group.servers}
+    rules |= {port: ["-@all", "+sentinel|get-master-addr-by-name"] for port in group.sentinels}
+    for port, words in rules.items():
+        with redis.Redis(port=port, protocol=2) as raw:
+            raw.execute_command("ACL", "SETUSER", "modest", "on", f">{MARK}", *words)
+    url = group.url.replace("://", f"://modest:{MARK}@")
+    if group.sentinels:
+        url += f"?sentinel_username=modest&sentinel_password={MARK}"
+    with closing(RedisStore(url)) as store:
+        asyncio.run(use_once(store))
+        with store.lock("key", LOCK_WAIT) as fence:
+            store.save("key", WHOLE, fence=fence)
+        assert store.load("key") == WHOLE
+    for wrong in {url.replace(MARK, "wrong", 1), url.replace(f"password={MARK}", "password=no")}:
+        if wrong != url:
+            with (
+                closing(RedisStore(wrong)) as store,
+                pytest.raises(StoreUnreadableError, match="rejected the user name or password"),
+            ):
+                store.load("key")
+
+
+def test_waits_once_for_a_sentinel_that_hangs(prefix: str) -> None:
+    with sentinel_group() as group:
+        hung = socket.create_server(("127.0.0.1", 0))
+        port = hung.getsockname()[1]
+        url = group.url.replace("://", f"://127.0.0.1:{port},")
+        with closing(hung), closing(RedisStore(url, prefix=prefix, timeout=1.0)) as store:
+            for least in (1.0, 0.0):
+                store._server._topology.failed(Node("127.0.0.1", group.primary().port), None)
+                began = time.monotonic()
+                assert store.load("key") is None
+                assert time.monotonic() - began >= least
+            assert time.monotonic() - began < 1.0
 
 
 def test_explains_why_no_server_is_found(sentinels: ValkeyGroup, cluster: ValkeyGroup) -> None:

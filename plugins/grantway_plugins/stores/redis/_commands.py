@@ -22,15 +22,20 @@ class Call:
         self.node, self._commands = node, commands
 
     def send(self, client: Any) -> Any:
-        """Return the results, or an awaitable if the client is asynchronous.
+        """Return the response, or an awaitable if the client is asynchronous; see ``results``.
 
-        An error of one command is its result, because an error raised by redis-py would quote the
-        record.
+        A pipeline returns errors as results, because the ones that it raises quote the record.
         """
+        if len(self._commands) == 1:  # quicker than a pipeline
+            return client.execute_command(*self._commands[0])
         pipeline = client.pipeline(transaction=False)
         for words in self._commands:
             pipeline.execute_command(*words)
         return pipeline.execute(raise_on_error=False)
+
+    def results(self, response: Any) -> list[Any]:
+        """Return the result of each command."""
+        return [response] if len(self._commands) == 1 else response
 
 
 class Command:

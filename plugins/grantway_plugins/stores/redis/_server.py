@@ -120,23 +120,23 @@ class RedisServer:
 
     def _send(self, call: Call) -> list[Any]:
         try:
-            results: list[Any] = call.send(self._blocking.get(call.node))
+            response = call.send(self._blocking.get(call.node))
         except _FAILURES as failed:
             # Without its frames, because their variables contain the record.
             return [failed.with_traceback(None)]
         for client in self._blocking.surplus():
             client.close()
-        return results
+        return call.results(response)
 
     async def _send_async(self, call: Call) -> list[Any]:
         clients = self._loops.get()
         try:
-            results: list[Any] = await call.send(clients.get(call.node))
+            response = await call.send(clients.get(call.node))
         except _FAILURES as failed:
             return [failed.with_traceback(None)]
         for client in clients.surplus():
             await client.aclose()
-        return results
+        return call.results(response)
 
     def _steps(self, command: Command) -> Steps[tuple[Masked[Any], str]]:
         """Send a command until it succeeds, its error is permanent, or the time is used up."""

@@ -93,13 +93,13 @@ class Sentinels:
         if (known := self._primary) is not None:
             return known
         problem, temporary = "", True
-        for sentinel in self._sentinels:
+        asked = self._sentinels
+        for number, sentinel in enumerate(asked):
             words = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service]
             (result,) = yield Call(sentinel, words)
             if isinstance(result, list):
-                # Ask the others first the next time: this one may be the last to learn of a change.
-                others = [each for each in self._sentinels if each != sentinel]
-                self._sentinels = (*others, sentinel)
+                # The next time, do not wait for the ones that did not respond.
+                self._sentinels = (*asked[number:], *asked[:number])
                 self._primary = primary = Node(_text(result[0]), int(result[1]))
                 return primary
             if isinstance(result, Exception):
