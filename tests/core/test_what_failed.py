@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,22 @@ def test_states_that_a_certificate_is_untrusted(tmp_path: Path) -> None:
     context, _ = faults.certificate(tmp_path)
     with FaultServer(faults.respond(), tls=context) as server:
         assert failure(server.url).failed == "tls"
+
+
+def test_suggests_http_if_the_server_answers_without_tls() -> None:
+    def answer(listener: socket.socket) -> None:
+        connection = listener.accept()[0]
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        connection.recv(65_536)
+        connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=answer, args=(listener,))
+        server.start()
+        error = failure(f"https://127.0.0.1:{listener.getsockname()[1]}", HttpTransport())
+        server.join()
+    assert error.failed == "tls"
+    assert "the response is not TLS; check the port, and https" in str(error)
 
 
 def test_states_that_the_deadline_passed_before_sending() -> None:

@@ -171,6 +171,8 @@ def describe(error: BaseException) -> tuple[str, str]:
         return "timeout", "timed out"
     if isinstance(error, ssl.SSLError):
         why = getattr(error, "verify_message", "") or error.reason or "connection closed"
+        if why in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"}:
+            why = "the response is not TLS; check the port, and https in the address"
         return "tls", f"TLS failed ({why})"
     if isinstance(error, InvalidResponseError):
         return "connection", str(error)

@@ -118,7 +118,8 @@ _ALL: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--insecure-http",
         is_flag=True,
-        help="Allow listening without TLS on an address that other machines can reach.",
+        help="Allow listening without TLS on an address that other machines can reach, and an http "
+        "URL of the issuer.",
     ),
     click.option(
         "--tls-certificate",

@@ -73,7 +73,7 @@ def test_only_forms_that_lead_to_the_client_may_leave_the_issuer(rfc: Caller) ->
 
 def test_pages_show_the_issuers_name_and_scope_descriptions() -> None:
     settings = IssuerSettings(
-        issuer="http://login.example:81",
+        issuer="https://login.example:81",
         registration="open",
         registration_scopes=("a", "b"),
         name="Ex & Co",

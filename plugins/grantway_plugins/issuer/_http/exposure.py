@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeGuard
 from urllib.parse import urlsplit
 
 from grantway._exceptions import ConfigurationError
@@ -24,8 +25,7 @@ def exposure(host: str, settings: IssuerSettings, trusted_proxies: Sequence[str]
     """
     if not is_loopback(host):
         return f"host {host} is reachable from other machines"
-    name = urlsplit(settings.issuer or "").hostname or "localhost"
-    if not is_loopback(name) and not name.endswith(".localhost"):
+    if _is_public(settings.issuer):
         return f"issuer {settings.issuer} is a public name"
     if trusted_proxies:
         return "trusted_proxies makes the issuer reachable from other machines"
@@ -69,6 +69,12 @@ def resolve_settings(
             "a public issuer URL and trusted proxies, or use approve=page",
             errors={"approve": ["must be page on an issuer that other machines can reach"]},
         )
+    if not insecure_http and _is_public(settings.issuer) and settings.issuer.startswith("http:"):
+        rule = (
+            "must be an https URL, because clients reject http to other machines; for tests, "
+            "set insecure_http"
+        )
+        raise ConfigurationError(f"issuer {rule}", errors={"issuer": [rule]})
     if not is_loopback(host):
         _check_address(host, settings, encrypted=insecure_http or tls)
     if why is None:
@@ -97,6 +103,12 @@ def resolve_settings(
     if settings.registration_scopes is None:
         return replace(settings, registration_scopes=settings.default_scopes)
     return settings
+
+
+def _is_public(issuer: str | None) -> TypeGuard[str]:
+    """Return whether an issuer's URL leads to other machines."""
+    name = urlsplit(issuer or "").hostname or "localhost"
+    return not is_loopback(name) and not name.endswith(".localhost")
 
 
 def _check_proxies(proxies: Sequence[str]) -> None:

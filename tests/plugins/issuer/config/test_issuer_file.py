@@ -324,6 +324,9 @@ def test_settings_that_depend_on_the_address_are_reported_with_their_line(tmp_pa
     text = '[issuer]\nurl = "https://login.example.com"\n'
     (found,) = mistakes_in(tmp_path, text)
     assert "registration.mode must be off, token or open" in found
+    (found,) = mistakes_in(tmp_path, text.replace("https", "http"))
+    assert found.startswith("line 2: issuer.url must be an https URL")
+    assert found.endswith("set server.insecure_http")
     (found,) = mistakes_in(tmp_path, '[issuer]\nsigning_keys = ["missing.pem"]\n')
     assert found.startswith(f"line 2: issuer.signing_keys {tmp_path / 'missing.pem'}: cannot be ")
     assert found.count("cannot be read") == 1
