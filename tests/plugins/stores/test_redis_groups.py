@@ -8,6 +8,7 @@ import itertools
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -17,6 +18,7 @@ from redis.crc import key_slot
 from grantway import Token
 from grantway._exceptions import StoreError, StoreLockError, StoreSaveError, StoreUnreadableError
 from grantway.testing._kits.processes import Opener
+from grantway_plugins.stores.redis import _clients
 from grantway_plugins.stores.redis._location import Node
 from grantway_plugins.stores.redis._store import RedisStore
 from grantway_plugins.stores.redis._topology import Sentinels
@@ -233,6 +235,27 @@ def test_the_documented_permissions_suffice(group: ValkeyGroup) -> None:
                 pytest.raises(StoreUnreadableError, match="rejected the user name or password"),
             ):
                 store.load("key")
+
+
+@pytest.mark.parametrize(("grace", "threads"), [(0.0, 1), (60.0, 4)])
+def test_closes_the_connections_of_surplus_servers(
+    cluster: ValkeyGroup, prefix: str, monkeypatch: pytest.MonkeyPatch, grace: float, threads: int
+) -> None:
+    """Servers are replaced over the years; a call in progress keeps its connection."""
+    monkeypatch.setattr(_clients, "_MOST", 1)
+    monkeypatch.setattr(_clients, "_GRACE", grace)
+    keys = [f"{number}" for number in range(12)]
+    with closing(RedisStore(cluster.url, prefix=prefix)) as store:
+
+        async def use() -> None:
+            for key in keys:
+                await store.save_async(key, Token(key))
+
+        asyncio.run(use())
+        with ThreadPoolExecutor(threads) as pool:
+            assert list(pool.map(store.load, keys * 4)) == [Token(key) for key in keys * 4]
+        if not grace:
+            assert len(store._server._blocking._all()) == 1
 
 
 def test_waits_once_for_a_sentinel_that_hangs(prefix: str) -> None:

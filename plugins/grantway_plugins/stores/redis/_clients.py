@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import redis
@@ -21,6 +24,8 @@ _RETRIED = (redis.ConnectionError,)
 #: Most servers whose connections are kept. Servers are replaced over the years, and a client for
 #: one that is gone holds closed sockets.
 _MOST = 64
+#: Seconds after which a surplus client is closed. Closing it earlier would break calls in progress.
+_GRACE = 60.0
 
 
 class Clients:
@@ -33,6 +38,7 @@ class Clients:
     def __init__(self, make: Callable[[Node], Any]) -> None:
         self._make = make
         self._held: dict[Node, Any] = {}
+        self._surplus: deque[tuple[float, Any]] = deque()
 
     def get(self, node: Node) -> Any:
         """Return the client of a server."""
@@ -40,19 +46,35 @@ class Clients:
         return found if found is not None else self._held.setdefault(node, self._make(node))
 
     def surplus(self) -> list[Any]:
-        """Remove the clients that were created first, if there are too many, and return them."""
-        spare = list(self._held)[: max(0, len(self._held) - _MOST)]
-        return [self._held.pop(each, None) for each in spare]
+        """Remove the clients that were created first, if there are too many.
+
+        Returns:
+            The clients to close, which were removed some time ago.
+        """
+        if len(self._held) <= _MOST and not self._surplus:
+            return []
+        now = time.monotonic()
+        for node in list(self._held)[: max(0, len(self._held) - _MOST)]:
+            self._surplus.append((now, self._held.pop(node, None)))
+        ready = []
+        with suppress(IndexError):  # another thread may have removed the last one
+            while self._surplus[0][0] <= now - _GRACE:
+                ready.append(self._surplus.popleft()[1])
+        return [each for each in ready if each is not None]
 
     def close(self) -> None:
         """Close the connections of threads. Later calls open new ones."""
-        for client in list(self._held.values()):
+        for client in self._all():
             client.close()
 
     async def aclose(self) -> None:
         """Close the connections of an event loop."""
-        for client in list(self._held.values()):
+        for client in self._all():
             await client.aclose()
+
+    def _all(self) -> list[Any]:
+        removed = [each for _since, each in self._surplus if each is not None]
+        return [*self._held.values(), *removed]
 
 
 class Connecting:

@@ -70,6 +70,36 @@ def test_three_gateways_fetch_each_token_once(backends: Backends) -> None:
 
 
 @pytest.mark.slow
+def test_a_token_deleted_on_another_machine_is_dropped(backends: Backends) -> None:
+    with (
+        FaultServer(*[respond()] * 3) as provider,
+        valkey_server() as valkey,
+        closing(redis.Redis.from_url(valkey.url, protocol=2)) as raw,
+    ):
+        text = (
+            '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nrecheck = 0.2\n'
+            f'store = {{kind = "redis", url = "{valkey.url}"}}\n'
+            f'[providers.idp]\ntoken_endpoint = "{provider.token_endpoint}"\n'
+            'client_id = "gateway"\nclient_secret = "a secret"\n' + backends.route()
+        )
+        with gateway(backends.write(text)) as run:
+
+            def request() -> None:
+                headers = {"X-Tenant": "t0"}
+                response = requests.get(f"{run.url}/orders", headers=headers, timeout=PATIENCE)
+                assert response.status_code == 200
+
+            request()
+            time.sleep(0.3)
+            request()
+            assert len(provider.requests) == 1
+            raw.flushdb()
+            time.sleep(0.3)
+            request()
+            assert len(provider.requests) == 2
+
+
+@pytest.mark.slow
 def test_gateways_share_the_failures_of_a_provider(backends: Backends) -> None:
     """The second one sends nothing, but still serves the token that it has in memory."""
     with (
