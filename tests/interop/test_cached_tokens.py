@@ -1,4 +1,4 @@
-"""Tokens that nginx caches with the printed configuration never reach another tenant."""
+"""Tokens that proxies cache with the printed configurations never reach another tenant."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import requests
 from hypothesis import given, settings, strategies as st
 
 from tests.faults import free_port
-from tests.interop.proxies import nginx_http, printed
+from tests.interop.proxies import HAPROXY, haproxy_file, nginx_http, printed
 from tests.plugins.gateway.running.programs import (
     PATIENCE,
     EchoUpstream,
@@ -54,17 +54,18 @@ def route(name: str, tenant: str, upstream: str, more: str) -> str:
 
 
 class Proxies:
-    """A gateway, and nginx in front of it with and without caching.
+    """A gateway, and a proxy in front of it with and without caching.
 
     Attributes:
         run: The gateway.
         echo: The upstream.
-        file: The gateway's file.
-        cached, uncached: Addresses of nginx.
+        name: Name of the proxy.
+        cached, uncached: Its addresses.
+        folder: Files of the one that caches.
     """
 
-    def __init__(self, run: GatewayProcess, echo: EchoUpstream, file: Path) -> None:
-        self.run, self.echo, self.file = run, echo, file
+    def __init__(self, run: GatewayProcess, echo: EchoUpstream, name: str, folder: Path) -> None:
+        self.run, self.echo, self.name, self.folder = run, echo, name, folder
         self.cached = self.uncached = ""
 
     def ask(self, address: str, request: bytes) -> tuple[int, str]:
@@ -78,8 +79,19 @@ class Proxies:
         return status, self.echo.tokens[0] if self.echo.requests else ""
 
 
-@pytest.fixture(scope="module")
-def proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxies]:
+@pytest.fixture(
+    scope="module",
+    params=[
+        "nginx",
+        pytest.param(
+            "haproxy",
+            marks=pytest.mark.skipif(HAPROXY is None, reason="HAProxy has no wheel; install it"),
+        ),
+    ],
+)
+def proxies(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Proxies]:
     echo, folder, authorize = EchoUpstream(), tmp_path_factory.mktemp("cache"), free_port()
     with ExitStack() as running:
         upstream = running.enter_context(asgi_server(echo))
@@ -97,12 +109,20 @@ def proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxies]:
             + f'[authorize]\nlisten = "127.0.0.1:{authorize}"\n'
         )
         file = write(folder, text)
-        found = Proxies(running.enter_context(gateway(file)), echo, file)
+        own = {name: tmp_path_factory.mktemp(name) for name in ("cached", "uncached")}
+        run = running.enter_context(gateway(file))
+        found = Proxies(run, echo, request.param, own["cached"])
         never = write(folder, f"{text}cache_seconds = 0\n", "never.toml")
         for name, config in (("cached", file), ("uncached", never)):
-            port, own = free_port(), tmp_path_factory.mktemp(name)
-            conf = printed("nginx", config, port).replace("/run/grantway-nginx", f"{own}/cache")
-            setattr(found, name, running.enter_context(nginx_http(own, conf, port)))
+            port, where = free_port(), own[name]
+            conf = printed(request.param, config, port)
+            conf = conf.replace("/run/grantway-nginx", f"{where}/cache")
+            if request.param == "nginx":
+                url = running.enter_context(nginx_http(where, conf, port))
+            else:
+                script = printed("haproxy-lua", config, port)
+                url = running.enter_context(haproxy_file(where, conf, port, script))
+            setattr(found, name, url)
         yield found
 
 
@@ -191,7 +211,7 @@ def test_each_tenant_and_route_has_its_own_token(proxies: Proxies) -> None:
                 assert proxies.ask(proxies.cached, sent) == (200, f"Bearer {token}")
 
 
-def test_nginx_asks_once_for_paths_that_all_servers_read_alike(proxies: Proxies) -> None:
+def test_the_proxy_asks_once_for_paths_that_all_servers_read_alike(proxies: Proxies) -> None:
     tenant = "counted"
     assert proxies.ask(proxies.cached, request(tenant))[0] == 200
     before = authorized(proxies.run)
@@ -200,13 +220,21 @@ def test_nginx_asks_once_for_paths_that_all_servers_read_alike(proxies: Proxies)
     assert authorized(proxies.run) - before <= 1  # the response may have expired once
 
 
-def test_cached_tokens_are_readable_by_nginx_only(proxies: Proxies) -> None:
+def test_files_with_cached_tokens_are_readable_by_nginx_only(proxies: Proxies) -> None:
+    """HAProxy keeps tokens in memory."""
     proxies.ask(proxies.cached, request("acme"))
-    conf = Path(str(proxies.file.parent.parent))
-    folder = next(conf.glob("cached*/cache"))
-    files = [each for each in folder.rglob("*") if each.is_file()]
-    assert files
-    assert all(each.stat().st_mode & 0o077 == 0 for each in [folder, *files])
+    files = [each for each in proxies.folder.rglob("*") if b"Bearer " in content(each)]
+    assert bool(files) == (proxies.name == "nginx")
+    for file in files:
+        assert [each.stat().st_mode & 0o077 for each in (file, file.parents[2])] == [0, 0]
+
+
+def content(path: Path) -> bytes:
+    """Return the bytes of a file; empty if it is a folder or was replaced meanwhile."""
+    try:
+        return path.read_bytes() if path.is_file() else b""
+    except FileNotFoundError:
+        return b""
 
 
 def test_a_preflight_gets_no_cached_token(proxies: Proxies) -> None:

@@ -164,11 +164,15 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield "frontend grantway"
     yield "    bind {}:{}".format(*plan.listen)
     yield "    # Headers such as X_Tenant, which some servers read as X-Tenant."
-    yield "    http-request del-header _ -m sub"
+    yield "    http-request del-header [^A-Za-z0-9-] -m reg"
     yield "    # Headers of callers that upstreams may trust."
     for name in (*ORIGIN_HEADERS, "X-Forwarded-For", "X-Forwarded-Proto"):
         yield f"    http-request del-header {name}"
     yield "    http-request deny deny_status 501 if METH_TRACE"
+    yield "    # The next proxy would remove a token whose header is listed in Connection."
+    for name in plan.token_headers:
+        listed = f"{{ req.hdr(connection) -m sub -i {name} }}"
+        yield f"    http-request deny deny_status 400 if {listed}"
     for site in plan.sites:
         yield from _choices(site)
     yield "    http-request deny deny_status 404 unless { var(txn.grantway_route) -m found }"

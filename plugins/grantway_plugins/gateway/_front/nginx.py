@@ -164,12 +164,13 @@ def _authorization(plan: Plan, route: FrontRoute) -> Iterator[str]:
     yield "    proxy_set_header X-Forwarded-Host $host;"
     if route.tenant_header:
         yield f"    proxy_set_header {_title(route.tenant_header)} {_tenant(route)};"
-    if cached and route.preflight:
+    if route.preflight:
         yield "    proxy_set_header Origin $http_origin;"
         yield (
             "    proxy_set_header Access-Control-Request-Method"
             " $http_access_control_request_method;"
         )
+    if cached and route.preflight:
         yield "    proxy_cache_bypass $grantway_preflight;"
         yield "    proxy_no_cache $grantway_preflight;"
     if cached:
