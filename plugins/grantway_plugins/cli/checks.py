@@ -32,7 +32,7 @@ _ENDPOINTS = ("AWS_ENDPOINT_URL_SSO_OIDC", "AWS_ENDPOINT_URL")
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 _EXTRA = re.compile(r"^([A-Za-z0-9._-]+).*extra == ['\"](\w+)['\"]")
 #: Extras to check.
-_EXTRAS = ("cli", "issuer", "jose", "telemetry")
+_EXTRAS = ("cli", "issuer", "jose", "operation", "telemetry")
 #: Clock difference, in seconds, above which a provider may reject signed proofs.
 _SKEW = 30.0
 

@@ -74,7 +74,8 @@ def rotate(database: IssuerDatabase) -> None:
         count = store.run(lambda transaction: transaction.signing_keys.rotate(time.time()))
     if not count:
         raise ConfigurationError(
-            "There is no key, or each one has a replacement already; nothing was changed"
+            "There is no key to replace: the issuer has created none yet, or each one has a "
+            "replacement already; nothing was changed"
         )
     click.echo(f"The issuer replaces {count} key{'s' * (count != 1)} when it next uses them")
 

@@ -56,7 +56,9 @@ class KeySettings(Value):
             or not all(each in ALGORITHMS for each in given)
             or len(set(given)) != len(given)
         ):
-            raise _invalid("algorithms", f"must be different ones of {', '.join(ALGORITHMS)}")
+            raise _invalid(
+                "algorithms", f"must be one or more different ones of {', '.join(ALGORITHMS)}"
+            )
         check_seconds("publication", self.publication, least=LEAST_PUBLICATION)
         check_seconds("rotation_interval", self.rotation_interval, least=2 * self.publication)
         self._check_encryption_keys()

@@ -134,10 +134,11 @@ def _parse(keys: Masked[Any], field: str, where: str = "") -> Masked[tuple[bytes
     parsed = Masked(tuple(_split(keys)))
     if parsed.value and all(len(key) == LENGTH for key in parsed.value):
         return parsed
+    length = f"must be {LENGTH} bytes, or their base64 text"
     raise ConfigurationError(
-        f"{where or field}: a key must be {LENGTH} bytes, or their base64 text; separate several "
-        f"keys with commas. If you have no key, {_GENERATE}",
-        errors={field: [f"must be {LENGTH} bytes, or their base64 text"]},
+        f"{where or field}: a key {length}; separate several keys with commas. If you have no "
+        f"key, {_GENERATE}",
+        errors={field: [f"{length}; create one with: openssl rand -base64 {LENGTH}"]},
     )
 
 

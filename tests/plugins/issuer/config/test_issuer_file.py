@@ -419,7 +419,7 @@ def test_reads_the_signing_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ('algorithms = ["HS256"]', "must be different ones of"),
+        ('algorithms = ["HS256"]', "must be one or more different ones of"),
         ("publication = 1", "must be a number of seconds from 10"),
         ("rotation_interval = 60", "must be a number of seconds from 172800"),
         ('encryption_keys = "short"', "must be 32 bytes"),
