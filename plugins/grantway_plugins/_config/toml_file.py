@@ -24,7 +24,10 @@ KeyPath = tuple[str, ...]
 #: Path of a mistake, and the rule that it breaks.
 Mistake = tuple[KeyPath, str]
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_MISSING = "create it with a table [profiles.NAME] for each login, or run grantway login"
+_MISSING = (
+    "create it with a table [profiles.NAME] for each login, or run grantway login with the address "
+    "of your provider"
+)
 _LINE = re.compile(r" \(at line (\d+), column \d+\)$")
 
 
