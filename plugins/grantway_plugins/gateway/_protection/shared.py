@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from grantway._processes.copies import OneProcess
 from grantway._types.token import Token
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class SharedFailure:
         )
 
 
-class FailureRecord:
+class FailureRecord(OneProcess):
     """The record of a provider in a store, which expires on its own.
 
     Everything happens in background threads and is best effort: a store that does not respond
@@ -68,6 +69,8 @@ class FailureRecord:
         key: Name of the record.
         clock: Returns the Unix time in seconds; for tests.
     """
+
+    stays = "it has a store and threads of this process; create one in each process"
 
     def __init__(self, store: Store, key: str, *, clock: Callable[[], float] = time.time) -> None:
         self._store, self._key, self._clock = store, key, clock
