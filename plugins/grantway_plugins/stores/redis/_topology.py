@@ -6,7 +6,7 @@ from bisect import bisect_right
 from typing import Any, Protocol
 
 from redis.crc import key_slot
-from redis.exceptions import MovedError
+from redis.exceptions import MovedError, ReadOnlyError
 
 from grantway_plugins.stores._shared.steps import Steps
 
@@ -112,9 +112,11 @@ class Sentinels:
 
     def failed(self, node: Node, error: Exception | None) -> None:
         """See ``Topology``."""
-        del error
         if self._primary == node:
             self._primary = None
+        if isinstance(error, ReadOnlyError):
+            # The Sentinel that named it has not noticed the failover; ask another one first.
+            self._sentinels = (*self._sentinels[1:], self._sentinels[0])
 
 
 class Cluster:
