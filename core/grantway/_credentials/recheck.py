@@ -10,8 +10,8 @@ _time, _monotonic = time.time, time.monotonic
 class Recheck:
     """The times of the next comparison.
 
-    The comparison starts in the background after half of the time. Callers that come after all of
-    it, because nobody used the token in between, wait for the comparison.
+    The comparison starts in the background after half of the time. If no caller used
+    the token in that time, the next one waits for the comparison.
 
     Args:
         seconds: Longest time between two comparisons.

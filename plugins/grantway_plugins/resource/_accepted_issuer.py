@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from grantway._exceptions import ConfigurationError
 from grantway._processes.copies import Value
 from grantway._requests.client import Client
-from grantway._transport.http import require_secure
 from grantway._types.quantity import check_seconds
+from grantway_plugins._jose.url_rule import url_problem
 from grantway_plugins.server._proofs.algorithms import ALGORITHMS
 
 _MAX_LEEWAY = 600.0
@@ -86,15 +86,9 @@ class AcceptedIssuer(Value):
 
 
 def _check_url(name: str, url: object) -> None:
-    problem = "must be a URL, like https://login.example.com"
-    if isinstance(url, str):
-        try:
-            require_secure(url, name)
-        except ConfigurationError as error:
-            problem = error.message.removeprefix(f"{name}: ").rstrip(".")
-        else:
-            return
-    raise _invalid(name, problem)
+    problem = url_problem(name, url)
+    if problem is not None:
+        raise _invalid(name, problem)
 
 
 def _invalid(name: str, rule: str) -> ConfigurationError:

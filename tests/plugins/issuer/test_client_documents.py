@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -28,41 +27,19 @@ from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.server._http.audit_event import AuditEvent
 from tests.plugins.issuer.conftest import CALLBACK, DEVICE, Caller, Clock
+from tests.plugins.issuer.published import Published
 from tests.plugins.issuer.test_private_key_jwt import KEY, Signer, jwks
 from tests.postgres import PostgresServer
 from tests.waiting import PATIENCE
 
 
-class Publisher:
-    """A web server that publishes one document."""
+class Publisher(Published):
+    """A web server that publishes the document of a client."""
 
     def __init__(self) -> None:
-        self.reads = 0
-        self.status, self.headers = 200, {"Content-Type": "application/json"}
         self.changes: dict[str, Any] = {}
         self.body: bytes | None = None
-        publisher = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                publisher.reads += 1
-                body = publisher.content()
-                self.send_response(publisher.status)
-                for name, value in publisher.headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_details: Any) -> None:
-                """Print nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/client.json"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.02,), daemon=True
-        )
-        self._thread.start()
+        super().__init__("/client.json", self.content, "application/json")
 
     def content(self) -> bytes:
         if self.body is not None:
@@ -75,11 +52,6 @@ class Publisher:
             **self.changes,
         }
         return json.dumps(document).encode()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(PATIENCE)
 
 
 @pytest.fixture

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from grantway_plugins.client_auth import PrivateKeyJwt
 from grantway_plugins.issuer import ClientDocuments, IssuerServer, IssuerSettings
 from grantway_plugins.server._proofs.algorithms import ALGORITHMS
 from tests.plugins.issuer.conftest import CALLBACK, Caller, Clock
+from tests.plugins.issuer.published import Published
 from tests.waiting import PATIENCE, until
 
 KEY = ECKey.generate_key("P-256", {"kid": "one"})
@@ -277,41 +276,15 @@ def test_invalid_key_metadata_is_rejected_with_its_rule(
     assert KEY.as_dict(private=True)["d"] not in response.text
 
 
-class Publisher:
+class Publisher(Published):
     """A web server with the keys of a client."""
 
     def __init__(self) -> None:
         self.keys: tuple[Key, ...] = (KEY,)
-        self.status, self.reads = 200, 0
-        self.open = threading.Event()
-        self.open.set()
-        publisher = self
+        super().__init__("/jwks", self.content, "application/jwk-set+json")
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                publisher.reads += 1
-                assert publisher.open.wait(PATIENCE)
-                body = json.dumps(jwks(*publisher.keys)).encode()
-                self.send_response(publisher.status)
-                self.send_header("Content-Type", "application/jwk-set+json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_details: Any) -> None:
-                """Print nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/jwks"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.02,), daemon=True
-        )
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(PATIENCE)
+    def content(self) -> bytes:
+        return json.dumps(jwks(*self.keys)).encode()
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ proxy_cache_path /run/grantway-nginx levels=1:2 keys_zone=grantway:10m max_size=
                  use_temp_path=off;
 
 # Part of the cache's key. A path that every server reads alike selects the same token as all other
-# such paths of its location. Any other path gets a response of its own.
+# such paths of its location. Each other path has a separate response.
 map $request_uri $grantway_path {{
     "~^(?:/(?![/.])[A-Za-z0-9._~!$&'()*+,=:@-]*)+(?:\\?|$)" plain;
     default $request_uri;
@@ -151,7 +151,7 @@ def _authorization(plan: Plan, route: FrontRoute) -> Iterator[str]:
     yield f"    proxy_read_timeout {plan.token_timeout}s;"
     yield "    proxy_pass_request_body off;"
     if cached:
-        yield "    # The gateway learns nothing that is not part of the cache's key."
+        yield "    # The gateway gets only what is part of the cache's key."
         yield "    proxy_pass_request_headers off;"
     elif plan.cache_seconds > 0:
         yield "    # Not cached: the token depends on other headers of the request."

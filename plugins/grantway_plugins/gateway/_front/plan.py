@@ -76,7 +76,7 @@ class FrontRoute:
         header: The header that carries the token.
         tenant_header: The header that names the tenant, in lower case, or empty.
         tenant_segment: The number of the path segment that names the tenant, or 0.
-        cacheable: Whether the token depends on nothing but host, path, method and tenant header.
+        cacheable: Whether the token depends only on host, path, method and tenant header.
         verified: Whether the gateway verifies the caller.
         keeps: Whether the caller's own token is kept.
         encoded: Whether paths that servers read differently are forwarded.

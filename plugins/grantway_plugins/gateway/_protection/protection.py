@@ -150,6 +150,13 @@ class Protection(OneProcess):
         """Share failures with other machines through a record in a store, or stop sharing."""
         self._record = record
 
+    def forget_calls(self) -> None:
+        """Forget the calls and reads in progress, in a forked child."""
+        self._breaker.forget_calls()
+        self._bulkhead.forget_calls()
+        if self._record is not None:
+            self._record.forget_reads()
+
     def __repr__(self) -> str:
         return f"Protection({self.provider!r})"
 
@@ -334,10 +341,7 @@ def _provider_failed(error: GrantwayError) -> bool | None:
 def _after_fork() -> None:
     # The child has none of its parent's threads, so inherited calls would never end.
     for protection in _all:
-        protection._breaker.forget_calls()  # noqa: SLF001 - same module
-        protection._bulkhead.forget_calls()  # noqa: SLF001
-        if protection._record is not None:  # noqa: SLF001
-            protection._record.forget_reads()  # noqa: SLF001
+        protection.forget_calls()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows

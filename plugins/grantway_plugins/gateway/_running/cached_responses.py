@@ -32,7 +32,7 @@ _DESCRIPTION = frozenset(
 class CachedResponses:
     """States for how long a response may be cached, and by which headers it varies.
 
-    Such a response depends on nothing but the headers in its ``Vary``: all others are removed
+    Such a response depends only on the headers in its ``Vary``: all others are removed
     before the request is handled. A cache whose key contains these headers can therefore not give
     one tenant's token to another.
 

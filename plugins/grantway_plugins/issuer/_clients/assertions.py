@@ -7,7 +7,6 @@ before the request's transaction.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -24,7 +23,6 @@ from grantway_plugins._jose.errors import KeysUnavailableError
 from grantway_plugins._jose.key_set import (
     InvalidKeySetError,
     KeySet,
-    given_keys,
     published_keys,
     verified_claims,
 )
@@ -48,6 +46,7 @@ from grantway_plugins.server._proofs.algorithms import ALGORITHMS
 from .client_of_assertion import MAX_ASSERTION, PARAMETER, client_of_assertion
 from .fetching import Fetcher, FetchError
 from .key_metadata import ALGORITHM, JWKS, JWKS_URI, PRIVATE_KEY_JWT
+from .registered_keys import registered_keys
 from .verification import Outcome, verified_client
 
 #: Maximum length of a ``jti``, in characters.
@@ -90,7 +89,6 @@ class VerifyClientAssertions(OneProcess):
         self._clock = clock
         self._fetcher = fetcher
         self._published: LRUCache[tuple[str, bool], CachedKeys] = LRUCache(_KEPT)
-        self._given: LRUCache[str, KeySet] = LRUCache(_KEPT)
 
     def applies(self, request: WireRequest) -> bool:
         """See ``Preparation``."""
@@ -133,12 +131,13 @@ class VerifyClientAssertions(OneProcess):
         self, assertion: str, client: RegisteredClient, header: Mapping[str, Any], peer: str
     ) -> Mapping[str, Any]:
         """Return the claims of an assertion that one of the client's keys signed."""
-        given, uri = client.metadata.get(JWKS), client.metadata.get(JWKS_URI)
-        if given is not None:
-            claims = verified_claims(assertion, self._given_keys(given).fitting(header, ALGORITHMS))
+        if JWKS in client.metadata:
+            fitting = registered_keys(client).fitting(header, ALGORITHMS)
+            claims = verified_claims(assertion, fitting)
         else:
+            uri = str(client.metadata.get(JWKS_URI))
             claims = await self._published_claims(
-                assertion, header, self._source(str(uri), peer, anonymous=client.anonymous)
+                assertion, header, self._source(uri, peer, anonymous=client.anonymous)
             )
         if claims is None:
             raise TokenRejectedError("is not signed with a key of the client")
@@ -171,13 +170,6 @@ class VerifyClientAssertions(OneProcess):
                 level=logging.DEBUG if anonymous else logging.WARNING,
             )
         return source
-
-    def _given_keys(self, jwks: Mapping[str, Any]) -> KeySet:
-        text = json.dumps(jwks)
-        found = self._given.get(text)
-        if found is None:
-            found = self._given[text] = given_keys(jwks)
-        return found
 
     def _read(self, uri: str, anonymous: bool) -> KeySet:
         if not anonymous:

@@ -18,7 +18,6 @@ from joserfc.jwk import OctKey
 
 from grantway._exceptions import ConfigurationError
 from grantway._processes.copies import OneProcess
-from grantway_plugins._jose.key_set import given_keys
 from grantway_plugins.issuer._storage.records import RegisteredClient
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.issuer._trust.trusted_token import RejectedToken, TrustedToken
@@ -40,6 +39,7 @@ from .certificate_metadata import (
     SUBJECT_DN,
 )
 from .certificate_settings import ClientCertificates
+from .registered_keys import registered_keys
 from .verification import Outcome, verified_client
 
 #: Key of the outcome in ``WireRequest.trusted``.
@@ -154,7 +154,7 @@ def _is_registered(certificate: x509.Certificate, client: RegisteredClient) -> b
     except (UnsupportedAlgorithm, ValueError):
         return False
     own = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    known = given_keys(client.metadata["jwks"]).keys
+    known = registered_keys(client).keys
     registered = (each for each in known if not isinstance(each, OctKey))
     return any(hmac.compare_digest(own, each.as_der(private=False)) for each in registered)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from grantway._exceptions import GrantwayError
 from grantway._processes.copies import OneProcess
+from grantway._processes.driving import drive, drive_async
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest, HttpResponse
 from grantway._transport.transport import HttpTransport
@@ -65,14 +66,11 @@ class Fetcher(OneProcess):
         Raises:
             FetchError: the document cannot be fetched.
         """
-        request, transport = _request(url), self._transport(url, public_only=True)
-        try:
-            response = await transport.send_async(request, Deadline(DEADLINE))
-        except GrantwayError as error:
-            problem = error.message.rstrip(".")
-        else:
-            return _checked(response)
-        raise FetchError(problem)
+        request = _request(url)
+        return await drive_async(
+            self._steps(url, public_only=True),
+            lambda transport: transport.send_async(request, Deadline(DEADLINE)),
+        )
 
     def read(self, url: str, *, public_only: bool) -> Fetched:
         """Fetch a document as ``fetch`` does, and block the thread.
@@ -82,18 +80,24 @@ class Fetcher(OneProcess):
             public_only: Whether a stranger chose the URL, so that it must not be on a private
                 network.
         """
-        request, transport = _request(url), self._transport(url, public_only=public_only)
+        request = _request(url)
+        return drive(
+            self._steps(url, public_only=public_only),
+            lambda transport: transport.send(request, Deadline(DEADLINE)),
+        )
+
+    def _steps(
+        self, url: str, *, public_only: bool
+    ) -> Generator[HttpTransport, HttpResponse, Fetched]:
+        """Yield the transport that sends the request, and return the document."""
+        is_private = not public_only or urlsplit(url).hostname in self._private_hosts
         try:
-            response = transport.send(request, Deadline(DEADLINE))
+            response = yield self._private if is_private else self._public
         except GrantwayError as error:
             problem = error.message.rstrip(".")
         else:
             return _checked(response)
         raise FetchError(problem)
-
-    def _transport(self, url: str, *, public_only: bool) -> HttpTransport:
-        is_private = not public_only or urlsplit(url).hostname in self._private_hosts
-        return self._private if is_private else self._public
 
     def close(self) -> None:
         """Close idle connections."""

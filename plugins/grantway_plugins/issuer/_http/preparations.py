@@ -13,6 +13,7 @@ from grantway_plugins.issuer._clients.fetching import Fetcher
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._security import proof_algorithms
 from grantway_plugins.issuer._storage.store import IssuerStore
+from grantway_plugins.issuer._trust.claim_rules import TYPES
 from grantway_plugins.server._http.denial import DenialError
 from grantway_plugins.server._http.parameters import error_description
 from grantway_plugins.server._http.wire import WireRequest
@@ -49,7 +50,7 @@ class VerifyTrustedTokens:
 
     def applies(self, request: WireRequest) -> bool:
         """See ``Preparation``."""
-        return True
+        return any(name in request.params for name in TYPES)
 
     async def prepare(self, request: WireRequest) -> WireRequest:
         """See ``Preparation``."""

@@ -24,7 +24,7 @@ clients = Table(
     Column("name", Text, nullable=False),
     Column("kind", String(16), nullable=False),
     Column("auth_method", String(64), nullable=False),
-    # JSON members that have no column of their own, such as public keys; NULL if there are none.
+    # JSON members without a separate column, such as public keys; NULL if there are none.
     # Issuers of version 5 know the column by this name, and may still run during an upgrade.
     Column("auth_metadata", Text),
     # Digest of the token with which the client manages its registration (RFC 7592), or NULL.

@@ -8,8 +8,8 @@ from typing import Any
 
 from grantway._exceptions import ConfigurationError
 from grantway._processes.copies import Value
-from grantway._transport.http import require_secure
 from grantway._types.quantity import check_seconds
+from grantway_plugins._jose.url_rule import url_problem
 
 from . import patterns
 
@@ -178,15 +178,9 @@ def check_url(name: str, url: object) -> None:
     Raises:
         ConfigurationError: the URL is something else; the error names the setting.
     """
-    problem = "must be a URL, like https://login.example.com"
-    if isinstance(url, str):
-        try:
-            require_secure(url, name)
-        except ConfigurationError as error:
-            problem = error.message.removeprefix(f"{name}: ").rstrip(".")
-        else:
-            return
-    raise invalid(name, problem)
+    problem = url_problem(name, url)
+    if problem is not None:
+        raise invalid(name, problem)
 
 
 def invalid(name: str, rule: str) -> ConfigurationError:

@@ -1,4 +1,4 @@
-"""Render metrics for a scraper, and serve them on a listener of their own."""
+"""Render metrics for a scraper, and serve them on a separate listener."""
 
 from __future__ import annotations
 
