@@ -342,8 +342,10 @@ def test_an_error_before_consent_does_not_redirect_automatically(
 
 
 def enter(tab: Tab, code: str) -> None:
-    tab.page.get_by_label("Code").fill(code)
-    tab.press("Continue")
+    """Send a code and wait for the next page, which may look like this one."""
+    with tab.page.expect_event("load"):
+        tab.page.get_by_label("Code").fill(code)
+        tab.press("Continue")
 
 
 @pytest.mark.parametrize(
