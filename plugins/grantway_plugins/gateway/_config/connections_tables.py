@@ -1,0 +1,83 @@
+"""Schemas of ``[connections]``, with which users connect their accounts at providers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from marshmallow import ValidationError, fields, validate, validates_schema
+
+from grantway._transport.http import is_loopback
+from grantway._types.fields import Scope, Text
+from grantway_plugins._config.fields import StrictBoolean, WholeNumber
+from grantway_plugins._config.secret_field import GrantParams, SecretField
+from grantway_plugins._config.tables import Address, Extra, Number, Seconds
+from grantway_plugins._config.toml_file import TableSchema
+
+#: ``grant`` of routes that use the connection of the request's user.
+CONNECTION = "connection"
+#: Grants with which users can connect.
+_GRANTS = ("authorization_code", "device_code", "urn:ietf:params:oauth:grant-type:device_code")
+
+
+class WebhookTable(TableSchema):
+    """``webhook = {...}``: where changes of connections are reported."""
+
+    url = Address(required=True, error_messages={"required": "is missing; give its URL"})
+    secret = SecretField(required=True)
+
+
+class ConnectionLoginTable(TableSchema):
+    """``login = {...}``: the OpenID provider at which users log in to the gateway's pages."""
+
+    issuer = Address(required=True, error_messages={"required": "is missing; give its URL"})
+    client_id = Text(required=True, example='"my-gateway"')
+    client_secret = SecretField()
+    scope = Scope()
+
+
+class ConnectionsTable(TableSchema):
+    """``[connections]``: pages, encryption and maintenance of connections."""
+
+    url = Text(example='"https://gateway.example.com"', required=True)
+    path = Text(
+        example='"/connect"', load_default="/connect", validate=validate.Regexp(r"/[^/].*[^/]\Z")
+    )
+    key = SecretField(required=True)
+    login = fields.Nested(ConnectionLoginTable)
+    webhook = fields.Nested(WebhookTable)
+    session_seconds = Seconds(load_default=28_800.0)
+    login_seconds = Seconds(load_default=600.0)
+    keep_alive = Number(load_default=86_400.0)
+    recheck = Seconds(load_default=5.0)
+    audit_days = WholeNumber(load_default=90)
+    providers = fields.Raw()  # tables of ``ConnectionProviderTable``, validated one by one
+
+    @validates_schema
+    def check_url(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Require https, because tokens and cookies pass this URL, except on this machine."""
+        try:
+            parts = urlsplit(data["url"])
+            valid = bool(parts.hostname) and not (parts.path.strip("/") or parts.query)
+            secure = parts.scheme == "https" or is_loopback(parts.hostname or "")
+        except ValueError:
+            valid = secure = False
+        if not valid or not secure or parts.scheme not in {"http", "https"}:
+            rule = "must be the https URL of the gateway without a path, as browsers see it"
+            raise ValidationError({"url": [rule]})
+
+
+class ConnectionProviderTable(TableSchema):
+    """``[connections.providers.NAME]``: how users connect to a provider of the file."""
+
+    name = Text(example='"GitHub"')
+    grant = Text(
+        example='"authorization_code"',
+        load_default="authorization_code",
+        validate=validate.OneOf(_GRANTS),
+    )
+    scope = Scope()
+    params = GrantParams()
+    extra = Extra()
+    revoke = StrictBoolean(load_default=True)

@@ -1,0 +1,1 @@
+"""Connections: tokens of users at providers, which the users grant and withdraw themselves."""
