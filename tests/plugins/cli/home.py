@@ -214,6 +214,20 @@ class Pty:
         while left:
             left = left[os.write(self._handle, left) :]
 
+    def press(self, key: str, pattern: str) -> None:
+        """Press a key until the output matches a pattern, as a user does.
+
+        Python loses a Ctrl-C that arrives while it runs the callback of a weak reference.
+        """
+        for _ in range(5):
+            self.type(key)
+            while select.select([self._handle], [], [], PATIENCE / 6)[0]:
+                assert self._read(), f"the command exited without {pattern!r}: {self.shown}"
+                if re.search(pattern, self.shown):
+                    return
+        self.type(key)
+        self.until(pattern)
+
     def end(self) -> int:
         """Wait until the command exits, and return its status."""
         while self._read():

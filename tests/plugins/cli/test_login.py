@@ -287,8 +287,7 @@ def test_restores_the_terminal_settings(work: Home, key: str, status: int) -> No
         try:
             login.until("Paste it here")
             assert termios.tcgetattr(theirs) != before
-            login.type(key)
-            login.until(f"status {status}")
+            login.press(key, f"status {status}")
             assert termios.tcgetattr(theirs) == before
         finally:
             shell.kill()
