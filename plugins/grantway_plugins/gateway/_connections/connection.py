@@ -29,7 +29,8 @@ class Connection(Value):
             infinity for never.
         details: Encrypted JSON object with the user's issuer and subject, the name of the account
             at the provider, and the granted scope.
-        version: Increased by each change. Changes name the version that they replace.
+        version: Random number that each change and claim replaces. Changes name the version that
+            they replace. A new connection of the same user has another version.
     """
 
     user: str
@@ -40,7 +41,7 @@ class Connection(Value):
     used_at: float | None
     due_at: float
     details: str = field(repr=False)
-    version: int = 1
+    version: int = 0
 
     @property
     def id(self) -> str:

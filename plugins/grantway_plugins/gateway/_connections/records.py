@@ -16,7 +16,8 @@ class Job(Value):
     """Work that one of the gateways does at a certain time, such as sending a webhook.
 
     Attributes:
-        id: Identifier. Scheduling a job with the same one replaces it.
+        id: Identifier. Scheduling a job with the same one replaces it, so give different work
+            different identifiers.
         due_at: Time in seconds since the epoch.
         payload: Encrypted description of the work.
         attempts: Number of earlier claims.
@@ -35,7 +36,12 @@ class ConnectionRecords(Protocol):
     loops, by several gateways at once. Times are seconds since the epoch.
 
     All methods raise ``StoreUnreadableError`` if the database cannot be reached or read, and
-    ``StoreError`` if a change was not saved.
+    ``StoreError`` if a change was not saved. A method whose response was lost may send its change
+    again: ``put``, ``change``, ``schedule`` and ``record`` then have the same effect as once, but
+    ``remove`` may return False and ``take`` None, although they removed something.
+
+    ``put``, ``change`` and ``remove`` also save audit events and jobs. Either everything is saved
+    or nothing, so that a gateway that dies cannot lose the webhook of a change.
     """
 
     # --- Connections ------------------------------------------------------------------------------
@@ -56,40 +62,62 @@ class ConnectionRecords(Protocol):
         """Return the number of connections by provider and state."""
         ...
 
-    async def put(self, connection: Connection) -> None:
-        """Save a connection in place of any earlier one; its version becomes one higher."""
+    async def put(
+        self,
+        connection: Connection,
+        *,
+        events: Sequence[ConnectionEvent] = (),
+        jobs: Sequence[Job] = (),
+    ) -> None:
+        """Save a connection in place of any earlier one; it gets a new version."""
         ...
 
-    async def change(self, connection: Connection) -> bool:
-        """Save a connection if its version is still the saved one, and increase the version.
+    async def change(
+        self,
+        connection: Connection,
+        *,
+        events: Sequence[ConnectionEvent] = (),
+        jobs: Sequence[Job] = (),
+    ) -> bool:
+        """Save a connection if its version is still the saved one; it gets a new version.
 
         Returns:
             Whether it was saved. Otherwise another gateway was faster; nothing was changed.
         """
         ...
 
-    async def remove(self, user: str, provider: str) -> bool:
-        """Remove a connection; return whether it existed."""
+    async def remove(
+        self,
+        user: str,
+        provider: str,
+        *,
+        events: Sequence[ConnectionEvent] = (),
+        jobs: Sequence[Job] = (),
+    ) -> bool:
+        """Remove a connection; return whether it existed. Otherwise nothing is saved either."""
         ...
 
     async def claim_due(self, now: float, *, lease: float, limit: int) -> Sequence[Connection]:
-        """Return working connections with ``due_at`` not after ``now``, earliest first.
+        """Return working connections with ``due_at`` not after ``now``, in any order.
 
-        Their ``due_at`` becomes ``now + lease``, so that no other gateway gets them before.
+        The earliest ones are returned if there are more than ``limit``. Their ``due_at`` becomes
+        ``now + lease`` and they get a new version, so that no other gateway gets them before, and
+        no change that another gateway has begun can undo the claim.
         """
         ...
 
     # --- Jobs -------------------------------------------------------------------------------------
 
     async def schedule(self, job: Job) -> None:
-        """Save a job."""
+        """Save a job in place of any earlier one with its identifier."""
         ...
 
     async def claim_jobs(self, now: float, *, lease: float, limit: int) -> Sequence[Job]:
-        """Return due jobs with one more attempt, and postpone them by ``lease`` seconds.
+        """Return due jobs in any order with one more attempt each.
 
-        A job whose gateway dies is therefore done by another one. Work may be done twice, but is
-        never lost.
+        The earliest ones are returned if there are more than ``limit``. Their ``due_at`` becomes
+        ``now + lease``. A job whose gateway dies is therefore done by another one. Work may be done
+        twice, but is never lost.
         """
         ...
 
@@ -114,15 +142,15 @@ class ConnectionRecords(Protocol):
     # --- Audit trail ------------------------------------------------------------------------------
 
     async def record(self, events: Sequence[ConnectionEvent]) -> None:
-        """Append events to the audit trail."""
+        """Add events to the audit trail."""
         ...
 
     async def history(self, user: str, limit: int = 50) -> Sequence[ConnectionEvent]:
-        """Return the last events of a user, newest first."""
+        """Return the last events of a user, by their time, newest first."""
         ...
 
     async def prune(self, now: float, *, audit_seconds: float) -> None:
-        """Remove expired values and old events, in small steps."""
+        """Remove expired values, and events older than ``audit_seconds``, in small steps."""
         ...
 
     async def close(self) -> None:
