@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import http.client
 import ipaddress
+import socket
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from tests.waiting import PATIENCE
 
 _DAY = dt.timedelta(days=1)
 
@@ -87,3 +93,39 @@ def key_usage(*, ca: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+
+
+class Pki:
+    """An authority, and files that a server uses."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.authority = issue(folder, "authority")
+        self.files = folder / "server.pem", folder / "server.key"
+        self.trust = ssl.create_default_context(cafile=self.authority.certificate)
+        self.trust.check_hostname = False
+
+    def issue(self, name: str, **options: dt.timedelta) -> Identity:
+        return issue(self.folder, name, self.authority, **options)
+
+    def install(self, identity: Identity) -> None:
+        """Replace both files, one after the other, as most programs do."""
+        for source, target in zip(identity.paths, self.files, strict=True):
+            beside = target.with_suffix(".new")
+            beside.write_bytes(Path(source).read_bytes())
+            beside.replace(target)
+
+    def shown(self, port: int) -> bytes:
+        """Return the digest of the certificate that the server shows on a new connection."""
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain,
+            self.trust.wrap_socket(plain) as encrypted,
+        ):
+            return hashlib.sha256(encrypted.getpeercert(binary_form=True) or b"").digest()
+
+    def connect(self, port: int) -> http.client.HTTPSConnection:
+        return http.client.HTTPSConnection("127.0.0.1", port, timeout=PATIENCE, context=self.trust)
+
+
+def digest(identity: Identity) -> bytes:
+    return hashlib.sha256(identity.x509.public_bytes(serialization.Encoding.DER)).digest()

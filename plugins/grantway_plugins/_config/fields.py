@@ -45,6 +45,12 @@ class StrictBoolean(fields.Boolean):
         return value
 
 
+class PathField(fields.String):
+    """A path. A relative one starts at the folder of the file."""
+
+    default_error_messages = {"invalid": "must be a path"}  # noqa: RUF012
+
+
 class Choice(fields.String):
     """One of several words.
 

@@ -8,6 +8,7 @@ import click
 
 from grantway_plugins.gateway._running.server import check, serve
 from grantway_plugins.server._log_format import LOG_FORMATS, LogFormat, log_to_stderr
+from grantway_plugins.server._tls.certificate import logger as tls_log
 
 from .gateway_config import command as config_command
 
@@ -48,6 +49,7 @@ def command(
     if config is None:
         raise click.MissingParameter(ctx=ctx, param_type="option", param_hint="'--config'")
     log_to_stderr(log_format, logging.INFO if verbose else logging.WARNING)
+    tls_log.setLevel(logging.INFO)
     # Clients that send invalid HTTP would fill the log with warnings.
     logging.getLogger("uvicorn.error").setLevel(logging.INFO if verbose else logging.ERROR)
     if only_check:

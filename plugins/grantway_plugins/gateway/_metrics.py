@@ -15,10 +15,12 @@ from grantway._processes.copies import OneProcess
 from grantway._types.quantity import check_count
 from grantway.hookspecs import hookimpl
 from grantway_plugins.server._metrics.bounded import OTHER, Bounded
+from grantway_plugins.server._metrics.certificate_gauges import watch_certificate
 from grantway_plugins.server._metrics.exposition import render
 
 if TYPE_CHECKING:
     from grantway._types.event import Event
+    from grantway_plugins.server._tls.certificate import ServerCertificate
 
     from ._protection import Notice, Protection
 
@@ -214,6 +216,12 @@ class GatewayMetrics(OneProcess):
             watched.state.set(STATES[state.breaker])
             watched.in_flight.set(state.in_flight)
             watched.waiting.set(state.waiting)
+
+    # --- Certificate ------------------------------------------------------------------------------
+
+    def watch_certificate(self, certificate: ServerCertificate) -> None:
+        """Measure the expiry of a certificate, and changes that could not be used."""
+        watch_certificate(self._registry, "grantway", certificate)
 
     # --- For the scraper --------------------------------------------------------------------------
 

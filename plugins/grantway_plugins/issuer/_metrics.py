@@ -18,6 +18,7 @@ from grantway_plugins.issuer._storage.store import BATCH_SIZE, IssuerStore
 from grantway_plugins.server._http.asgi import Receive, Scope, Send
 from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._metrics.bounded import OTHER, Bounded
+from grantway_plugins.server._metrics.certificate_gauges import watch_certificate
 from grantway_plugins.server._tls.certificate import ServerCertificate
 
 #: Maximum number of values of a label that plugins can extend.
@@ -142,16 +143,7 @@ class IssuerMetrics(OneProcess):
 
     def watch_certificate(self, certificate: ServerCertificate) -> None:
         """Measure the expiry of a certificate, and changes that could not be used."""
-        self._gauge(
-            "certificate_expiry_timestamp_seconds",
-            "Expiry of the TLS certificate, in seconds since the epoch",
-            lambda: certificate.not_after,
-        )
-        self._gauge(
-            "certificate_failures",
-            "Changes of the certificate's files that could not be used since the start",
-            lambda: certificate.failures,
-        )
+        watch_certificate(self.registry, "grantway_issuer", certificate)
 
     def _gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
         Gauge(f"grantway_issuer_{name}", text, registry=self.registry).set_function(value)

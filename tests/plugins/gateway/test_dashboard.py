@@ -37,6 +37,7 @@ def existing() -> dict[str, set[str]]:
         metrics.grantway_observe(grantway.Event(kind, 1, "token", "login", "g", outcome="ok"))  # type: ignore[arg-type]
     guard = Protection("login")
     metrics.watch(guard)
+    metrics.watch_certificate(SimpleNamespace(not_after=0.0, failures=0))  # type: ignore[arg-type]
     metrics._shed.labels("login", "full")
     metrics._moves.labels("login", "open")
     return dashboards.samples(registry.collect())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import http.client
 import logging
 import os
@@ -23,49 +22,13 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from grantway._exceptions import ConfigurationError
 from grantway_plugins.server._tls.certificate import ServerCertificate, server_certificate
-from tests.certificates import Identity, issue
+from tests.certificates import Identity, Pki, digest
 from tests.waiting import PATIENCE, until
 
 from .listening import echo, listening
 
 LOGGER = "grantway.tls"
 PLAIN = serialization.NoEncryption()
-
-
-class Pki:
-    """An authority, and files that a server uses."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.authority = issue(folder, "authority")
-        self.files = folder / "server.pem", folder / "server.key"
-        self.trust = ssl.create_default_context(cafile=self.authority.certificate)
-        self.trust.check_hostname = False
-
-    def issue(self, name: str, **options: dt.timedelta) -> Identity:
-        return issue(self.folder, name, self.authority, **options)
-
-    def install(self, identity: Identity) -> None:
-        """Replace both files, one after the other, as most programs do."""
-        for source, target in zip(identity.paths, self.files, strict=True):
-            beside = target.with_suffix(".new")
-            beside.write_bytes(Path(source).read_bytes())
-            beside.replace(target)
-
-    def shown(self, port: int) -> bytes:
-        """Return the digest of the certificate that the server shows on a new connection."""
-        with (
-            socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain,
-            self.trust.wrap_socket(plain) as encrypted,
-        ):
-            return hashlib.sha256(encrypted.getpeercert(binary_form=True) or b"").digest()
-
-    def connect(self, port: int) -> http.client.HTTPSConnection:
-        return http.client.HTTPSConnection("127.0.0.1", port, timeout=PATIENCE, context=self.trust)
-
-
-def digest(identity: Identity) -> bytes:
-    return hashlib.sha256(identity.x509.public_bytes(serialization.Encoding.DER)).digest()
 
 
 @pytest.fixture

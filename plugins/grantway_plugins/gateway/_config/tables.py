@@ -11,8 +11,9 @@ from marshmallow import ValidationError, fields, post_load, validate, validates_
 from grantway._exceptions import ConfigurationError
 from grantway._transport.http import is_loopback
 from grantway._types.fields import Scope, Text
+from grantway_plugins._config.certificate_files import CertificateFiles
 from grantway_plugins._config.commands import CommandTable
-from grantway_plugins._config.fields import Choice, Listen, StrictBoolean, WholeNumber
+from grantway_plugins._config.fields import Choice, Listen, PathField, StrictBoolean, WholeNumber
 from grantway_plugins._config.network import NetworkTable, TlsTable
 from grantway_plugins._config.secret_field import GrantParams, SecretField
 from grantway_plugins._config.tables import (
@@ -120,6 +121,14 @@ class LimitsTable(_RulesTable):
         return GatewayLimits(**data)
 
 
+class ListenerTlsTable(CertificateFiles):
+    """``[gateway.tls]``: the certificate of the listener for requests."""
+
+    certificate = PathField(
+        required=True, error_messages={"required": 'is missing; name a PEM file, like "tls.crt"'}
+    )
+
+
 class GatewayTable(TableSchema):
     """``[gateway]``: listeners, store and other settings of the gateway as a whole."""
 
@@ -140,6 +149,7 @@ class GatewayTable(TableSchema):
         error_messages={"invalid": 'must be a list of names, like ["acme-audit"]'},
     )
     limits = fields.Nested(LimitsTable, load_default=GatewayLimits)
+    tls = fields.Nested(ListenerTlsTable)
 
 
 class AuthorizeTable(TableSchema):

@@ -31,6 +31,7 @@ from grantway_plugins.gateway.upstream._upstream_auth import UpstreamAuth
 from .component_cache import ComponentCache
 from .gateway_provider import GatewayProvider
 from .inbound import make_inbound, removed_headers
+from .listener_certificate import make_certificate
 from .proxy import Target
 from .route_tokens import RouteTokens
 from .runtime import Runtime
@@ -40,6 +41,7 @@ from .upstream_health import UpstreamHealth
 if TYPE_CHECKING:
     from grantway_plugins.gateway._metrics import GatewayMetrics
     from grantway_plugins.resource import ProtectedResource
+    from grantway_plugins.server._tls.certificate import ServerCertificate
 
 #: Maximum number of providers to discover concurrently.
 _AT_ONCE = 8
@@ -77,6 +79,7 @@ class _RuntimeBuilder:
 
     def run(self) -> Runtime:
         config = self._config
+        certificate = self._attempt(("gateway", "tls"), self._certificate)
         store = self._attempt(("gateway", "store"), self._store)
         providers = {
             name: made
@@ -128,6 +131,7 @@ class _RuntimeBuilder:
             endpoint=endpoint,
             device_endpoint=device_endpoint,
             store_watch=self._store_watch(store),
+            certificate=certificate,
         )
 
     def _attempt(self, at: KeyPath, make: Callable[[], Any]) -> Any:
@@ -146,6 +150,14 @@ class _RuntimeBuilder:
         return None
 
     # --- Components -------------------------------------------------------------------------------
+
+    def _certificate(self) -> ServerCertificate | None:
+        table = self._config.gateway.get("tls")
+        if table is None:
+            return None
+        return self._components.get(
+            "certificate", table, lambda: make_certificate(self._config, table)
+        )
 
     def _store(self) -> Store:
         table = self._config.gateway["store"]

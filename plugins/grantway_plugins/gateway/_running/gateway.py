@@ -45,7 +45,7 @@ _FIRST_DELAY, _LONGEST_DELAY = 1.0, 60.0
 #: Default of ``reload_every`` in seconds.
 _RELOAD_EVERY = 1.0
 #: Settings that only a restart can change.
-_FIXED = ("listen", "admin", "limits", "telemetry")
+_FIXED = ("listen", "admin", "limits", "telemetry", "tls")
 
 _log = logging.getLogger("grantway.gateway")
 
@@ -94,6 +94,10 @@ class Gateway(OneProcess):
     def __init__(self, config: ConfigFile) -> None:
         self.metrics = GatewayMetrics(CollectorRegistry())
         self._first: Runtime | None = build_runtime(config, metrics=self.metrics)
+        #: Certificate of the listener for requests; None without TLS. A reload keeps it.
+        self.certificate = self._first.certificate
+        if self.certificate is not None:
+            self.metrics.watch_certificate(self.certificate)
         self._active: _ActiveConfiguration | None = None
         self._session: aiohttp.ClientSession | None = None
         self._changing = asyncio.Lock()
@@ -200,7 +204,7 @@ class Gateway(OneProcess):
         config = ConfigFile(before.config.path, require_valid=False, before=before.config)
         for name in _FIXED:
             with contextlib.suppress(InvalidKeyError):
-                if config.gateway[name] != before.config.gateway[name]:
+                if config.gateway.get(name) != before.config.gateway.get(name):
                     config.mistakes.append((("gateway", name), FIXED))
         old, new = before.config.authorize, config.authorize
         with contextlib.suppress(InvalidKeyError):

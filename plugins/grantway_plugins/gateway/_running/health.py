@@ -19,6 +19,7 @@ from .runtime import Runtime
 
 if TYPE_CHECKING:
     from grantway_plugins.gateway._metrics import GatewayMetrics
+    from grantway_plugins.server._tls.certificate import ServerCertificate
 
 _NO_STORE = (b"cache-control", b"no-store")
 
@@ -90,10 +91,14 @@ class Health:
             store["status"] == "degraded" and runtime.config.gateway["ready"] == "all"
         ):
             enough = False
+        members: dict[str, Any] = {"providers": providers, "store": store}
         degraded = bad or store["status"] != "ok"
+        if runtime.certificate is not None:
+            members["certificate"] = _certificate_health(runtime.certificate)
+            degraded = degraded or members["certificate"]["status"] != "ok"
         status = "stopping" if self._stopping() else "degraded" if degraded else "ok"
         ready = enough and not self._stopping()
-        members = {"ready": ready, "status": status, "providers": providers, "store": store}
+        members = {"ready": ready, "status": status, **members}
         return _json(200 if ready else 503, members)
 
 
@@ -115,6 +120,18 @@ async def _store_health(runtime: Runtime) -> dict[str, Any]:
         "error_description": health.message,
         "since": math.floor(health.since),
     }
+
+
+def _certificate_health(certificate: ServerCertificate) -> dict[str, Any]:
+    """Return the health of the certificate; ``degraded`` if it expired or was not replaced."""
+    expired = certificate.not_after <= time.time()
+    members: dict[str, Any] = {
+        "status": "degraded" if expired or certificate.problem else "ok",
+        "expires": math.floor(certificate.not_after),
+    }
+    if certificate.problem:
+        members["error_description"] = certificate.problem
+    return members
 
 
 def _provider_health(provider: GatewayProvider) -> dict[str, Any]:

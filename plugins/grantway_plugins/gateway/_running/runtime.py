@@ -20,6 +20,7 @@ from .store_watch import StoreWatch
 
 if TYPE_CHECKING:
     from grantway_plugins.resource import ProtectedResource
+    from grantway_plugins.server._tls.certificate import ServerCertificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Runtime:
         endpoint: The gateway's token endpoint, or None.
         device_endpoint: The gateway's device authorization endpoint, or None.
         store_watch: Reports the health of the store, or None if it is not checked.
+        certificate: Certificate of the listener for requests, or None without TLS.
     """
 
     config: ConfigFile
@@ -47,6 +49,7 @@ class Runtime:
     endpoint: TokenEndpoint | None
     device_endpoint: DeviceAuthorizationEndpoint | None
     store_watch: StoreWatch | None
+    certificate: ServerCertificate | None
 
     def serves_from_memory(self) -> bool:
         """Return whether some requests can get a token without the store."""

@@ -12,6 +12,7 @@ from grantway._plugins.default_registry import register_plugin, unregister
 from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.server._listening.address import address_of, listen
 from grantway_plugins.server._listening.listener import Listener
+from grantway_plugins.server._tls.certificate import ServerCertificate
 
 from .gateway import App, Gateway, NamedEvents
 
@@ -81,9 +82,16 @@ async def _run(gateway: Gateway, config: ConfigFile) -> None:
     listeners: list[Listener] = []
     addresses: list[str] = []
 
-    def open_listener(app: App, address: tuple[str, int], *, files_each: int = 1) -> Listener:
+    def open_listener(
+        app: App,
+        address: tuple[str, int],
+        *,
+        files_each: int = 1,
+        certificate: ServerCertificate | None = None,
+    ) -> Listener:
         listening = listen(*address)
-        addresses.append(address_of(address[0], listening))
+        scheme = "http" if certificate is None else "https"
+        addresses.append(address_of(address[0], listening, scheme))
         listeners.append(
             Listener(
                 app,
@@ -91,13 +99,14 @@ async def _run(gateway: Gateway, config: ConfigFile) -> None:
                 table["limits"],
                 trusted=table["trusted_proxies"],
                 files_each=files_each,
+                certificate=certificate,
             )
         )
         return listeners[-1]
 
     try:
         # Each request may open a connection to an upstream.
-        open_listener(gateway.front, table["listen"], files_each=2)
+        open_listener(gateway.front, table["listen"], files_each=2, certificate=gateway.certificate)
         admin = open_listener(gateway.health, table["admin"])
         if config.authorize is not None:
             open_listener(gateway.authorize, config.authorize["listen"])

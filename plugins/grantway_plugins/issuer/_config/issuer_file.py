@@ -13,13 +13,14 @@ from grantway._processes.copies import OneProcess
 from grantway._secrets.hidden_arguments import hides_arguments
 from grantway._secrets.params import Params
 from grantway_plugins._config.components import Components
+from grantway_plugins._config.fields import PathField
 from grantway_plugins._config.plugin_tables import check_plugin_settings
 from grantway_plugins._config.secret_field import SecretField
 from grantway_plugins._config.toml_file import KeyPath, Mistake, TomlFile, mistakes_of, nearest
 from grantway_plugins._paths import expand
 from grantway_plugins.server._log_format import LOG_FORMATS, LogFormat
 
-from .table import IssuerTable, Part, PathField, Place
+from .table import IssuerTable, Part, Place
 from .tables import TABLES
 
 _PLUGINS = "plugins"

@@ -38,12 +38,6 @@ class Place:
         return self.toml.path.parent
 
 
-class PathField(fields.String):
-    """A path. A relative one starts at the folder of the file."""
-
-    default_error_messages = {"invalid": "must be a path"}  # noqa: RUF012
-
-
 class IssuerTable(TableSchema):
     """A table of the configuration file.
 

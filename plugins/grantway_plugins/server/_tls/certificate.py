@@ -44,6 +44,7 @@ class ServerCertificate(OneProcess):
         context: Context for new connections. It is replaced when the files change.
         not_after: Expiry, in seconds since the epoch.
         failures: Number of changes that could not be used.
+        problem: Why the last change could not be used, or an empty string.
     """
 
     stays = "it holds a private key; create it in the process that uses it"
@@ -52,6 +53,7 @@ class ServerCertificate(OneProcess):
         self._certificate = Path(certificate)
         self._key = Path(certificate if key is None else key)
         self.failures = 0
+        self.problem = ""
         self._warned = float("-inf")
         self._used = self._seen = self._signature()
         self.context: ssl.SSLContext
@@ -72,6 +74,7 @@ class ServerCertificate(OneProcess):
                 self._load()
             except ConfigurationError as error:
                 self.failures += 1
+                self.problem = " ".join(rule for rules in error.errors.values() for rule in rules)
                 logger.error(  # noqa: TRY400 - the traceback adds nothing
                     "The new TLS certificate cannot be used, so the previous one, which expires at "
                     "%s, stays in use: %s",
@@ -79,6 +82,7 @@ class ServerCertificate(OneProcess):
                     error.message,
                 )
             else:
+                self.problem = ""
                 self.log()
         self._warn_of_expiry()
 

@@ -25,7 +25,7 @@ from tests.waiting import until
 
 GRANTWAY = [sys.executable, "-m", "grantway_plugins.cli"]
 READY = re.compile(
-    r"grantway gateway listening on (http://127\.0\.0\.1:\d+), admin (http://127\.0\.0\.1:\d+)"
+    r"grantway gateway listening on (https?://127\.0\.0\.1:\d+), admin (http://127\.0\.0\.1:\d+)"
     r"(?:, authorize (http://127\.0\.0\.1:\d+))?\n"
 )
 PATIENCE = 30.0
@@ -234,3 +234,51 @@ class CountingProvider:
             f'[providers.idp]\ntoken_endpoint = "{url}/token"\nclient_id = "gateway"\n'
             'client_secret = {source = "file", path = "secret.txt"}\nauth = "client_secret_post"\n'
         )
+
+
+class Traffic:
+    """Threads that send requests continuously.
+
+    Attributes:
+        statuses: Number of responses by status.
+    """
+
+    def __init__(self, send_request: Callable[[requests.Session, int], requests.Response]) -> None:
+        self.statuses: Counter[int | str] = Counter()
+        self._send_request = send_request
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(4)]
+
+    def _run(self) -> None:
+        number = 0
+        with requests.Session() as session:
+            session.trust_env = False
+            while not self._ended.is_set():
+                number += 1
+                try:
+                    self.statuses[self._send_request(session, number).status_code] += 1
+                except requests.RequestException as error:
+                    self.statuses[type(error).__name__] += 1
+
+    def wait_for_responses(self, count: int) -> None:
+        """Wait for ``count`` further responses."""
+        total = self.statuses.total() + count
+        until(lambda: self.statuses.total() >= total)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        for each in self._threads:
+            each.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            for each in self._threads:
+                each.join(PATIENCE)
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Replace a file atomically, which gives it a new inode."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.write_text(text)
+    fresh.replace(path)

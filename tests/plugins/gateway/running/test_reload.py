@@ -3,69 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import requests
 
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
 from tests.faults import free_port
 from tests.plugins.gateway.running.conftest import Backends
-from tests.plugins.gateway.running.programs import PATIENCE, CountingProvider, gateway
+from tests.plugins.gateway.running.programs import (
+    PATIENCE,
+    CountingProvider,
+    Traffic,
+    gateway,
+    replace_file,
+)
 from tests.plugins.gateway.servers import asgi_server
 from tests.waiting import until
 
 ACME = {"X-Tenant": "acme"}
-
-
-class Traffic:
-    """Threads that send requests continuously.
-
-    Attributes:
-        statuses: Number of responses by status.
-    """
-
-    def __init__(self, send_request: Callable[[requests.Session, int], requests.Response]) -> None:
-        self.statuses: Counter[int | str] = Counter()
-        self._send_request = send_request
-        self._ended = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(4)]
-
-    def _run(self) -> None:
-        number = 0
-        with requests.Session() as session:
-            session.trust_env = False
-            while not self._ended.is_set():
-                number += 1
-                try:
-                    self.statuses[self._send_request(session, number).status_code] += 1
-                except requests.RequestException as error:
-                    self.statuses[type(error).__name__] += 1
-
-    def wait_for_responses(self, count: int) -> None:
-        """Wait for ``count`` further responses."""
-        total = self.statuses.total() + count
-        until(lambda: self.statuses.total() >= total)
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        for each in self._threads:
-            each.start()
-        try:
-            yield
-        finally:
-            self._ended.set()
-            for each in self._threads:
-                each.join(PATIENCE)
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Replace a file atomically, which gives it a new inode."""
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.write_text(text)
-    fresh.replace(path)
 
 
 def test_reload_under_traffic_loses_no_request_and_keeps_tokens(backends: Backends) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 
+from grantway_plugins._config.fields import PathField
 from grantway_plugins.issuer._aws_portal.accounts_file import accounts_in, read_accounts
-from grantway_plugins.issuer._config.table import IssuerTable, PathField, Place, read_file
+from grantway_plugins.issuer._config.table import IssuerTable, Place, read_file
 
 
 class AwsPortalTable(IssuerTable):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from grantway_plugins._config.fields import PathField
 from grantway_plugins.issuer._clients.certificate_settings import ClientCertificates
-from grantway_plugins.issuer._config.table import IssuerTable, PathField, Place, text
+from grantway_plugins.issuer._config.table import IssuerTable, Place, text
 
 
 class ClientCertificatesTable(IssuerTable):

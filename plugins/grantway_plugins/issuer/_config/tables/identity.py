@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from marshmallow import fields
 
-from grantway_plugins._config.fields import Choice
-from grantway_plugins.issuer._config.table import IssuerTable, PathField, Texts, text
+from grantway_plugins._config.fields import Choice, PathField
+from grantway_plugins.issuer._config.table import IssuerTable, Texts, text
 
 
 class _Paths(fields.List[str]):

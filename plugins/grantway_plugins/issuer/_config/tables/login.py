@@ -8,8 +8,9 @@ from typing import Any
 from marshmallow import fields
 
 from grantway._exceptions import ConfigurationError
+from grantway_plugins._config.fields import PathField
 from grantway_plugins._config.secret_field import SecretField
-from grantway_plugins.issuer._config.table import IssuerTable, PathField, Place, Texts, text
+from grantway_plugins.issuer._config.table import IssuerTable, Place, Texts, text
 from grantway_plugins.issuer._login.settings import OpenIDLogin, PluginLogin
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 
-from grantway_plugins.issuer._config.table import IssuerTable, PathField, Place, read_file
+from grantway_plugins._config.fields import PathField
+from grantway_plugins.issuer._config.table import IssuerTable, Place, read_file
 from grantway_plugins.issuer._trust.trust_file import (
     TrustedTable,
     read_trusted_issuers,
