@@ -18,10 +18,10 @@ from redis.crc import key_slot
 from grantway import Token
 from grantway._exceptions import StoreError, StoreLockError, StoreSaveError, StoreUnreadableError
 from grantway.testing._kits.processes import Opener
-from grantway_plugins.stores.redis import _clients
-from grantway_plugins.stores.redis._location import Node
+from grantway_plugins._redis import clients
+from grantway_plugins._redis.location import Node
+from grantway_plugins._redis.topology import Sentinels
 from grantway_plugins.stores.redis._store import RedisStore
-from grantway_plugins.stores.redis._topology import Sentinels
 from tests.faults import free_port
 from tests.plugins.stores.contract import LOCK_WAIT, MARK, WHOLE, StoreContract, shown, use_once
 from tests.plugins.stores.shared import LEASE, LeaseContract
@@ -242,8 +242,8 @@ def test_closes_the_connections_of_surplus_servers(
     cluster: ValkeyGroup, prefix: str, monkeypatch: pytest.MonkeyPatch, grace: float, threads: int
 ) -> None:
     """Servers are replaced over the years; a call in progress keeps its connection."""
-    monkeypatch.setattr(_clients, "_MOST", 1)
-    monkeypatch.setattr(_clients, "_GRACE", grace)
+    monkeypatch.setattr(clients, "_MOST", 1)
+    monkeypatch.setattr(clients, "_GRACE", grace)
     keys = [f"{number}" for number in range(12)]
     with closing(RedisStore(cluster.url, prefix=prefix)) as store:
 

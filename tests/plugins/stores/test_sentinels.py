@@ -5,8 +5,8 @@ from __future__ import annotations
 from redis.exceptions import ConnectionError as UnreachableError, ReadOnlyError
 
 from grantway._secrets.masked import Masked
-from grantway_plugins.stores.redis._location import Node, parse
-from grantway_plugins.stores.redis._topology import Sentinels
+from grantway_plugins._redis.location import Node, parse
+from grantway_plugins._redis.topology import Sentinels
 
 OLD, NEW = Node("127.0.0.1", 11), Node("127.0.0.1", 12)
 #: The primary that each Sentinel names, by its port. The first has not noticed a failover.

@@ -29,7 +29,7 @@ from grantway._exceptions import (
 from grantway.testing import store_on_loop
 from grantway.testing._kits.on_loop import StoreOnLoop
 from grantway.testing._kits.processes import Opener, peer
-from grantway_plugins.stores.sql._database import digest
+from grantway_plugins.stores.sql._lease import digest
 from grantway_plugins.stores.sql._store import SqlStore
 from tests.plugins.stores import holders
 from tests.plugins.stores.contract import (
@@ -225,7 +225,7 @@ def another(reopen: Opener) -> SqlStore:
 
 
 def change(store: SqlStore, key: str, **values: Any) -> None:
-    table = store._database.tables.tokens
+    table = store._database.tables.content[0]
     with store._database.engine.connect() as connection:
         statement = sa.update(table).where(table.c.key == digest(key)).values(**values)
         assert connection.execute(statement).rowcount == 1
@@ -233,7 +233,7 @@ def change(store: SqlStore, key: str, **values: Any) -> None:
 
 def rows(store: SqlStore) -> list[Any]:
     with store._database.engine.connect() as connection:
-        return list(connection.execute(sa.select(store._database.tables.tokens)).all())
+        return list(connection.execute(sa.select(store._database.tables.content[0])).all())
 
 
 # --- Options -----------------------------------------------------------------------------------

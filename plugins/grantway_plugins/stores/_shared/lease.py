@@ -12,8 +12,7 @@ from typing import Any, Protocol
 
 from grantway._exceptions import StoreError, StoreLockError
 from grantway._types.quantity import check_lock_wait, check_seconds
-
-from .steps import Steps, Wait, run, run_async
+from grantway_plugins._databases.steps import Steps, Wait, run, run_async
 
 #: Seconds for which a store remembers at least which fence changed a key last. A save with an
 #: older fence to an unknown key is rejected, because it could restore a deleted token.

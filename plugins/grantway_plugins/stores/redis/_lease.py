@@ -6,12 +6,12 @@ import secrets
 from typing import Any
 
 from grantway._exceptions import StoreUnreadableError
+from grantway_plugins._databases.steps import Steps
+from grantway_plugins._redis.commands import Command, Confirmation, script
+from grantway_plugins._redis.server import RedisServer
 from grantway_plugins.stores._shared.lease import REMEMBERED
-from grantway_plugins.stores._shared.steps import Steps
 
 from . import _scripts as scripts
-from ._commands import Command, Confirmation, script
-from ._server import RedisServer
 
 
 class RedisLease:

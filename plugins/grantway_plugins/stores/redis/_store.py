@@ -15,6 +15,9 @@ from grantway._exceptions import (
 from grantway._processes.copies import OneProcess
 from grantway._secrets.masked import Masked
 from grantway._types.quantity import MOST_CONNECTIONS, check_count, check_seconds
+from grantway_plugins._databases.steps import Steps, run, run_async
+from grantway_plugins._redis.commands import Command, script
+from grantway_plugins._redis.server import RedisServer
 from grantway_plugins.stores._shared.lease import (
     REMEMBERED,
     check_lease,
@@ -22,12 +25,9 @@ from grantway_plugins.stores._shared.lease import (
     hold_lease_async,
 )
 from grantway_plugins.stores._shared.lifetime import check_keep_for, lifetime
-from grantway_plugins.stores._shared.steps import Steps, run, run_async
 
 from . import _scripts as scripts
-from ._commands import Command, script
 from ._lease import RedisLease
-from ._server import RedisServer
 
 if TYPE_CHECKING:
     from grantway._types.token import Token

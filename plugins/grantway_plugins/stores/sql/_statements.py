@@ -13,8 +13,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from grantway_plugins.stores._shared.lease import REMEMBERED
 
-from ._tables import Tables
-
 
 class Statements:
     """The statements on the tables of one store.
@@ -33,8 +31,7 @@ class Statements:
         remove_expired: No parameters -> nothing. Removes rows past their ``forget_at``.
     """
 
-    def __init__(self, own: Tables, dialect: str) -> None:
-        table = own.tokens
+    def __init__(self, table: sa.Table, dialect: str) -> None:
         row = table.c
         lite = dialect == "sqlite"
         insert: Any = sqlite.insert if lite else postgresql.insert

@@ -16,6 +16,8 @@ from grantway._exceptions import (
 )
 from grantway._processes.copies import OneProcess
 from grantway._secrets.masked import Masked
+from grantway_plugins._databases.steps import Steps, run, run_async
+from grantway_plugins._sql.database import Database, Statement
 from grantway_plugins.stores._shared.lease import (
     REMEMBERED,
     check_lease,
@@ -23,9 +25,10 @@ from grantway_plugins.stores._shared.lease import (
     hold_lease_async,
 )
 from grantway_plugins.stores._shared.lifetime import check_keep_for, lifetime
-from grantway_plugins.stores._shared.steps import Steps, run, run_async
 
-from ._database import SqlDatabase, SqlLease, Statement, digest
+from ._lease import SqlLease, digest
+from ._statements import Statements
+from ._tables import tables
 
 if TYPE_CHECKING:
     from grantway._types.token import Token
@@ -81,14 +84,16 @@ class SqlStore(OneProcess):
         self._where, self._prefix = "not open", prefix
         self._lease = check_lease(lease)
         self._keep_for = check_keep_for(keep_for)
-        self._database = SqlDatabase(
+        own = tables(prefix)
+        self._database = Database(
             address,
-            prefix=prefix,
+            tables=own,
             timeout=timeout,
             connections=connections,
             allow_insecure=allow_insecure,
         )
         self._where = self._database.where
+        self._statements = Statements(own.content[0], self._database.engine.dialect.name)
         self._next_cleanup = time.monotonic()
 
     def load(self, key: str) -> Token | None:
@@ -140,7 +145,7 @@ class SqlStore(OneProcess):
         return f"SqlStore({self._where}, prefix={self._prefix!r})"
 
     def _load(self, key: str) -> Steps[Token | None]:
-        rows, problem = yield Statement(self._database.statements.load, {"digest": digest(key)})
+        rows, problem = yield Statement(self._statements.load, {"digest": digest(key)})
         if problem:
             raise StoreUnreadableError(f"{self._where}: cannot be read: {problem}.")
         if not rows.value or rows.value[0][0] is None:
@@ -163,7 +168,7 @@ class SqlStore(OneProcess):
         self, key: str, record: Masked[bytes] | Masked[None], fence: int, life: float | None
     ) -> Steps[str]:
         change = Statement(
-            self._database.statements.change,
+            self._statements.change,
             {
                 "digest": digest(key),
                 "new_record": record.value,
@@ -183,12 +188,12 @@ class SqlStore(OneProcess):
         if time.monotonic() < self._next_cleanup:
             return
         self._next_cleanup = time.monotonic() + _CLEANUP_INTERVAL
-        _rows, problem = yield Statement(self._database.statements.remove_expired)
+        _rows, problem = yield Statement(self._statements.remove_expired)
         if problem:
             _log.warning("%s: cannot remove expired rows: %s.", self._where, problem)
 
     def _lease_of(self, key: str) -> SqlLease:
-        return SqlLease(self._database, key, self._lease)
+        return SqlLease(self._statements, self._where, key, self._lease)
 
     def _terms(self, key: str, timeout: float) -> dict[str, Any]:
         where = f"{self._where}, lock of {key!r}"

@@ -12,13 +12,13 @@ from redis.exceptions import AskError, MovedError
 
 from grantway._processes.per_loop import PerLoop
 from grantway._secrets.masked import Masked
-from grantway_plugins.stores._shared.steps import Steps, Wait, run, run_async
+from grantway_plugins._databases.steps import Steps, Wait, run, run_async
 
-from ._clients import Clients, Connecting
-from ._commands import Call, Command, Confirmation
-from ._errors import InsecureServerError, explain, is_temporary
-from ._location import Node, address, parse
-from ._topology import UnresolvedError, topology
+from .clients import Clients, Connecting
+from .commands import Call, Command, Confirmation
+from .errors import InsecureServerError, explain, is_temporary
+from .location import Node, address, parse
+from .topology import UnresolvedError, topology
 
 #: Pauses between attempts in seconds: the first, and the longest.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5

@@ -13,10 +13,10 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from grantway._exceptions import ConfigurationError
-from grantway_plugins.stores._shared.connection_security import require_encrypted
+from grantway_plugins._databases.connection_security import require_encrypted
 
-from ._errors import InsecureServerError
-from ._location import Location, Node
+from .errors import InsecureServerError
+from .location import Location, Node
 
 #: Errors after which a command is sent again. All commands are idempotent, and the usual reason is
 #: that the server closed an idle connection. After a timeout, the time is used up.

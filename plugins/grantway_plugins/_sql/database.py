@@ -1,13 +1,11 @@
-"""Connections to a database, its tables, and leases of its keys."""
+"""Connections to a database whose statements are committed one by one, and its tables."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import secrets
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -17,11 +15,12 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeout
 
-from grantway._exceptions import ConfigurationError, StoreUnreadableError
+from grantway._exceptions import ConfigurationError
 from grantway._processes.per_loop import PerLoop
 from grantway._processes.threads import in_thread
 from grantway._secrets.masked import Masked
 from grantway._types.quantity import MOST_CONNECTIONS, check_count, check_seconds
+from grantway_plugins._databases.connection_security import require_encrypted
 from grantway_plugins._sql.engine import LONGEST_MS, create_private_file, make_engine
 from grantway_plugins._sql.failures import explain
 from grantway_plugins._sql.urls import (
@@ -32,11 +31,7 @@ from grantway_plugins._sql.urls import (
     parse_url,
     sqlite_file,
 )
-from grantway_plugins.stores._shared.connection_security import require_encrypted
-from grantway_plugins.stores._shared.steps import Steps
-
-from ._statements import Statements
-from ._tables import create_or_check, tables
+from grantway_plugins._sql.versioned_tables import VersionedTables, create_or_check
 
 _RULE = (
     "must be like postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE, or "
@@ -44,27 +39,33 @@ _RULE = (
 )
 
 
-def digest(key: str) -> str:
-    """Return the digest that identifies a key in the table."""
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-
-
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement and its values, which its repr does not show: they may contain a token."""
+    """A statement and its values, which its repr does not show: they may contain a token.
+
+    It must be idempotent, because it is repeated if the connection is lost.
+
+    Attributes:
+        statement: The statement.
+        values: Values of its parameters, or several to run it with each.
+        then: Statements that are run in the same transaction if the first one returns a row.
+    """
 
     statement: sa.Executable
-    values: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    values: Mapping[str, Any] | Sequence[Mapping[str, Any]] = field(
+        repr=False, default_factory=dict
+    )
+    then: tuple[Statement, ...] = ()
 
 
-class SqlDatabase:
-    """Bounded pools of connections to a database, and the statements that it runs.
+class Database:
+    """Bounded pools of connections to a database.
 
     Threads share one pool, and each event loop has its own.
 
     Args:
         url: SQLAlchemy URL of the database.
-        prefix: Prefix of the table names.
+        tables: The tables. They are created before the first statement runs.
         timeout: Seconds that a statement may take, and to wait for a free connection.
         connections: Maximum number of open connections in each pool.
         allow_insecure: Whether to accept a server on another host without TLS.
@@ -72,25 +73,24 @@ class SqlDatabase:
     Attributes:
         where: Location of the database without credentials, for errors.
         engine: Engine in autocommit mode.
-        tables: The store's tables. They are created before the first statement runs.
-        statements: The store's statements.
+        tables: The tables.
 
     Raises:
-        ConfigurationError: The URL or the prefix is invalid.
+        ConfigurationError: The URL is invalid.
     """
 
     def __init__(
         self,
         url: Masked[str],
         *,
-        prefix: str,
+        tables: VersionedTables,
         timeout: float,
         connections: int,
         allow_insecure: bool,
     ) -> None:
         check_seconds("timeout", timeout)
         check_count("connections", connections, most=MOST_CONNECTIONS)
-        self.tables = tables(prefix)
+        self.tables = tables
         self.engine = _engine(url, timeout, connections)
         self._runs_on_loops = _runs_on_loops(self.engine)
         self._loops = PerLoop(
@@ -104,7 +104,6 @@ class SqlDatabase:
                 remedy="add ?sslmode=verify-full (or require)",
             )
         self.where = location(self.engine.url)
-        self.statements = Statements(self.tables, self.engine.dialect.name)
         self._starting = threading.Lock()
         self._ready = False
         self._process = os.getpid()
@@ -173,9 +172,27 @@ class SqlDatabase:
 
 def _rows(engine: sa.Engine, command: Statement) -> list[Any]:
     with engine.connect() as connection:
+        if command.then:
+            return _transaction(connection, command)
         result = connection.execute(command.statement, command.values)
         # Fetch all rows: SQLite commits, and can fail to commit, only after the last.
         return list(result.all()) if result.returns_rows else []
+
+
+def _transaction(connection: sa.Connection, command: Statement) -> list[Any]:
+    """Run a statement and those that follow it in one transaction, and return the first's rows."""
+    # The connection is in autocommit mode, so the transaction needs explicit statements.
+    lite = connection.dialect.name == "sqlite"
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if lite else "BEGIN")
+    try:
+        rows = list(connection.execute(command.statement, command.values).all())
+        for each in command.then if rows else ():
+            connection.execute(each.statement, each.values)
+        connection.exec_driver_sql("COMMIT")
+    except BaseException:
+        connection.invalidate()
+        raise
+    return rows
 
 
 async def _dispose(engine: sa.Engine) -> None:
@@ -193,45 +210,14 @@ def _runs_on_loops(engine: sa.Engine) -> bool:
     )
 
 
-class SqlLease:
-    """The lease of one row; see ``lease.Lease``."""
-
-    def __init__(self, database: SqlDatabase, key: str, seconds: float) -> None:
-        self._database = database
-        self._owner = {"digest": digest(key), "owner_id": secrets.token_hex(16)}
-        self._values = {**self._owner, "lease": int(seconds * 1000)}
-
-    def acquire(self) -> Steps[int | None]:
-        """Acquire the lease; see ``lease.Lease``."""
-        # Read first, so that waiting processes do not write on every attempt.
-        if (yield from self._run(self._database.statements.busy, self._owner)):
-            return None
-        rows = yield from self._run(self._database.statements.acquire, self._values)
-        return int(rows[0][0]) if rows else None
-
-    def extend(self) -> Steps[bool]:
-        """Extend the lease; see ``lease.Lease``."""
-        return bool((yield from self._run(self._database.statements.extend, self._values)))
-
-    def release(self) -> Steps[None]:
-        """Release the lease; see ``lease.Lease``."""
-        yield from self._run(self._database.statements.release, self._owner)
-
-    def _run(self, statement: sa.Executable, values: Mapping[str, Any]) -> Steps[list[Any]]:
-        rows, problem = yield Statement(statement, values)
-        if problem:
-            raise StoreUnreadableError(f"{self._database.where}: cannot be locked: {problem}.")
-        found: list[Any] = rows.value
-        return found
-
-
 def _engine(
     url: Masked[str], timeout: float, connections: int, *, asynchronous: bool = False
 ) -> sa.Engine:
     """Return an engine in autocommit mode, without connecting yet.
 
     Autocommit ensures that no database lock outlasts a statement, even if this process is
-    suspended.
+    suspended. PostgreSQL ends a transaction that waits for this process for longer than
+    ``timeout``.
 
     Raises:
         ConfigurationError: The URL is not one of SQLite or PostgreSQL, or its driver is not
@@ -249,6 +235,7 @@ def _engine(
                 # Respect settings stricter than "on", such as waiting for replicas.
                 cursor.execute(
                     f"SELECT set_config('statement_timeout', '{longest}', false), "
+                    f"set_config('idle_in_transaction_session_timeout', '{longest}', false), "
                     "CASE WHEN current_setting('synchronous_commit') = 'off' "
                     "THEN set_config('synchronous_commit', 'on', false) END"
                 )

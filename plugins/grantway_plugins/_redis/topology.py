@@ -8,11 +8,11 @@ from typing import Any, Protocol
 from redis.crc import key_slot
 from redis.exceptions import MovedError, ReadOnlyError
 
-from grantway_plugins.stores._shared.steps import Steps
+from grantway_plugins._databases.steps import Steps
 
-from ._commands import Call
-from ._errors import explain, is_temporary
-from ._location import Location, Node
+from .commands import Call
+from .errors import explain, is_temporary
+from .location import Location, Node
 
 
 class UnresolvedError(Exception):

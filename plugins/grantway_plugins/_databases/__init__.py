@@ -1,0 +1,1 @@
+"""Code shared by the clients of SQL databases and of Redis."""

@@ -1,0 +1,1 @@
+"""Redis and Valkey servers: URLs, connections, failover and explanations of errors."""
