@@ -188,6 +188,42 @@ class Credential:
                 return found
             single_flight.raise_copy(step)
 
+    async def refresh_async(self, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - as token()
+        """Get a new token with the refresh token, even if the current token is fresh.
+
+        This keeps a refresh token valid that the provider would remove if nobody used it. Callers
+        of ``token()`` get the current token meanwhile, and also if the refresh fails. If another
+        process stores a new token meanwhile, that one is returned and nothing is sent.
+
+        Args:
+            timeout: As for ``token()``.
+
+        Raises:
+            GrantwayError: As for ``token()``. No refresh token is lost.
+        """
+        deadline, state = self._deadline(timeout), self._state
+        if self._config.store is not None:
+            from .async_store import asynchronous  # noqa: PLC0415 - as in token_async()
+
+            held = state.token
+            stored = await asynchronous(self._config.store).load_async(self.key)
+            if stored is not None and stored.access_token != held.access_token:
+                # Otherwise the refresh would end as soon as it finds this token.
+                state.adopt(stored, held)
+        seen, pause = state.attempt()
+        if pause > deadline.remaining():
+            self._raise_paused(pause, seen, on_loop=True)
+        if pause > 0:
+            await self._wait_async(pause)
+        flight = self._join(seen, on_loop=True)
+        if not await flight.wait_async(deadline):
+            self._raise_timeout(flight, deadline)
+        found = self._apply(seen, flight)
+        if found is None:
+            single_flight.raise_copy(flight)
+            return await self.token_async(max(0.0, deadline.remaining()))
+        return found
+
     def invalidate(self, token: Token) -> None:
         """Report that a resource server rejected a token, for example with a 401 response.
 

@@ -184,6 +184,11 @@ class TokenState:
                 self.serve_for(pause if pause > 0 else _FOREVER)
             return Decision(seen, usable=usable, refresh=pause <= 0, pause=pause)
 
+    def attempt(self) -> tuple[Snapshot, float]:
+        """Return the state, and the seconds until the next request to the provider is allowed."""
+        with _lock:
+            return self._snapshot(), self.pause
+
     def begin(self, before: Token) -> tuple[Snapshot, FailureState] | Token:
         """Return what a refresh starts from, or the token if ``before`` was replaced already."""
         with _lock:
