@@ -113,7 +113,7 @@ def test_nothing_is_sent_if_another_process_refreshes_meanwhile(
     here.accept(token(9))
 
     async def main() -> list[Token]:
-        return await asyncio.gather(here.refresh_async(), there.refresh_async())
+        return [*await asyncio.gather(here.refresh_async(), there.refresh_async())]
 
     assert {each.access_token for each in asyncio.run(main())} == {"new"}
     assert len(server.requests) == 1

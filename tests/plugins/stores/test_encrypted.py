@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import multiprocessing
@@ -245,6 +246,48 @@ def test_the_first_key_encrypts_and_all_keys_decrypt(inner: MemoryStore) -> None
         old.load("key")
     # After every token was saved again, the old key is not needed.
     assert EncryptedStore(inner, key=OTHER).load("key") == Token("newer")
+
+
+def test_reencrypting_ends_the_need_for_the_old_key_and_is_repeatable(inner: MemoryStore) -> None:
+    EncryptedStore(inner, key=KEY).save("t", Token("at-old", refresh_token="rt-old"))
+    rotated = EncryptedStore(inner, key=[OTHER, KEY])
+
+    async def main() -> list[bool]:
+        return [await rotated.reencrypt_async(key) for key in ("t", "t", "missing")]
+
+    assert asyncio.run(main()) == [True, False, False]
+    loaded = EncryptedStore(inner, key=OTHER).load("t")
+    assert loaded is not None
+    assert loaded.refresh_token == "rt-old"
+
+
+def test_reencrypting_with_a_wrong_key_changes_nothing(inner: MemoryStore) -> None:
+    EncryptedStore(inner, key=KEY).save("t", Token("at", refresh_token="rt"))
+    inner.save("plain", Token("at"))
+    other = EncryptedStore(inner, key=OTHER)
+    for key, problem in (("t", "Add that key"), ("plain", "not encrypted")):
+        with pytest.raises(StoreUnreadableError, match=problem):
+            asyncio.run(other.reencrypt_async(key))
+    assert EncryptedStore(inner, key=KEY).load("t") is not None
+
+
+def test_reencrypting_does_not_overwrite_a_refresh_that_holds_the_lock(inner: MemoryStore) -> None:
+    EncryptedStore(inner, key=KEY).save("t", Token("at-1", refresh_token="rt-1"))
+    rotated = EncryptedStore(inner, key=[OTHER, KEY])
+
+    async def main() -> bool:
+        async with rotated.lock_async("t", 10) as fence:
+            waiting = asyncio.create_task(rotated.reencrypt_async("t"))
+            await asyncio.sleep(0.05)
+            assert not waiting.done()
+            old = EncryptedStore(inner, key=KEY)  # a gateway that does not have the new key yet
+            await old.save_async("t", Token("at-2", refresh_token="rt-2"), fence=fence)
+        return await waiting
+
+    assert asyncio.run(main())
+    loaded = EncryptedStore(inner, key=OTHER).load("t")
+    assert loaded is not None
+    assert loaded.refresh_token == "rt-2"
 
 
 @pytest.mark.parametrize(

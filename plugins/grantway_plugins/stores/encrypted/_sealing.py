@@ -76,6 +76,13 @@ class Sealer:
         sealed = cipher.encrypt(nonce, plain, self._associated(key_id, associated))
         return f"{self._layout}.{key_id}.{base64.urlsafe_b64encode(nonce + sealed).decode()}"
 
+    def is_current(self, text: str) -> bool:
+        """Return whether the newest key encrypted the text. Keys are read again if it did not."""
+        key_id = text.split(".")[1:2]
+        if key_id != [next(iter(self._ciphers))]:
+            self._ciphers = _ciphers(self._keys)
+        return key_id == [next(iter(self._ciphers))]
+
     def open(self, text: str, associated: str) -> Masked[bytes]:
         """Return the decrypted data.
 

@@ -120,6 +120,41 @@ class EncryptedStore(OneProcess):
         """See ``lock``."""
         return asynchronous(self._inner).lock_async(key, timeout)
 
+    async def reencrypt_async(self, key: str, timeout: float = 30.0) -> bool:  # noqa: ASYNC109 - as lock_async()
+        """Encrypt a token with the newest key, unless it is already.
+
+        The token stays locked meanwhile, so that no refresh of another process is overwritten.
+
+        Args:
+            key: Name of the token in the store.
+            timeout: Longest wait for the lock in seconds.
+
+        Returns:
+            Whether the token was encrypted again; False also if there is none.
+
+        Raises:
+            StoreUnreadableError: None of the keys decrypts the token. It is left in place.
+            StoreError: The token could not be locked or saved; the old one is left in place.
+        """
+        inner = asynchronous(self._inner)
+        if self._is_current(await inner.load_async(key)):
+            return False
+        async with inner.lock_async(key, timeout) as fence:
+            envelope = await inner.load_async(key)
+            if self._is_current(envelope):
+                return False
+            token = self._decrypt(key, envelope)
+            assert token is not None  # a missing one is current
+            await inner.save_async(key, self._seal(key, token), fence=fence)
+        return True
+
+    def _is_current(self, envelope: Token | None) -> bool:
+        """Return whether nothing has to be encrypted again."""
+        if envelope is None:
+            return True
+        encrypted = envelope.token_type == TOKEN_TYPE
+        return encrypted and self._sealer.is_current(envelope.access_token)
+
     def close(self) -> None:
         """Close the inner store, if it has a ``close`` method."""
         close = getattr(self._inner, "close", None)
