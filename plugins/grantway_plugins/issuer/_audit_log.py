@@ -6,9 +6,9 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
+from grantway_plugins.server._audit_line import log_audit_line
 from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._listening.peers import network_of
-from grantway_plugins.server._log_format import FieldsMessage
 
 from ._decisions.rate_limit import RateLimit
 
@@ -16,8 +16,6 @@ from ._decisions.rate_limit import RateLimit
 _LIMITED = frozenset({"denial", "login_failure", "outcome_unknown", "replay", "wrong_user_code"})
 #: Maximum number of records per minute for each such event, from one peer and from all peers.
 OF_PEER, OF_ALL = 60, 600
-#: Maximum length of a value; longer values are truncated.
-_LONGEST = 500
 
 logger = logging.getLogger("grantway.audit")
 
@@ -59,15 +57,12 @@ class AuditLog:
         if event.name in _LIMITED and not self._take(event.name, peer):
             self._suppressed[event.name] += 1
             return
-        members: dict[str, str | int] = {
-            name: value if len(value) <= _LONGEST else f"{value[:_LONGEST]}..."
-            for name, value in event.members().items()
-        }
+        members: dict[str, str | int] = {**event.members()}
         members |= {"endpoint": endpoint, "peer": peer, "issuer": self._issuer}
         suppressed = self._suppressed.pop(event.name, 0)
         if suppressed:
             members["suppressed"] = suppressed
-        logger.info(FieldsMessage(members))
+        log_audit_line(logger, members)
 
     def _take(self, name: str, peer: str) -> bool:
         """Count a limited event; return False if there were too many in the last minute."""
@@ -81,4 +76,4 @@ class AuditLog:
 
 def record_operator(event: AuditEvent) -> None:
     """Log an operator's change to the database."""
-    logger.info(FieldsMessage({**event.members(), "endpoint": "operator"}))
+    log_audit_line(logger, {**event.members(), "endpoint": "operator"})

@@ -1,0 +1,1 @@
+"""Work on connections that no request waits for: saving activity, refreshes, webhooks."""

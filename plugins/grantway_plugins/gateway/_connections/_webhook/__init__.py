@@ -1,0 +1,1 @@
+"""Webhooks that report broken connections, as defined by the Standard Webhooks specification."""
