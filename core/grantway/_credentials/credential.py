@@ -191,9 +191,9 @@ class Credential:
     async def refresh_async(self, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - as token()
         """Get a new token with the refresh token, even if the current token is fresh.
 
-        This keeps a refresh token valid that the provider would remove if nobody used it. Callers
-        of ``token()`` get the current token meanwhile, and also if the refresh fails. If another
-        process stores a new token meanwhile, that one is returned and nothing is sent.
+        This keeps a refresh token valid that the provider would remove after a time without use.
+        Callers of ``token()`` get the current token meanwhile, and also if the refresh fails. If
+        another process stores a new token meanwhile, that one is returned and nothing is sent.
 
         Args:
             timeout: As for ``token()``.
