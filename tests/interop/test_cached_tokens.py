@@ -16,7 +16,7 @@ import requests
 from hypothesis import given, settings, strategies as st
 
 from tests.faults import free_port
-from tests.interop.proxies import HAPROXY, haproxy_file, nginx_http, printed
+from tests.interop.proxies import NEEDS_HAPROXY, haproxy_file, nginx_http, printed
 from tests.plugins.gateway.running.programs import (
     PATIENCE,
     EchoUpstream,
@@ -83,10 +83,7 @@ class Proxies:
     scope="module",
     params=[
         "nginx",
-        pytest.param(
-            "haproxy",
-            marks=pytest.mark.skipif(HAPROXY is None, reason="HAProxy has no wheel; install it"),
-        ),
+        pytest.param("haproxy", marks=[NEEDS_HAPROXY, pytest.mark.slow]),
     ],
 )
 def proxies(

@@ -13,7 +13,7 @@ from grantway_plugins.issuer import IssuerServer, IssuerSettings
 from grantway_plugins.testing import WorkloadIssuer
 from tests.faults import free_port
 from tests.interop.proxies import (
-    HAPROXY,
+    NEEDS_HAPROXY,
     caddy_file,
     envoy_file,
     haproxy_file,
@@ -79,10 +79,7 @@ def run(backends: Backends, workloads: WorkloadIssuer) -> Iterator[GatewayProces
     scope="module",
     params=[
         *RUN,
-        pytest.param(
-            "haproxy",
-            marks=pytest.mark.skipif(HAPROXY is None, reason="HAProxy has no wheel; install it"),
-        ),
+        pytest.param("haproxy", marks=NEEDS_HAPROXY),
     ],
 )
 def proxy(

@@ -37,6 +37,7 @@ from tests.faults import free_port
 from tests.interop.proxies import nginx_http
 from tests.plugins.gateway.running.programs import CountingProvider
 from tests.plugins.gateway.servers import asgi_server
+from tests.waiting import until
 
 CONNECTIONS, TENANTS = 32, 10
 _HOST = "127.0.0.1"
@@ -139,7 +140,8 @@ def on_core(folder: Path, blocks: str, port: int, core: int) -> Iterator[int]:
     """Run nginx on a core, and yield its process ID."""
     folder.mkdir()
     with nginx_http(folder, blocks, port):
-        pid = int((folder / "nginx.pid").read_text())
+        file = folder / "nginx.pid"  # which nginx writes after it listens
+        pid = int(until(lambda: file.exists() and file.read_text()))
         os.sched_setaffinity(pid, {core})
         yield pid
 
