@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from functools import partial
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -24,11 +26,14 @@ from tests.interop.proxies import (
 from tests.plugins.gateway.running.conftest import Backends, make_backends
 from tests.plugins.gateway.running.programs import PATIENCE, EchoUpstream, GatewayProcess, gateway
 from tests.plugins.gateway.servers import asgi_server
+from tests.plugins.server.proofs import KEY, proof
+from tests.raw_http import read_all
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
 API = "https://api.example.com"
+METADATA = "/.well-known/oauth-protected-resource"
 ACME = {"X-Tenant": "acme"}
 THEIRS = {**ACME, "Authorization": "Bearer of-the-caller"}
 
@@ -150,16 +155,80 @@ def test_callers_are_verified(
     missing = get()
     assert missing.status_code == 401
     [challenge, *_] = parse_challenges(missing.headers["www-authenticate"])
-    assert challenge.parameters["resource_metadata"].startswith(API)
+    assert challenge.parameters["resource_metadata"] == f"{API}{METADATA}"
     forbidden = get(Authorization=f"Bearer {token('other')}")
     assert forbidden.status_code == 403
-    # nginx returns only the challenge of a 401.
-    assert ("insufficient_scope" in forbidden.headers.get("www-authenticate", "")) == (
-        proxy[0] != "nginx"
-    )
+    [challenge, *_] = parse_challenges(forbidden.headers["www-authenticate"])
+    assert challenge.parameters["error"] == "insufficient_scope"
     assert backends.echo.requests == []
     assert get(Authorization=f"Bearer {token('read')}").status_code == 200
     assert backends.echo.tokens[0].startswith("Bearer gwa_")
+
+
+def test_a_proof_of_a_caller_reaches_the_gateway_only(
+    proxy: tuple[str, str], backends: Backends, http: requests.Session, workloads: WorkloadIssuer
+) -> None:
+    """The proof is verified with the path that the proxy forwards, and each only once."""
+    thumbprint = KEY.thumbprint()
+    token = workloads.token(
+        "ann",
+        API,
+        header={"typ": "at+jwt"},
+        org_id="acme",
+        scope="read",
+        cnf={"jkt": thumbprint},
+    )
+    own = proof(f"{API}/verified/1", htm="GET", token=token)
+    headers = {"Authorization": f"DPoP {token}", "DPoP": own}
+    url = f"{proxy[1]}/verified/1"
+    assert http.get(url, headers=headers, timeout=PATIENCE).status_code == 200
+    assert http.get(url, headers=headers, timeout=PATIENCE).status_code == 401
+    [seen] = backends.echo.requests
+    assert dict(seen["headers"]).keys().isdisjoint({"dpop", "x-grantway-route"})
+
+
+def test_clients_find_the_issuer(
+    proxy: tuple[str, str], backends: Backends, http: requests.Session, workloads: WorkloadIssuer
+) -> None:
+    for host in ("api.example.com", "own.test"):
+        found = http.get(f"{proxy[1]}{METADATA}", headers={"Host": host}, timeout=PATIENCE)
+        assert found.status_code == 200, found.text
+        assert found.headers["access-control-allow-origin"] == "*"
+        metadata = found.json()
+        assert metadata["resource"] == API
+        assert metadata["authorization_servers"] == [workloads.url]
+    assert http.options(f"{proxy[1]}{METADATA}?x=1", timeout=PATIENCE).status_code == 204
+    assert http.post(f"{proxy[1]}{METADATA}", data=b"x", timeout=PATIENCE).status_code == 405
+    assert backends.echo.requests == []
+
+
+def test_callers_reach_nothing_else_of_the_gateway(
+    proxy: tuple[str, str], backends: Backends, http: requests.Session
+) -> None:
+    """The listener that serves the metadata gives tokens to proxies, at other paths."""
+    parts = urlsplit(proxy[1])
+    for target in (
+        f"/envoy/orders/../..{METADATA}",
+        f"/envoy/orders/%2e%2e/%2e%2e{METADATA}",
+        f"/envoy/orders/..%2f..{METADATA}",
+        f"/envoy/..;/{METADATA}",
+        f"/envoy//..{METADATA}",
+        f"{METADATA}/../../envoy/orders",
+        f"{METADATA}%2f..%2f..%2fenvoy%2forders",
+        f"{METADATA}/..%2f..%2fenvoy/orders",
+        f"{METADATA}#/../../../envoy/orders",
+        f"/nginx{METADATA}",
+        f"http://x/envoy/orders{METADATA}",
+        "/%2ewell-known/oauth-protected-resource",
+    ):
+        lines = [f"GET {target} HTTP/1.1", "Host: x", "X-Tenant: acme", "Connection: close"]
+        with socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE) as connection:
+            connection.sendall("\r\n".join([*lines, "", ""]).encode())
+            response = read_all(connection)
+        assert b" 200 " not in response[:20] or API.encode() in response, (target, response)
+        assert b"gwa_" not in response, target
+    assert backends.echo.requests == []
+    assert http.get(f"{proxy[1]}{METADATA}", timeout=PATIENCE).status_code == 200
 
 
 def test_keeps_or_removes_the_callers_token_by_route(

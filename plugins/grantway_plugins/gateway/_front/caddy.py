@@ -43,6 +43,12 @@ def _site(plan: Plan, site: Site) -> Iterator[str]:
     yield f"\t\t@drops header_regexp Connection (?i)({named})"
     yield "\t\trespond @drops 400"
     yield f"\t\trequest_body {{\n\t\t\tmax_size {plan.body_bytes}\n\t\t}}"
+    if plan.metadata_path:
+        yield "\t\t# Where callers get a token (RFC 9728). The fixed path reaches nothing else."
+        yield f"\t\thandle {plan.metadata_path} {{"
+        yield f"\t\t\trewrite * {plan.metadata_path}"
+        yield f"\t\t\treverse_proxy {plan.authorize} {{\n\t\t\t\theader_up Host {plan.authorize}"
+        yield "\t\t\t}\n\t\t}"
     for number, route in enumerate(site.routes):
         yield from _route(plan, route, number)
     yield "\t\trespond 404"

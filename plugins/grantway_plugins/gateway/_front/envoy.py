@@ -42,7 +42,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield "          route_config:"
     yield "            virtual_hosts:"
     for site in plan.sites:
-        yield from _indented(12, _virtual_host(site))
+        yield from _indented(12, _virtual_host(plan, site))
     yield "          http_filters:"
     yield "          # Name the route that Envoy chose: the gateway gives no token for another one."
     yield "          - name: envoy.filters.http.header_mutation"
@@ -60,11 +60,20 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield from _indented(2, _cluster(name, route.upstream, route.connect_timeout))
 
 
-def _virtual_host(site: Site) -> Iterator[str]:
+def _virtual_host(plan: Plan, site: Site) -> Iterator[str]:
     domains = [site.host, f"{site.host}:*"] if site.host else ["*"]
     yield f"- name: {json.dumps(site.host or 'any')}"
     yield f"  domains: {json.dumps(domains)}"
-    yield f"  routes:{'' if site.routes else ' []'}"
+    yield f"  routes:{'' if site.routes or plan.metadata_path else ' []'}"
+    if plan.metadata_path:
+        yield "  # Where callers get a token (RFC 9728)."
+        yield f"  - match: {{path: {json.dumps(plan.metadata_path)}}}"
+        host = json.dumps(plan.authorize)
+        yield f"    route: {{cluster: grantway, host_rewrite_literal: {host}}}"
+        yield "    typed_per_filter_config:"
+        yield "      envoy.filters.http.ext_authz:"
+        yield f'        "@type": {_TYPES}.filters.http.ext_authz.v3.ExtAuthzPerRoute'
+        yield "        disabled: true"
     for route in site.routes:
         yield from _indented(2, _route(route))
 

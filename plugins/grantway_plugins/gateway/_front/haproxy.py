@@ -175,14 +175,25 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield f"    http-request deny deny_status 400 if {listed}"
     for site in plan.sites:
         yield from _choices(site)
-    yield "    http-request deny deny_status 404 unless { var(txn.grantway_route) -m found }"
+    metadata = f"{{ path {plan.metadata_path} }}" if plan.metadata_path else "FALSE"
+    found = "{ var(txn.grantway_route) -m found }"
+    yield f"    http-request deny deny_status 404 unless {found} or {metadata}"
     yield "    # Adds the token, or responds for the gateway."
-    yield "    http-request lua.grantway"
+    yield f"    http-request lua.grantway unless {metadata}"
     for name in plan.ended_headers:
         yield f"    http-request del-header {name}"
     yield "    http-request set-header X-Forwarded-For %[src]"
     yield "    http-request set-header X-Forwarded-Host %[req.hdr(host)]"
+    if plan.metadata_path:
+        yield "    # Where callers get a token (RFC 9728)."
+        yield f"    use_backend grantway_metadata if {metadata}"
     yield "    use_backend grantway_to_%[var(txn.grantway_route)]"
+    if plan.metadata_path:
+        yield "\nbackend grantway_metadata"
+        yield "    timeout connect 5s"
+        yield "    timeout server 5s"
+        yield f"    http-request set-header Host {plan.authorize}"
+        yield f"    server grantway {plan.authorize}"
     for route in plan.routes:
         yield ""
         yield from _backend(route)

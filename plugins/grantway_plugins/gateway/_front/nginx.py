@@ -44,6 +44,13 @@ map $request_method $grantway_preflight {
     default "";
 }
 """
+_CHALLENGE = """
+# What a verified caller's token lacks.
+map $status $grantway_forbidden {
+    403 $grantway_challenge;
+    default "";
+}
+"""
 
 
 def nginx(plan: Plan) -> str:
@@ -60,6 +67,8 @@ def _lines(plan: Plan) -> Iterator[str]:
             yield _SEGMENT.format(number=number, before=number - 1).rstrip("\n")
         if any(route.preflight for route in plan.routes):
             yield _PREFLIGHT.rstrip("\n")
+    if any(route.verified for route in plan.routes):
+        yield _CHALLENGE.rstrip("\n")
     yield ""
     yield "# The names of upstreams are resolved when nginx starts or reloads."
     yield from _upstream("authorize", plan.authorize)
@@ -87,6 +96,9 @@ def _server(plan: Plan, site: Site) -> Iterator[str]:
     yield "    # Drop headers such as X_Tenant, which some servers read as X-Tenant."
     yield "    ignore_invalid_headers on;"
     yield "    underscores_in_headers off;"
+    if plan.metadata_path:
+        yield ""
+        yield from _indented(_metadata(plan))
     for route in site.routes:
         yield ""
         yield from _indented(_forwarding(plan, route))
@@ -106,6 +118,19 @@ def _server(plan: Plan, site: Site) -> Iterator[str]:
     yield "}"
 
 
+def _metadata(plan: Plan) -> Iterator[str]:
+    yield "# Where callers get a token (RFC 9728). The fixed path reaches nothing else."
+    yield f"location = {plan.metadata_path} {{"
+    yield f"    proxy_pass http://grantway_authorize{plan.metadata_path};"
+    yield "    proxy_http_version 1.1;"
+    yield "    proxy_pass_request_body off;"
+    yield "    proxy_pass_request_headers off;"
+    yield '    proxy_set_header Content-Length "";'
+    yield '    proxy_set_header Connection "";'
+    yield f"    proxy_set_header Host {plan.authorize};"
+    yield "}"
+
+
 def _forwarding(plan: Plan, route: FrontRoute) -> Iterator[str]:
     upstream = route.upstream
     # Regular expressions are tried in this order, so the longest path comes first.
@@ -113,6 +138,10 @@ def _forwarding(plan: Plan, route: FrontRoute) -> Iterator[str]:
     yield f"location {pattern} {{"
     yield f"    auth_request /.grantway/{route.name};"
     yield f"    auth_request_set $grantway_token $upstream_http_{_variable(route.header)};"
+    if route.verified:
+        yield "    # nginx itself returns only the challenge of a 401."
+        yield "    auth_request_set $grantway_challenge $upstream_http_www_authenticate;"
+        yield "    add_header WWW-Authenticate $grantway_forbidden always;"
     yield "    error_page 500 = @grantway_no_token;"
     yield f"    proxy_pass {upstream.scheme}://grantway_to_{route.name};"
     yield "    proxy_http_version 1.1;"

@@ -14,6 +14,7 @@ from grantway_plugins._paths import expand
 from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._running.cached_responses import is_cacheable
 from grantway_plugins.gateway.upstream._tenant import tenant_header, tenant_segment
+from grantway_plugins.resource._metadata import metadata_url
 
 #: Characters of paths that all proxies write alike in a pattern.
 _PATH = re.compile(r"[A-Za-z0-9/._~:@,=+-]+")
@@ -129,6 +130,8 @@ class Plan:
         token_timeout: Seconds to wait for a token.
         body_bytes: Largest request body.
         cache_seconds: Longest use of a cached token; 0 if caching is forbidden.
+        metadata_path: Path of the resource's metadata (RFC 9728), which the listener
+            ``[authorize]`` serves; empty if callers are not verified.
         sites: The hosts. The last one is for all other hosts.
     """
 
@@ -141,6 +144,7 @@ class Plan:
     token_timeout: int
     body_bytes: int
     cache_seconds: int
+    metadata_path: str
     sites: tuple[Site, ...]
 
     @property
@@ -205,6 +209,7 @@ def plan(config: ConfigFile, listen: tuple[str, int]) -> Plan:
         token_timeout=int(max(timeouts, default=30.0)) + 5,
         body_bytes=config.gateway["limits"].body_bytes,
         cache_seconds=config.authorize["cache_seconds"],
+        metadata_path=_metadata_path(config),
         sites=_sites(config),
     )
 
@@ -214,6 +219,9 @@ def _mistakes(config: ConfigFile) -> Iterator[Mistake]:
         yield ("authorize",), "is missing; the proxy gets its tokens from this listener"
     elif not config.authorize["listen"][1] or config.authorize["listen"][0] in _ANY_ADDRESS:
         yield ("authorize", "listen"), "must name the address and port that the proxy connects to"
+    if not _PATH.fullmatch(_metadata_path(config) or "/"):
+        rule = "has a path with characters that proxies read differently; use other characters"
+        yield ("inbound", "resource"), rule
     if "client_certificate_header" in (config.inbound or {}):
         rule = "needs a proxy that sets this header, which the printed configuration does not do"
         yield ("inbound", "client_certificate_header"), rule
@@ -250,6 +258,10 @@ def _sites(config: ConfigFile) -> tuple[Site, ...]:
 
 def _covered(route: FrontRoute, others: list[FrontRoute]) -> bool:
     return any(f"{route.path}/".startswith(f"{each.path}/") for each in others)
+
+
+def _metadata_path(config: ConfigFile) -> str:
+    return "" if config.inbound is None else urlsplit(metadata_url(config.inbound["resource"])).path
 
 
 def _longest_first(routes: list[FrontRoute]) -> tuple[FrontRoute, ...]:

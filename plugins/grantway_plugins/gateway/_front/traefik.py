@@ -29,6 +29,23 @@ authResponseHeaders = {headers}
 # After the check: headers that are for the gateway only.
 [http.middlewares.grantway-end.headers.customRequestHeaders]
 """
+_METADATA = """\
+# Where callers get a token (RFC 9728). The fixed path reaches nothing else.
+[http.routers.grantway-metadata]
+entryPoints = ["web"]
+rule = "Path(`{path}`)"
+priority = 1_000_000
+service = "grantway-metadata"
+middlewares = ["grantway-metadata"]
+
+[http.middlewares.grantway-metadata.replacePath]
+path = "{path}"
+
+[http.services.grantway-metadata.loadBalancer]
+passHostHeader = false
+[[http.services.grantway-metadata.loadBalancer.servers]]
+url = "http://{authorize}"
+"""
 
 
 def traefik(plan: Plan) -> str:
@@ -59,6 +76,8 @@ def _lines(plan: Plan) -> Iterator[str]:
             yield from _router(site, route)
     for route in plan.routes:
         yield from _service(route)
+    if plan.metadata_path:
+        yield _METADATA.format(path=plan.metadata_path, authorize=plan.authorize).rstrip("\n")
 
 
 def _middleware(route: FrontRoute) -> Iterator[str]:

@@ -70,10 +70,12 @@ class _ActiveConfiguration:
         self.authorize: App | None = None
         if runtime.config.authorize is not None:
             self.authorize = Authorize(runtime.upstream, runtime.config.authorize)
-        self.endpoints: dict[bytes, App] = {}
+        #: Endpoints of both listeners: the proxies in front forward these requests, too.
+        self.public: dict[bytes, App] = {}
         if runtime.inbound is not None:
             path = runtime.inbound.metadata_path
-            self.endpoints[path.encode()] = ResourceMetadata(runtime.inbound)
+            self.public[path.encode()] = ResourceMetadata(runtime.inbound)
+        self.endpoints = dict(self.public)
         if runtime.endpoint is not None and runtime.config.token_endpoint is not None:
             path = runtime.config.token_endpoint["path"]
             self.endpoints[path.encode()] = runtime.endpoint.asgi
@@ -157,10 +159,11 @@ class Gateway(OneProcess):
         await self._in(active, app, scope, receive, send)
 
     async def authorize(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle an authorization request from another proxy."""
+        """Handle an authorization request of another proxy, or a request that it forwards here."""
         active = self._current
         assert active.authorize is not None  # this listener runs only if the file has the table
-        await self._in(active, active.authorize, scope, receive, send)
+        app = active.public.get(scope["raw_path"], active.authorize)
+        await self._in(active, app, scope, receive, send)
 
     async def _in(
         self, active: _ActiveConfiguration, app: App, scope: Scope, receive: Receive, send: Send
