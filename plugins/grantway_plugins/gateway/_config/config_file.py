@@ -28,6 +28,7 @@ from grantway_plugins._paths import expand
 from grantway_plugins.gateway._inbound.binding_keys import Keys, derived_key
 from grantway_plugins.stores.encrypted._keys import KeySource, from_value
 
+from .connections_tables import ConnectionProviderTable, ConnectionsTable
 from .cross_checks import CrossChecks
 from .inbound_tables import InboundIssuerTable, InboundTable
 from .tables import (
@@ -43,6 +44,7 @@ _TOP = (
     "gateway",
     "network",
     "authorize",
+    "connections",
     "inbound",
     "plugins",
     "providers",
@@ -74,6 +76,8 @@ class ConfigFile(OneProcess):
         mistakes: All mistakes in the file.
         gateway: ``[gateway]``.
         authorize: ``[authorize]``, or None.
+        connections: ``[connections]`` without its providers, or None.
+        connection_providers: ``[connections.providers.NAME]``, by name.
         inbound: ``[inbound]`` with its issuers as ``issuer``, or None.
         network: ``[network]``: defaults for providers and routes.
         providers: ``[providers.NAME]``, by name.
@@ -109,6 +113,8 @@ class ConfigFile(OneProcess):
         self.network = self._table(NetworkTable(), data.get("network", {}), ("network",))
         self.authorize = self._optional(AuthorizeTable(), "authorize")
         self.inbound = self._read_inbound()
+        self.connections = self._optional(ConnectionsTable(), "connections")
+        self.connection_providers = self._read_connection_providers()
         self.token_endpoint = self._optional(TokenEndpointTable(), "token_endpoint")
         self.providers = self._tables(GatewayProviderTable(), "providers")
         self.routes = self._tables(RouteTable(), "routes")
@@ -173,6 +179,21 @@ class ConfigFile(OneProcess):
         ]
         return found
 
+    def _read_connection_providers(self) -> dict[str, dict[str, Any]]:
+        table = self.toml.data.get("connections")
+        if not isinstance(table, Mapping):
+            return {}
+        at = ("connections", "providers")
+        listed = table.get("providers", {})
+        if not isinstance(listed, Mapping) or not listed:
+            rule = f"must be tables: give at least one table [{dotted(at)}.NAME]"
+            self.mistakes.append((at, rule))
+            return {}
+        return {
+            name: self._table(ConnectionProviderTable(), each, (*at, name))
+            for name, each in listed.items()
+        }
+
     def _read_tenants(self) -> dict[str, dict[str, dict[str, Any]]]:
         tenants: dict[str, dict[str, dict[str, Any]]] = {}
         listed = self.toml.data.get("tenants", {})
@@ -205,6 +226,26 @@ class ConfigFile(OneProcess):
             holder = holder.get(name) or {}
         if isinstance(table := holder.get(path[depth]), dict):
             holder[path[depth]] = PartialTable.without(path[depth + 1], table)
+
+    def connection_keys(self) -> KeySource:
+        """Return the source of the keys in ``[connections]``, which reads them again if needed.
+
+        Raises:
+            ConfigurationError: The keys cannot be read, or are invalid; names the line.
+        """
+        at = ("connections", "key")
+        table = self.connections or {}
+
+        def read() -> Masked[tuple[bytes, ...]]:
+            text: Masked[Keys] = Masked(self.components.read_secret(table["key"], at))
+            try:
+                return from_value(text, "key")()
+            except ConfigurationError as error:
+                rules = error.errors["key"]
+            raise self.toml.wrong([(at, rule) for rule in rules])
+
+        read()
+        return read
 
     def binding_keys(self) -> Masked[KeySource | None]:
         """Return the keys in ``[token_endpoint]``, or one derived from the client's secret.

@@ -10,22 +10,34 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from grantway._transport.http import is_loopback
 from grantway._types.fields import Scope, Text
+from grantway_grants.device_code import GRANT_TYPE as DEVICE_CODE
 from grantway_plugins._config.fields import StrictBoolean, WholeNumber
-from grantway_plugins._config.secret_field import GrantParams, SecretField
+from grantway_plugins._config.secret_field import SecretField
 from grantway_plugins._config.tables import Address, Extra, Number, Seconds
 from grantway_plugins._config.toml_file import TableSchema
 
 #: ``grant`` of routes that use the connection of the request's user.
 CONNECTION = "connection"
 #: Grants with which users can connect.
-_GRANTS = ("authorization_code", "device_code", "urn:ietf:params:oauth:grant-type:device_code")
+USER_GRANTS = ("authorization_code", "device_code", DEVICE_CODE)
+
+
+_NO_KEY = (
+    "is missing; name the source of 32 random bytes in base64, which encrypt the tokens, like "
+    '{{ source = "file", path = "connections.key" }}'
+)
 
 
 class WebhookTable(TableSchema):
     """``webhook = {...}``: where changes of connections are reported."""
 
     url = Address(required=True, error_messages={"required": "is missing; give its URL"})
-    secret = SecretField(required=True)
+    secret = SecretField(
+        required=True,
+        error_messages={
+            "required": "is missing; name the source of the secret that signs requests"
+        },
+    )
 
 
 class ConnectionLoginTable(TableSchema):
@@ -42,9 +54,11 @@ class ConnectionsTable(TableSchema):
 
     url = Text(example='"https://gateway.example.com"', required=True)
     path = Text(
-        example='"/connect"', load_default="/connect", validate=validate.Regexp(r"/[^/].*[^/]\Z")
+        example='"/connect"',
+        load_default="/connect",
+        validate=validate.Regexp(r"(/[^/]+)+\Z", error="must be a path like /connect"),
     )
-    key = SecretField(required=True)
+    key = SecretField(required=True, error_messages={"required": _NO_KEY})
     login = fields.Nested(ConnectionLoginTable)
     webhook = fields.Nested(WebhookTable)
     session_seconds = Seconds(load_default=28_800.0)
@@ -61,9 +75,10 @@ class ConnectionsTable(TableSchema):
             parts = urlsplit(data["url"])
             valid = bool(parts.hostname) and not (parts.path.strip("/") or parts.query)
             secure = parts.scheme == "https" or is_loopback(parts.hostname or "")
+            valid = valid and secure and parts.scheme in {"http", "https"}
         except ValueError:
-            valid = secure = False
-        if not valid or not secure or parts.scheme not in {"http", "https"}:
+            valid = False
+        if not valid:
             rule = "must be the https URL of the gateway without a path, as browsers see it"
             raise ValidationError({"url": [rule]})
 
@@ -75,9 +90,12 @@ class ConnectionProviderTable(TableSchema):
     grant = Text(
         example='"authorization_code"',
         load_default="authorization_code",
-        validate=validate.OneOf(_GRANTS),
+        validate=validate.OneOf(USER_GRANTS, error='must be "authorization_code" or "device_code"'),
     )
     scope = Scope()
-    params = GrantParams()
+    resource = fields.List(
+        Text(example='"https://api.example.com"'),
+        error_messages={"invalid": 'must be a list of URIs, like ["https://api.example.com"]'},
+    )
     extra = Extra()
     revoke = StrictBoolean(load_default=True)

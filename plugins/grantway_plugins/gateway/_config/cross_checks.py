@@ -17,10 +17,12 @@ from grantway_plugins._config.toml_file import KeyPath, Mistake, mistakes_of, ne
 from grantway_plugins.gateway.upstream._paths import normal_path
 from grantway_plugins.gateway.upstream._rejection import RequestRejectedError
 from grantway_plugins.gateway.upstream._request_context import normal_host
-from grantway_plugins.gateway.upstream._tenant import tenant_claim
+from grantway_plugins.gateway.upstream._tenant import needs_caller
 from grantway_plugins.grants.token_exchange import ACCESS_TOKEN, GRANT_TYPE as EXCHANGE
 from grantway_plugins.profiles._parameter_rule import parameter_rule
 
+from .connections_checks import ConnectionsChecks
+from .connections_tables import CONNECTION
 from .placeholder import PLACEHOLDER, fill_tenant
 from .tables import CALLER_KEYS
 
@@ -56,8 +58,10 @@ class CrossChecks:
         for tenant, providers in self._config.tenants.items():
             for name, table in providers.items():
                 yield self._secret(table, ("tenants", tenant, name))
+        connections = ConnectionsChecks(self._config)
         for name, table in self._config.routes.items():
             at = ("routes", name)
+            yield connections.route(at, table)
             yield self._known_provider(at, table)
             yield self._upstream(at, table)
             yield self._address(at, table, "host", normal_host)
@@ -65,6 +69,7 @@ class CrossChecks:
             yield self._grant(at, table)
             yield self._caller(at, table)
         yield self._overlaps()
+        yield from connections.run()
         if self._config.token_endpoint is not None:
             endpoint = ("token_endpoint",)
             yield self._known_provider(endpoint, self._config.token_endpoint)
@@ -120,7 +125,7 @@ class CrossChecks:
         if self._config.inbound is not None:
             return
         needless = [name for name in CALLER_KEYS if name in table]
-        if tenant_claim(table["tenant"]):
+        if needs_caller(table["tenant"]):
             needless.append("tenant")
         if table["anonymous"]:
             needless.append("anonymous")
@@ -167,6 +172,8 @@ class CrossChecks:
     def _grant(self, at: KeyPath, table: dict[str, Any]) -> Iterator[Mistake]:
         default = EXCHANGE if table["incoming"] == "exchange" else "client_credentials"
         grant = table.setdefault("grant", default)
+        if grant == CONNECTION:
+            return
         known = default_registry().grants
         if grant not in known:
             yield (*at, "grant"), f"is not registered by any plugin; {nearest(grant, known)}"

@@ -31,17 +31,16 @@ from grantway_plugins.gateway._inbound.clients import own_redirect_uris
 from grantway_plugins.gateway._protection import BreakerRules, BulkheadRules
 from grantway_plugins.gateway.upstream._proxy_headers import is_reserved
 from grantway_plugins.gateway.upstream._route import reserved
-from grantway_plugins.gateway.upstream._tenant import single, tenant_claim
+from grantway_plugins.gateway.upstream._tenant import is_user, needs_caller, single
 from grantway_plugins.grants.token_exchange import GRANT_TYPE as EXCHANGE
 
 from .cache_seconds import LEAST_SECONDS
+from .connections_tables import CONNECTION, USER_GRANTS
 from .fields import ByClient, HostName, Network, SecretHashes, WebOrigin
 from .limits import GatewayLimits
 from .placeholder import PLACEHOLDER
 from .tenant_field import Tenant
 
-#: Grants that need a user, which a gateway cannot provide.
-USER_GRANTS = ("authorization_code", "device_code", "urn:ietf:params:oauth:grant-type:device_code")
 #: Keys of a route that only a verified caller can meet.
 CALLER_KEYS = ("scopes", "acr_values", "max_age")
 #: Keys of a provider that do not apply to a program.
@@ -58,6 +57,18 @@ def _check_cache_seconds(seconds: int) -> None:
     """Reject a time that is too short for caches, which count whole seconds."""
     if 0 < seconds < LEAST_SECONDS:
         raise ValidationError(f"must be 0, which forbids caching, or at least {LEAST_SECONDS}")
+
+
+def _check_connection(data: Mapping[str, Any]) -> None:
+    """Reject settings of a route that its users' connections determine."""
+    if not is_user(data["tenant"]):
+        rule = 'must be "user" with grant = "connection": each user has an own connection'
+        raise ValidationError({"tenant": [rule]})
+    if data["tenants"] == "listed":
+        raise ValidationError({"tenants": ['cannot be "listed" with grant = "connection"']})
+    where = f'belongs in [connections.providers.{data["provider"]}] with grant = "connection"'
+    if needless := [name for name in ("scope", "params", "extra") if data.get(name)]:
+        raise ValidationError({name: [where] for name in needless})
 
 
 class _RulesTable(TableSchema):
@@ -232,7 +243,7 @@ class RouteTable(TlsTable):
     def check_anonymous(self, data: Mapping[str, Any], **_options: Any) -> None:
         """Reject requirements of a route whose callers are not verified."""
         needless = [name for name in CALLER_KEYS if name in data]
-        if tenant_claim(data["tenant"]):
+        if needs_caller(data["tenant"]):
             needless.append("tenant")
         if data["anonymous"] and needless:
             rule = "needs a verified caller; remove it, or anonymous = true"
@@ -274,8 +285,13 @@ class RouteTable(TlsTable):
             rule = f'cannot contain {PLACEHOLDER} with incoming = "exchange"'
             raise ValidationError({"params": [rule]})
         if data.get("grant") in USER_GRANTS:
-            rule = "needs a user to log in, which a gateway cannot provide; use another grant"
+            rule = (
+                'needs a user: use grant = "connection", and let users connect their accounts '
+                "with [connections]"
+            )
             raise ValidationError({"grant": [rule]})
+        if data.get("grant") == CONNECTION:
+            _check_connection(data)
         if data["tenants"] == "listed" and data["tenant"] == single():
             raise ValidationError({"tenants": ['cannot be "listed" with tenant = "single"']})
         if "scope" in (data.get("params") or {}):

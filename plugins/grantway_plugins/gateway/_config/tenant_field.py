@@ -22,16 +22,20 @@ from grantway_plugins.gateway.upstream._tenant import (
     from_header,
     from_host,
     from_path,
+    from_user,
     single,
 )
 
-_TENANT = 'must be "single", "claim:org_id", "header:X-Tenant", "host:example.com" or "path:2"'
+_TENANT = (
+    'must be "single", "user", "claim:org_id", "header:X-Tenant", "host:example.com" or "path:2"'
+)
 _OWN: dict[str, Callable[..., TenantRule]] = {
     "claim": from_claim,
     "header": from_header,
     "host": from_host,
     "path": from_path,
     "single": single,
+    "user": from_user,
 }
 
 
@@ -65,6 +69,8 @@ def _nearest(name: object, known: list[str]) -> str:
 def _from_text(value: object) -> TenantRule:
     if value == "single":
         return single()
+    if value == "user":
+        return from_user()
     kind, _, detail = value.partition(":") if isinstance(value, str) else ("", "", "")
     registered = sorted(default_registry().tenant_rules)
     rule = f"{_TENANT}, or a rule of a plugin: {', '.join(registered)}" if registered else _TENANT

@@ -16,6 +16,9 @@ from grantway_plugins._config.network import NetworkSettings
 from grantway_plugins._config.partial_table import InvalidKeyError, PartialTable
 from grantway_plugins._config.toml_file import KeyPath, mistakes_of
 from grantway_plugins.gateway._config import ConfigFile
+from grantway_plugins.gateway._config.connections_tables import CONNECTION
+from grantway_plugins.gateway._connections.service import Connections
+from grantway_plugins.gateway._connections.tokens import ConnectionTokens
 from grantway_plugins.gateway._inbound.broker import Broker
 from grantway_plugins.gateway._inbound.device_authorization import DeviceAuthorizationEndpoint
 from grantway_plugins.gateway._inbound.token_endpoint import TokenEndpoint
@@ -29,6 +32,7 @@ from grantway_plugins.gateway.upstream._route import Route, Source
 from grantway_plugins.gateway.upstream._upstream_auth import UpstreamAuth
 
 from .component_cache import ComponentCache
+from .connections import ConnectionsBuilder
 from .gateway_provider import GatewayProvider
 from .inbound import make_inbound, removed_headers
 from .listener_certificate import make_certificate
@@ -90,13 +94,19 @@ class _RuntimeBuilder:
         if config.inbound is not None:
             inbound = self._attempt(("inbound",), partial(self._inbound, config.inbound))
         self._attempt(("gateway",), partial(self._discover, list(providers.values())))
+        connections = None
+        if config.connections is not None and store is not None:
+            connections = self._attempt(
+                ("connections",), partial(self._connections, config.connections, providers, store)
+            )
         routes = [
             made
             for name, table in config.routes.items()
             if store is not None
             and (
                 made := self._attempt(
-                    ("routes", name), partial(self._route, name, table, providers, store)
+                    ("routes", name),
+                    partial(self._route, name, table, providers, store, connections),
                 )
             )
         ]
@@ -126,6 +136,7 @@ class _RuntimeBuilder:
             components=self._components,
             providers=providers,
             inbound=inbound,
+            connections=connections,
             upstream=UpstreamAuth(routes, inbound=inbound, metrics=self._metrics),
             targets={name: each for name, each in targets.items() if each is not None},
             endpoint=endpoint,
@@ -298,16 +309,24 @@ class _RuntimeBuilder:
         table: Mapping[str, Any],
         providers: Mapping[str, GatewayProvider],
         store: Store,
+        connections: Connections | None,
     ) -> Route | None:
         provider = providers.get(table["provider"])
         if provider is None:
             return None
+        source: Source
+        if table["grant"] == CONNECTION:
+            if connections is None or provider.name not in connections.providers:
+                return None  # reported already
+            source = ConnectionTokens(connections, provider.name)
+        else:
+            source = self._source(name, table, provider, store)
         return Route(
             name,
             host=table.get("host", ""),
             path=table["path"],
             provider=provider.name,
-            credential=self._source(name, table, provider, store),
+            credential=source,
             tenant=table["tenant"],
             on_failure=table["on_failure"],
             incoming=table["incoming"],
@@ -348,6 +367,13 @@ class _RuntimeBuilder:
             return self._components.get("exchange", configuration, tokens.exchange)
         return self._components.get(
             "pool", configuration, lambda: CredentialPool(tokens.credential)
+        )
+
+    def _connections(
+        self, table: Mapping[str, Any], providers: Mapping[str, GatewayProvider], store: Store
+    ) -> Connections:
+        return ConnectionsBuilder(self._config, self._components, self._attempt).build(
+            table, providers, store
         )
 
     def _broker(

@@ -32,6 +32,7 @@ from .admission import Admission
 from .authorize import Authorize
 from .browser_rule import BrowserRule
 from .building import build_runtime
+from .connections import connection_warnings
 from .health import Health
 from .inbound import trusted_callers
 from .proxy import Proxy, open_session, too_many
@@ -120,7 +121,8 @@ class Gateway(OneProcess):
     async def start(self) -> None:
         """Prepare to handle requests."""
         assert self._first is not None
-        for warning in trusted_callers(self._first.config):
+        config = self._first.config
+        for warning in (*trusted_callers(config), *connection_warnings(config)):
             _log.warning("%s", warning)
         self._session = open_session()
         self._active, self._first = (

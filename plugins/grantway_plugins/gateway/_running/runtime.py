@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from grantway._credentials.pool import CredentialPool
 from grantway_plugins.gateway._config import ConfigFile
+from grantway_plugins.gateway._connections.tokens import ConnectionTokens
 from grantway_plugins.gateway._inbound.device_authorization import DeviceAuthorizationEndpoint
 from grantway_plugins.gateway._inbound.token_endpoint import TokenEndpoint
 from grantway_plugins.gateway.upstream._token_exchange import TokenExchange
@@ -19,6 +20,7 @@ from .proxy import Target
 from .store_watch import StoreWatch
 
 if TYPE_CHECKING:
+    from grantway_plugins.gateway._connections.service import Connections
     from grantway_plugins.resource import ProtectedResource
     from grantway_plugins.server._tls.certificate import ServerCertificate
 
@@ -32,6 +34,7 @@ class Runtime:
         components: All components.
         providers: Providers by name.
         inbound: Verifies callers, or None if they are trusted.
+        connections: Connections of users, or None.
         upstream: Routes that add tokens to requests.
         targets: Upstream of each route, by the route's name.
         endpoint: The gateway's token endpoint, or None.
@@ -44,6 +47,7 @@ class Runtime:
     components: ComponentCache
     providers: Mapping[str, GatewayProvider]
     inbound: ProtectedResource | None
+    connections: Connections | None
     upstream: UpstreamAuth
     targets: Mapping[str, Target]
     endpoint: TokenEndpoint | None
@@ -55,7 +59,8 @@ class Runtime:
         """Return whether some requests can get a token without the store."""
         sources = [each.credential for each in self.upstream.routes]
         return any(
-            isinstance(each, TokenExchange) or (isinstance(each, CredentialPool) and each.alive())
+            isinstance(each, TokenExchange)
+            or (isinstance(each, (CredentialPool, ConnectionTokens)) and each.alive())
             for each in sources
         )
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         from_host as from_host,
         from_path as from_path,
         from_principal as from_principal,
+        from_user as from_user,
         single as single,
     )
     from ._token_exchange import TokenExchange as TokenExchange
@@ -51,6 +52,7 @@ if not TYPE_CHECKING:  # type checkers would accept misspelt names
                 from_host
                 from_path
                 from_principal
+                from_user
                 single
             """,
             "._token_exchange": "TokenExchange",

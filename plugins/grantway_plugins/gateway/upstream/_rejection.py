@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 
-from grantway._exceptions import Evidence, RequestInvalidError
+from grantway._exceptions import Evidence, LoginNeededError, RequestInvalidError
 from grantway_plugins.server._http.wire import WireResponse
 
 _ERRORS = {
@@ -42,6 +42,51 @@ class RequestRejectedError(RequestInvalidError):
         self.error = error or _ERRORS.get(status, "invalid_request")
 
 
+class ConnectionNeededError(LoginNeededError):
+    """The user of a request has to connect an account at a provider.
+
+    Args:
+        provider: Name of the provider in the gateway's file.
+        title: Name of the provider for people.
+        connect_url: Page on which the user can connect an account.
+        broken: Whether the user was connected, and the provider rejects the token now.
+
+    Attributes:
+        error: Error code in the response: ``connection_required`` or ``connection_broken``.
+        provider: Name of the provider in the gateway's file.
+        connect_url: Page on which the user can connect an account.
+    """
+
+    code = "connection_needed"
+
+    def __init__(self, provider: str, title: str, connect_url: str, *, broken: bool) -> None:
+        super().__init__(
+            f"The connection to {title} does not work any more: connect the account again at "
+            f"{connect_url}"
+            if broken
+            else f"No account at {title} is connected: connect one at {connect_url}"
+        )
+        self.error = "connection_broken" if broken else "connection_required"
+        self.provider = provider
+        self.connect_url = connect_url
+
+    def response(self) -> WireResponse:
+        """Return the response to the request."""
+        content = {
+            "error": self.error,
+            "error_description": self.message,
+            "provider": self.provider,
+            "connect_url": self.connect_url,
+        }
+        headers = (
+            (b"content-type", b"application/json"),
+            (b"cache-control", b"no-store"),
+            # For proxies that do not return the body of an authorization response, such as nginx.
+            (b"connect-url", self.connect_url.encode("ascii")),
+        )
+        return WireResponse(403, headers, json.dumps(content).encode())
+
+
 def response_for(error: Exception) -> WireResponse:
     """Return the response to a request that was not forwarded.
 
@@ -54,6 +99,8 @@ def response_for(error: Exception) -> WireResponse:
         400, 401, 403 or 501 for an invalid request; otherwise 503, with ``Retry-After`` if the
         provider sent a retry delay.
     """
+    if isinstance(error, ConnectionNeededError):
+        return error.response()
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
     if isinstance(error, RequestRejectedError):
         if error.challenge:

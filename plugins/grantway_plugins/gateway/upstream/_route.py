@@ -14,6 +14,7 @@ from grantway._processes.copies import OneProcess
 from grantway._types.quantity import check_seconds
 from grantway_plugins.auth._bearer import Bearer
 from grantway_plugins.auth._origin import Origin
+from grantway_plugins.gateway._connections.tokens import ConnectionTokens
 from grantway_plugins.resource import Requirement
 
 from ._paths import normal_path
@@ -21,13 +22,13 @@ from ._proxy_headers import hyphenated, is_reserved
 from ._rejection import RequestRejectedError
 from ._request_context import normal_host
 from ._route_credential import FailedCredential, RouteCredential
-from ._tenant import TenantRule, tenant_claim, tenant_header
+from ._tenant import TenantRule, needs_caller, tenant_header
 from ._token_exchange import TokenExchange
 
 OnFailure = Literal["closed", "open"]
 EncodedPaths = Literal["reject", "forward"]
 Incoming = Literal["replace", "keep", "exchange"]
-Source = Callable[[str], Credential] | CredentialPool | TokenExchange
+Source = Callable[[str], Credential] | CredentialPool | TokenExchange | ConnectionTokens
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -100,7 +101,7 @@ class Route(OneProcess):
     guarded: frozenset[bytes] = field(init=False, repr=False)
     tenant_header: str = field(init=False, repr=False)
     requirement: Requirement = field(init=False, repr=False)
-    _pool: CredentialPool | TokenExchange = field(init=False, repr=False)
+    _pool: CredentialPool | TokenExchange | ConnectionTokens = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -131,7 +132,7 @@ class Route(OneProcess):
         set_field(self, "guarded", guarded)
         set_field(self, "tenant_header", "" if tenant in own else tenant)
         pool = self.credential
-        if not isinstance(pool, (CredentialPool, TokenExchange)):
+        if not isinstance(pool, (CredentialPool, TokenExchange, ConnectionTokens)):
             pool = CredentialPool(pool)
         set_field(self, "_pool", pool)
         set_field(self, "requirement", self._requirement())
@@ -192,7 +193,7 @@ class Route(OneProcess):
         if (
             not exchanges
             and not callable(self.credential)
-            and not isinstance(self.credential, CredentialPool)
+            and not isinstance(self.credential, (CredentialPool, ConnectionTokens))
         ):
             raise self._invalid(
                 "credential",
@@ -208,10 +209,10 @@ class Route(OneProcess):
             raise ConfigurationError(
                 f"route {self.name!r}: {error.message}", errors=error.errors
             ) from None
-        if self.anonymous and (not requirement.empty or tenant_claim(self.tenant)):
+        if self.anonymous and (not requirement.empty or needs_caller(self.tenant)):
             raise self._invalid(
                 "anonymous",
-                "cannot be combined with scopes, acr_values, max_age and a tenant from a claim.",
+                "cannot be combined with scopes, acr_values, max_age and a tenant from the caller.",
             )
         return requirement
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from grantway._exceptions import ConfigurationError
 from grantway._types.quantity import check_count
+from grantway_plugins.gateway._connections.user import user_id
 
 from ._registered_rule import RegisteredRule
 from ._rejection import RequestRejectedError
@@ -151,9 +152,24 @@ def from_claim(name: str) -> TenantRule:
     return _FromClaim(name)
 
 
-def tenant_claim(rule: TenantRule) -> str:
-    """Return the claim that names the tenant; empty if none does."""
-    return rule.name if isinstance(rule, _FromClaim) else ""
+def from_user() -> TenantRule:
+    """Return a rule that gives each user a tenant of their own.
+
+    It needs the ``inbound`` of ``UpstreamAuth``. The tenant is a hash of the issuer and the subject
+    of the caller's verified token, because two issuers may use one subject. A caller without a
+    subject has no tenant.
+    """
+    return _FromUser()
+
+
+def needs_caller(rule: TenantRule) -> bool:
+    """Return whether a rule needs a verified caller."""
+    return isinstance(rule, (_FromClaim, _FromUser))
+
+
+def is_user(rule: TenantRule) -> bool:
+    """Return whether each user is a tenant."""
+    return isinstance(rule, _FromUser)
 
 
 def single() -> TenantRule:
@@ -208,6 +224,15 @@ class _FromClaim:
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         return value if isinstance(value, str) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _FromUser:
+    def __call__(self, request: RequestContext) -> str:
+        caller = request.caller
+        if caller is None or not caller.subject:
+            return ""
+        return user_id(caller.issuer, caller.subject)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from ._rejection import RequestRejectedError
 from ._request_context import RequestContext
 from ._route import Route
 from ._router import Router
-from ._tenant import names_one_tenant, tenant_claim, tenant_of
+from ._tenant import names_one_tenant, needs_caller, tenant_of
 from ._upstream_token import UpstreamToken
 
 if TYPE_CHECKING:
@@ -58,10 +58,10 @@ class UpstreamAuth(OneProcess):
         self._router = Router(routes)
         self._inbound = inbound
         for route in self.routes if inbound is None else ():
-            if not route.requirement.empty or tenant_claim(route.tenant):
+            if not route.requirement.empty or needs_caller(route.tenant):
                 raise ConfigurationError(
                     f"inbound: is needed by the route {route.name!r}, which has scopes, "
-                    "acr_values, max_age or a tenant from a claim.",
+                    "acr_values, max_age or a tenant from its caller.",
                     errors={"inbound": ["is needed"]},
                 )
         self._metrics = metrics

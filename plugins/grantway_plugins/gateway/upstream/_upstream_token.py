@@ -10,7 +10,7 @@ from grantway._processes.copies import OneProcess
 from grantway._types.token import Token
 from grantway_plugins.auth._presentation import Presentation
 
-from ._rejection import RequestRejectedError
+from ._rejection import ConnectionNeededError, RequestRejectedError
 
 if TYPE_CHECKING:
     from ._observer import Observer, Outcome
@@ -205,7 +205,9 @@ class UpstreamToken(OneProcess):
         if isinstance(result, Token):
             self.report("injected" if self._token is None else "again")
             self._token = result
-        elif isinstance(result, RequestRejectedError):
+        elif isinstance(result, RequestRejectedError) or (
+            isinstance(result, ConnectionNeededError) and self.route.on_failure == "closed"
+        ):
             self.report("refused")
         else:
             self.report(self.route.on_failure)

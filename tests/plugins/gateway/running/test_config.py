@@ -99,7 +99,7 @@ def test_reads_a_valid_file(tmp_path: Path) -> None:
         ('upstream = "http://127.0.0.1:9000"', 'upstream = "http://orders"', "12: routes.orders.upstream would receive unencrypted tokens"),
         ('path = "/orders"', 'path = "/a/../b"', "11: routes.orders.path cannot be matched"),
         ('path = "/orders"', 'host = "example.com:80"', "11: routes.orders.host must be a host without a port"),
-        ('path = "/orders"', 'grant = "device_code"', "11: routes.orders.grant needs a user to log in"),
+        ('path = "/orders"', 'grant = "device_code"', '11: routes.orders.grant needs a user: use grant = "connection", and let users connect their accounts with [connections]'),
         ('path = "/orders"', 'incoming = "exchange"\ngrant = "client_credentials"', "12: routes.orders.grant must be left out"),
         ('path = "/orders"', "params = {refresh_token = 3}", "11: routes.orders.params.refresh_token"),
         ('path = "/orders"', "params = {a = 1}", "11: routes.orders.params.a is not a parameter of this grant; provider-specific ones go into the table extra"),

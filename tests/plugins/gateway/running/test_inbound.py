@@ -372,7 +372,7 @@ def test_a_file_with_inbound_is_valid(tmp_path: Path) -> None:
         ('path = "/orders"', "max_age = -1", "11: routes.orders.max_age must be a whole number"),
         ('path = "/orders"', 'anonymous = true\nscopes = ["a"]', "12: routes.orders.scopes needs a verified caller; remove it, or anonymous = true"),
         ('tenant = "header:X-Tenant"', 'tenant = "claim:org_id"\nanonymous = true', "14: routes.orders.tenant needs a verified caller"),
-        ('tenant = "header:X-Tenant"', 'tenant = "claim:"', '14: routes.orders.tenant must be "single", "claim:org_id"'),
+        ('tenant = "header:X-Tenant"', 'tenant = "claim:"', '14: routes.orders.tenant must be "single", "user", "claim:org_id"'),
     ],
 )  # fmt: skip
 def test_reports_a_mistake_with_its_line(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -29,7 +29,7 @@ from grantway_plugins.gateway.upstream._tenant import (
 from tests.plugins.gateway.running.test_config import GOOD, mistakes_in
 
 SECRET = "key-0123456789"
-OWN = 'must be "single", "claim:org_id", "header:X-Tenant", "host:example.com" or "path:2"'
+OWN = 'must be "single", "user", "claim:org_id", "header:X-Tenant", "host:example.com" or "path:2"'
 PLUGIN = "the plugin acme of application"
 
 

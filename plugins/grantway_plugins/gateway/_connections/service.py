@@ -1,0 +1,205 @@
+"""The connections of users: the only place that changes them."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from grantway._credentials.async_store import asynchronous
+from grantway._exceptions import ConfigurationError, StoreError
+from grantway._processes.copies import OneProcess
+from grantway._types.token import Token
+
+from .connection import Connection, ConnectionEvent, EventName
+from .details import Details
+from .outcomes import Connected, ConnectionStatus, Disconnected
+from .revocation import revoke
+
+if TYPE_CHECKING:
+    from grantway._credentials.credential import Credential
+    from grantway._types.store import Store
+
+    from .provider import ConnectionProvider
+    from .records import ConnectionRecords
+    from .sealed_json import SealedJson
+    from .settings import ConnectionsSettings
+    from .user import User
+
+#: Longest wait for the lock of a token, in seconds.
+_LOCK = 30.0
+
+_log = logging.getLogger("grantway.gateway")
+
+
+class Connections(OneProcess):
+    """The connections of users to providers. All methods run in one event loop.
+
+    Args:
+        settings: Settings of the connections.
+        providers: Providers by name.
+        records: Keeps what is known about connections.
+        store: Keeps the tokens, encrypted.
+        sealed: Encrypts the details of connections.
+        clock: Returns seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        settings: ConnectionsSettings,
+        providers: Mapping[str, ConnectionProvider],
+        records: ConnectionRecords,
+        store: Store,
+        sealed: SealedJson,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self.providers = providers
+        self.records = records
+        self.sealed = sealed
+        self.clock = clock
+        self._store = asynchronous(store)
+
+    def credential(self, provider: str, user_id: str) -> Credential:
+        """Return the credential of a user at a provider."""
+        return self.providers[provider].credential(user_id)
+
+    # --- Changes ----------------------------------------------------------------------------------
+
+    async def connected(self, user: User, provider: str, token: Token) -> Connected:
+        """Save the token of a user's login. It replaces an earlier one.
+
+        Args:
+            user: The user.
+            provider: Name of the provider.
+            token: The token.
+
+        Raises:
+            StoreError: The token was not saved; an earlier connection stays as it was.
+        """
+        at = self.providers[provider]
+        credential, now = at.credential(user.id), self.clock()
+        details = Details.of(user, token, at.scope, now)
+        old = await self._store.load_async(credential.key)
+        await credential.accept_async(token)
+        # The token is saved. If the record is not, the next use of the token creates it again.
+        known, before = None, Details()
+        try:
+            known = await self.records.connection(user.id, provider)
+            if known is not None:
+                before = Details.opened(known.details, self.sealed, user.id, provider)
+            made = Connection(
+                user.id,
+                provider,
+                "connected",
+                connected_at=now,
+                refreshed_at=now,
+                used_at=None,
+                due_at=now + self.settings.keep_alive if token.refresh_token else math.inf,
+                details=details.sealed(self.sealed, user.id, provider),
+            )
+            event: EventName = "connected" if known is None else "reconnected"
+            await self.records.put(made, events=[ConnectionEvent(user.id, provider, event, now)])
+        except StoreError as error:
+            _log.error("The record of a connection to %s was not saved: %s", provider, error)
+        other = bool(before.account_id) and details.account_id not in {"", before.account_id}
+        if other and old is not None and at.revokes:
+            # Not for the same account: some providers would revoke the new token as well.
+            await revoke(at.client, old)
+        return Connected(
+            again=known is not None,
+            account=details.account,
+            before=before.account if other else "",
+            missing_scope=details.missing_scope,
+            ends=not token.refresh_token,
+        )
+
+    async def disconnect(self, user: User, provider: str) -> Disconnected:
+        """Revoke and delete the token of a connection, also if it cannot be revoked.
+
+        Other gateways that hold the token drop it within the seconds of ``recheck``.
+
+        Raises:
+            StoreError: The token was not deleted.
+        """
+        at = self.providers[provider]
+        known = await self.records.connection(user.id, provider)
+        if known is not None and known.state == "connected":
+            # So that a request in the meantime does not report the connection as broken.
+            await self.records.change(replace(known, state="broken", due_at=math.inf))
+        credential, problem = at.credential(user.id), ""
+        # The lock keeps another gateway from refreshing the token while it is revoked.
+        async with self._store.lock_async(credential.key, _LOCK) as fence:
+            token = await self._store.load_async(credential.key)
+            if token is not None:
+                problem = await self._revoke(at, token)
+                await self._store.delete_async(credential.key, fence=fence)
+        await credential.forget_async()
+        revoked = token is not None and not problem
+        name: EventName = "revoked" if revoked else "disconnected"
+        event = ConnectionEvent(user.id, provider, name, self.clock(), problem)
+        existed = await self.records.remove(user.id, provider, events=[event])
+        if not existed and token is not None:
+            await self.records.record([event])
+        return Disconnected(existed or token is not None, revoked, problem)
+
+    async def broken(self, user_id: str, provider: str, reason: str) -> bool:
+        """Record that a provider rejected the token of a connection.
+
+        Returns:
+            Whether this call changed the connection; of several gateways, only one does.
+        """
+        known = await self.records.connection(user_id, provider)
+        if known is None or known.state == "broken":
+            return False
+        event = ConnectionEvent(user_id, provider, "broken", self.clock(), reason)
+        changed = replace(known, state="broken", due_at=math.inf)
+        return await self.records.change(changed, events=[event])
+
+    async def _revoke(self, at: ConnectionProvider, token: Token) -> str:
+        """Revoke a token; return why it was not, or an empty text."""
+        if not at.revokes:
+            return "revoke = false in the gateway's file"
+        try:
+            return await revoke(at.client, token)
+        except ConfigurationError as error:  # the client's secret cannot be read
+            return error.code
+
+    # --- Reading ----------------------------------------------------------------------------------
+
+    async def overview(self, user: User) -> Sequence[ConnectionStatus]:
+        """Return all providers with the user's connections, sorted by title."""
+        found = {each.provider: each for each in await self.records.connections(user.id)}
+        shown = [self._status(user, each, found.get(each.name)) for each in self.providers.values()]
+        return sorted(shown, key=lambda each: (each.title.lower(), each.provider))
+
+    async def status(self, user: User, provider: str) -> ConnectionStatus:
+        """Return one provider with the user's connection."""
+        known = await self.records.connection(user.id, provider)
+        return self._status(user, self.providers[provider], known)
+
+    def _status(
+        self, user: User, at: ConnectionProvider, known: Connection | None
+    ) -> ConnectionStatus:
+        if known is None:
+            return ConnectionStatus(at.name, at.title)
+        details = Details.opened(known.details, self.sealed, user.id, at.name)
+        return ConnectionStatus(
+            at.name,
+            at.title,
+            known.state,
+            details.account,
+            details.scope,
+            details.missing_scope,
+            known.connected_at,
+            known.refreshed_at,
+            known.used_at,
+            details.ends_at,
+        )
+
+    def __repr__(self) -> str:
+        return f"Connections({', '.join(self.providers)})"
