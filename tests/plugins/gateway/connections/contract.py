@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -217,6 +218,7 @@ class RecordsContract:
         assert run(records.take("session é", 199.9)) == "value é"
         assert run(records.take("session é", 199.9)) is None
         assert run(records.kept("session é", 199.9)) is None
+        assert run(records.kept("\0\ud800", 0.0)) is None
         run(records.keep("late", "value", 200.0))
         assert run(records.take("late", 200.0)) is None
         assert run(records.take("late", 100.0)) is None
@@ -226,6 +228,7 @@ class RecordsContract:
         run(records.record([*events, event(user=BOB)]))
         run(records.record([event("refreshed", 2.0), event("revoked", 2.0, reason="é")]))
         run(records.record([]))
+        run(records.record([event(user="hostile", reason="a\0\ud800")]))
         assert [(each.at, each.name) for each in run(records.history(ALICE))] == [
             (3.0, "used"),
             (2.0, "revoked"),
@@ -235,10 +238,21 @@ class RecordsContract:
         ]
         assert list(run(records.history(ALICE, limit=1))) == [events[0]]
         assert list(run(records.history(BOB))) == [event(user=BOB)]
+        assert run(records.history("hostile"))[0].reason.startswith("a")
 
     def test_prunes_values_and_events(self, run: Run[Any], records: ConnectionRecords) -> None:
-        for number in range(1200):
-            run(records.keep(f"x{number}", "value", 100.0 if number else 101.0))
+
+        async def keep() -> None:
+            """Keep more values than one step removes."""
+            for start in range(0, 1200, 50):
+                await asyncio.gather(
+                    *(
+                        records.keep(f"x{number}", "value", 100.0 if number else 101.0)
+                        for number in range(start, start + 50)
+                    )
+                )
+
+        run(keep())
         run(records.record([event(at=40.0, count=number) for number in range(1200)]))
         run(records.record([event(at=50.0), event(at=60.0), event(at=1.0, user=BOB)]))
         run(records.put(connection()))
@@ -296,8 +310,26 @@ class RecordsContract:
     def test_behaves_like_a_simple_model(self, run: Run[Any], records: ConnectionRecords) -> None:
         run_state_machine_as_test(  # type: ignore[no-untyped-call]
             lambda: RecordsMachine(run, records),
-            settings=settings(max_examples=self.examples, stateful_step_count=40, deadline=None),
+            settings=settings(max_examples=self.examples, stateful_step_count=30, deadline=None),
         )
 
     #: Number of examples for the comparison with the model.
-    examples = 20
+    examples = 8
+
+
+class DatabaseContract(RecordsContract):
+    """Tests for records in a database, whose responses may be lost."""
+
+    def test_a_change_that_is_sent_again_is_recognised(
+        self, run: Run[Any], records: ConnectionRecords, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The response to the first one was lost."""
+        run(records.put(connection()))
+        saved = run(records.connection(ALICE, "github"))
+        monkeypatch.setattr(sys.modules[type(records).__module__], "new_version", lambda: 5)
+        for _ in range(2):
+            assert run(records.change(replace(saved, state="broken"), jobs=[job()]))
+        monkeypatch.undo()
+        assert not run(records.change(replace(saved, state="connected")))
+        assert len(run(records.claim_jobs(100.0, lease=1.0, limit=9))) == 1
+        assert run(records.counts()) == {("github", "broken"): 1}

@@ -15,7 +15,7 @@ from grantway._processes.copies import OneProcess
 from grantway_plugins.gateway._connections.connection import Connection, ConnectionEvent
 from grantway_plugins.gateway._connections.records import Job
 
-from .versions import new_version
+from .identifiers import new_version
 
 Entry = TypeVar("Entry", Connection, Job)
 

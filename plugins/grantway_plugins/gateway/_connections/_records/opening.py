@@ -8,11 +8,17 @@ from typing import Any
 
 from grantway._exceptions import ConfigurationError
 from grantway._secrets.params import Params
+from grantway_plugins._config.components import argument_rule
 from grantway_plugins.gateway._connections.records import ConnectionRecords
 
 #: ``kind`` of the store -> module, class, and the store's options that apply to records as well.
 _KINDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "memory": ("memory", "MemoryRecords", ()),
+    "sql": (
+        "sql",
+        "SqlRecords",
+        ("url", "prefix", "timeout", "connections", "allow_insecure"),
+    ),
 }
 
 
@@ -47,5 +53,8 @@ def open_records(store: Mapping[str, Any]) -> ConnectionRecords:
         raise ConfigurationError(
             f"store {kind!r}: needs {missing.name}; install it with: pip install 'grantway[{kind}]'"
         ) from None
-    records: ConnectionRecords = getattr(loaded, name)(**options)
+    try:
+        records: ConnectionRecords = getattr(loaded, name)(**options)
+    except TypeError as error:  # a required option is missing
+        raise ConfigurationError(f"store {kind!r}: {argument_rule(error)}.") from None
     return records
