@@ -18,9 +18,9 @@ from grantway import Secret
 from grantway._exceptions import ConfigurationError
 from grantway_grants.authorization_code import code_challenge
 from grantway_plugins._jose import cached_keys
+from grantway_plugins._openid import provider as provider_module
 from grantway_plugins.issuer import IssuerServer, IssuerSettings, OpenIDLogin
 from grantway_plugins.issuer._login import steps
-from grantway_plugins.issuer._login.openid import provider as provider_module
 from tests.faults import free_port
 from tests.plugins.issuer.conftest import Caller
 from tests.plugins.issuer.login.upstream import ACCESS_TOKEN, Upstream

@@ -24,8 +24,9 @@ from grantway._transport.transport import HttpTransport
 from grantway_plugins._jose.cached_keys import CachedKeys
 from grantway_plugins._jose.key_set import KeySet
 from grantway_plugins._jose.reading_keys import read_keys
-from grantway_plugins.issuer._login.settings import OpenIDLogin
-from grantway_plugins.issuer._trust.trusted_issuer import TrustedIssuer
+from grantway_plugins._jose.url_rule import url_problem
+
+from .settings import OpenIDSettings
 
 #: Time limit for the requests of one step of a login, in seconds.
 DEADLINE = 10.0
@@ -39,8 +40,6 @@ _PAUSE = 60.0
 _FAILURE_SECONDS = 2.0
 _OK = 200
 
-_log = logging.getLogger("grantway.issuer")
-
 
 class UnusableProviderError(Exception):
     """Raised if the provider publishes something that cannot be used; says what."""
@@ -51,7 +50,7 @@ class Connection:
     """The provider as its metadata describes it.
 
     Attributes:
-        client: The issuer's client there.
+        client: The client there.
         keys: The keys of its ID tokens.
     """
 
@@ -80,24 +79,38 @@ class Connection:
         return drive(self.keys.after(known), Future.result)
 
 
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """The place of the provider's keys."""
+
+    issuer: str
+    jwks_uri: str
+    ca_bundle: str | None
+    jwks_file: None = None
+    token_file: None = None
+
+
 class OpenIDProvider(OneProcess):
     """Reads the provider's metadata when it is needed, and again every hour.
 
     Args:
-        settings: Settings of the login.
+        settings: Settings of the client.
         registry: Registered plugins, for the client.
+        owner: The client in log messages: ``issuer`` or ``gateway``.
         timer: A clock that never runs backwards, in seconds.
     """
 
     def __init__(
         self,
-        settings: OpenIDLogin,
+        settings: OpenIDSettings,
         registry: Registry,
+        owner: str,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._registry = registry
         self._timer = timer
+        self._log = logging.getLogger(f"grantway.{owner}")
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._read_at = 0.0
@@ -132,7 +145,7 @@ class OpenIDProvider(OneProcess):
                 self._problem = ""
             self._read_at = self._timer()
             if self._problem and known is not None:
-                _log.warning(
+                self._log.warning(
                     "The metadata of %s cannot be read again, so the old one is used: %s",
                     self._settings.issuer,
                     self._problem,
@@ -179,6 +192,8 @@ class OpenIDProvider(OneProcess):
         jwks_uri = provider.metadata.get("jwks_uri")
         if not isinstance(jwks_uri, str):
             raise UnusableProviderError("its metadata has no jwks_uri")
+        if problem := url_problem("jwks_uri", jwks_uri):
+            raise UnusableProviderError(f"the jwks_uri in its metadata {problem}")
         if known is not None and known.provider == provider:
             return known  # with its keys
         client = Client(
@@ -190,7 +205,5 @@ class OpenIDProvider(OneProcess):
             transport=self._transport,
             timeout=DEADLINE,
         )
-        published = TrustedIssuer(
-            settings.issuer, subjects=("**",), jwks_uri=jwks_uri, ca_bundle=settings.ca_bundle
-        )
+        published = _Published(settings.issuer, jwks_uri, settings.ca_bundle)
         return Connection(client, CachedKeys(settings.issuer, partial(read_keys, published)))

@@ -13,13 +13,14 @@ from grantway._secrets.redaction import printable
 from grantway._types.quantity import finite
 from grantway_plugins._jose.key_set import verified_claims
 from grantway_plugins._jwt import unverified_part
-from grantway_plugins.issuer._login.interface import MAX_SUBJECT
-from grantway_plugins.issuer._trust.trusted_issuer import ALGORITHMS
+from grantway_plugins.server._proofs.algorithms import ALGORITHMS
 
 from .provider import Connection
 
 #: Tolerated difference of the clocks, in seconds.
 LEEWAY = 60.0
+#: Maximum length of a subject (OpenID Connect Core section 2).
+MAX_SUBJECT = 255
 #: Maximum length of an ID token, in characters.
 _MAX_TOKEN = 32_768
 _PARTS = 3
@@ -39,7 +40,7 @@ class Expected:
     """The values that an ID token must have.
 
     Attributes:
-        client_id: The issuer's client id, in ``aud``.
+        client_id: The client id, in ``aud``.
         nonce: The nonce of the request.
         access_token: The access token that was issued with it.
         authenticated_after: Earliest accepted ``auth_time``, in seconds since the epoch, or None.
