@@ -24,14 +24,14 @@ from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._http.denial import Denial
 from grantway_plugins.server._http.redirect_uri import destination
+from grantway_plugins.server._pages.forms import read_form
+from grantway_plugins.server._pages.rendering import Link
+from grantway_plugins.server._pages.session import Session, peer_of
 
 from .context import PageContext
 from .decision_events import approval_event, denial_event
-from .forms import read_form
 from .logins import Logins
-from .rendering import Link
 from .return_to import MARKER, OTHER, ReturnTo
-from .session import Session, peer_of
 
 _FORM = "authorize"
 _PATH = "/authorize"

@@ -8,9 +8,9 @@ from grantway._processes.copies import OneProcess
 from grantway_plugins.issuer._audit_log import AuditLog
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._storage.store import IssuerStore
+from grantway_plugins.server._pages.session import Sessions
 
 from .rendering import Renderer
-from .session import Sessions
 
 
 @dataclass(frozen=True, slots=True)

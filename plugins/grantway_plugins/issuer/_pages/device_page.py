@@ -23,14 +23,14 @@ from grantway_plugins.issuer._storage.records import (
 )
 from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.server._http.audit_event import AuditEvent
+from grantway_plugins.server._pages.forms import read_form
+from grantway_plugins.server._pages.rendering import Link
+from grantway_plugins.server._pages.session import Session, peer_of
 
 from .context import PageContext
 from .decision_events import approval_event, denial_event
-from .forms import read_form
 from .logins import Logins
-from .rendering import Link
 from .return_to import MARKER, OTHER, ReturnTo
-from .session import Session, peer_of
 from .throttle import Throttle
 
 #: Maximum length of the input field; longer input is truncated when it is shown again.

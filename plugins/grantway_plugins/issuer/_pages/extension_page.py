@@ -24,13 +24,13 @@ from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.server._http.asgi import peer_of
 from grantway_plugins.server._http.headers import Headers, joined
 from grantway_plugins.server._http.redirect_uri import is_registered, with_query
+from grantway_plugins.server._pages.forms import read_form
+from grantway_plugins.server._pages.rendering import Link
+from grantway_plugins.server._pages.session import Session
 
 from .context import PageContext
-from .forms import read_form
 from .logins import Logins
-from .rendering import Link
 from .return_to import ReturnTo
-from .session import Session
 
 _Show = Callable[[IssuerRequest, Transaction], View | Redirect]
 

@@ -37,12 +37,12 @@ from grantway_plugins.server._http.asgi import peer_of as peer_in
 from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._http.headers import Headers, joined
 from grantway_plugins.server._listening.peers import network_of
+from grantway_plugins.server._pages.forms import read_form
+from grantway_plugins.server._pages.rendering import Link
+from grantway_plugins.server._pages.session import Session, peer_of
 
 from .context import PageContext
-from .forms import read_form
-from .rendering import Link
 from .return_to import MARKER, OTHER, ReturnTo, marked
-from .session import Session, peer_of
 from .throttle import Throttle
 
 PATH = "/login"

@@ -19,12 +19,13 @@ from grantway_plugins.issuer._storage.records import RegisteredClient
 from grantway_plugins.issuer._storage.transaction import Transaction
 from grantway_plugins.server._http.audit_event import AuditEvent
 from grantway_plugins.server._http.redirect_uri import destination, with_query
+from grantway_plugins.server._pages.forms import read_form
+from grantway_plugins.server._pages.rendering import Link
+from grantway_plugins.server._pages.session import Session, peer_of
 
 from .context import PageContext
-from .forms import read_form
 from .login_page import LoginPage
-from .rendering import Link, Renderer
-from .session import Session, peer_of
+from .rendering import Renderer
 
 PATH = "/session/end"
 DONE = "/session/ended"

@@ -26,6 +26,8 @@ from grantway_plugins.issuer._storage.errors import (
 )
 from grantway_plugins.issuer._storage.store import IssuerStore
 from grantway_plugins.server._http.audit_event import AuditEvent
+from grantway_plugins.server._pages.rendering import Link, static_file, stylesheet
+from grantway_plugins.server._pages.session import Sessions, peer_of
 
 from .authorization_page import AuthorizationPage
 from .context import PageContext
@@ -34,15 +36,14 @@ from .extension_page import ExtensionPage
 from .login_page import CALLBACK, PATH as LOGIN, LoginPage
 from .logins import Logins
 from .logout_page import DONE, PATH as LOGOUT, LogoutPage
-from .rendering import Link, Renderer
-from .session import Sessions, peer_of
+from .rendering import Renderer
 
 _log = logging.getLogger("grantway.issuer")
-_FILES = resources.files("grantway_plugins.issuer._pages") / "templates"
-_STATIC = {"issuer.css": "text/css", "submit.js": "text/javascript"}
+_SCRIPT = "submit.js"
+_STYLESHEET = "issuer.css"
 
 #: Paths of the public files that the pages load.
-STATIC_PATHS = frozenset(f"/static/{name}" for name in _STATIC)
+STATIC_PATHS = frozenset(f"/static/{name}" for name in (_STYLESHEET, _SCRIPT))
 #: Paths of the issuer's own pages and of the files that they load.
 PATHS = frozenset({"/", "/authorize", "/device"}) | STATIC_PATHS
 #: Paths of the further pages of an issuer to which users log in.
@@ -107,6 +108,7 @@ class Pages(OneProcess):
             if page.submit is not None:
                 yield Route(page.path, served.submit, methods=["POST"])
 
+        script = resources.files("grantway_plugins.issuer._pages") / "templates" / _SCRIPT
         self.asgi = Starlette(
             routes=[
                 Route("/", self._start, methods=["GET"]),
@@ -116,7 +118,8 @@ class Pages(OneProcess):
                 Route("/device", device.submit, methods=["POST"]),
                 *own,
                 *(route for each in pages.values() for route in routes(*each)),
-                *(_static(name, media_type) for name, media_type in _STATIC.items()),
+                _static(_STYLESHEET, stylesheet(), "text/css"),
+                _static(_SCRIPT, script.read_text("utf-8"), "text/javascript"),
             ],
             exception_handlers={404: self._not_found, DatabaseError: self._unavailable},
         )
@@ -172,14 +175,8 @@ class Pages(OneProcess):
         return response
 
 
-def _static(name: str, media_type: str) -> Route:
-    content = (_FILES / name).read_text("utf-8")
-
+def _static(name: str, content: str, media_type: str) -> Route:
     async def respond(_request: Request) -> Response:
-        return Response(
-            content,
-            media_type=media_type,
-            headers={"cache-control": "max-age=3600", "x-content-type-options": "nosniff"},
-        )
+        return static_file(content, media_type)
 
     return Route(f"/static/{name}", respond, methods=["GET"])

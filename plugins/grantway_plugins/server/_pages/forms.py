@@ -11,12 +11,12 @@ from starlette.responses import Response
 from grantway_plugins.server._http.denial import DenialError
 from grantway_plugins.server._http.wire import BODY_CAP, parse_form
 
-from .rendering import Renderer
+from .rendering import PageRenderer
 
 
 async def read_form(
     request: Request,
-    renderer: Renderer,
+    renderer: PageRenderer,
     seconds: float,
     *,
     repeatable: frozenset[str] = frozenset(),

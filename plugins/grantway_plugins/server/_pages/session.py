@@ -57,14 +57,14 @@ class Session:
 class Sessions:
     """Creates browser sessions and checks submitted forms.
 
-    The key of each day is derived from a key that all issuers on the database share. A form that
-    one issuer shows can therefore be submitted to another one, and after a restart. It is accepted
+    The key of each day is derived from a key that all servers of a site share. A form that one
+    server shows can therefore be submitted to another one, and after a restart. It is accepted
     until the end of the next day.
 
     Args:
         key: The shared key.
         clock: Returns seconds since the epoch.
-        url: The issuer's URL, which determines name, path and protection of the cookie.
+        url: The URL of the site, which determines name, path and protection of the cookie.
     """
 
     def __init__(self, key: bytes, *, clock: Callable[[], float], url: str) -> None:
@@ -74,7 +74,7 @@ class Sessions:
         self._path = parts.path or "/"
         self._secure = parts.scheme == "https"
         prefix = ("__Host-" if self._path == "/" else "__Secure-") if self._secure else ""
-        # Browsers send a cookie to all ports of a host, so issuers on one machine need own names.
+        # Browsers send a cookie to all ports of a host, so sites on one machine need own names.
         self._cookie = f"{prefix}{COOKIE}{f'_{parts.port}' if parts.port else ''}"
 
     def of(self, request: Request) -> Session:
@@ -90,7 +90,7 @@ class Sessions:
 
     def _keys(self) -> tuple[bytes, ...]:
         today = int(self._clock() // _DAY)
-        # Including tomorrow's: the clock of the issuer that showed the form may be ahead.
+        # Including tomorrow's: the clock of the server that showed the form may be ahead.
         return tuple(self._key_of(day) for day in (today, today - 1, today + 1))
 
     def _key_of(self, day: int) -> bytes:

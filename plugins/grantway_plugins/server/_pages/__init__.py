@@ -1,0 +1,1 @@
+"""Pages for browsers: rendering, sessions, forms and the common templates."""
