@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from grantway._processes.copies import OneProcess
 from grantway._types.quantity import check_count
 from grantway.hookspecs import hookimpl
+from grantway_plugins.gateway._connections.metrics import ConnectionMetrics
 from grantway_plugins.server._metrics.bounded import OTHER, Bounded
 from grantway_plugins.server._metrics.certificate_gauges import watch_certificate
 from grantway_plugins.server._metrics.exposition import render
@@ -138,6 +139,9 @@ class GatewayMetrics(OneProcess):
             registry=registry,
             multiprocess_mode="livesum",
         )
+
+        #: Metrics of users' connections.
+        self.connections = ConnectionMetrics(registry, most_values)
 
     # --- Forwarded requests -----------------------------------------------------------------------
 

@@ -38,6 +38,10 @@ def existing() -> dict[str, set[str]]:
     guard = Protection("login")
     metrics.watch(guard)
     metrics.watch_certificate(SimpleNamespace(not_after=0.0, failures=0))  # type: ignore[arg-type]
+    metrics.connections.count({("login", "connected"): 1})
+    metrics.connections.event("login", "used", 1)
+    metrics.connections.refresh("login", "refreshed", 0.0)
+    metrics.connections.webhook("delivered")
     metrics._shed.labels("login", "full")
     metrics._moves.labels("login", "open")
     return dashboards.samples(registry.collect())
