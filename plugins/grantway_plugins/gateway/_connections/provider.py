@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from grantway_grants.device_code import GRANT_TYPE as DEVICE_CODE
 if TYPE_CHECKING:
     from grantway._requests.client import Client
     from grantway._types.store import Store
+    from grantway._types.token import Token
     from grantway_plugins.gateway._running.gateway_provider import GatewayProvider
 
 Table = Mapping[str, Any]
@@ -33,6 +35,7 @@ class ConnectionProvider(OneProcess):
         upstream: The provider of the table ``[providers.NAME]``.
         store: Keeps the tokens.
         recheck: Seconds after which a token is compared with the stored one.
+        refreshed: Called with a user's id, the provider's name and each new token.
 
     Raises:
         ConfigurationError: The provider's client, or a parameter, is invalid.
@@ -51,7 +54,14 @@ class ConnectionProvider(OneProcess):
     stays = "it holds tokens of this process; create one in the process that uses it"
 
     def __init__(
-        self, name: str, table: Table, upstream: GatewayProvider, store: Store, recheck: float
+        self,
+        name: str,
+        table: Table,
+        upstream: GatewayProvider,
+        store: Store,
+        recheck: float,
+        *,
+        refreshed: Callable[[str, str, Token], None],
     ) -> None:
         self.name = name
         self.title: str = table.get("name") or name
@@ -62,7 +72,8 @@ class ConnectionProvider(OneProcess):
         self.revokes: bool = table["revoke"]
         self._upstream = upstream
         self._store = store
-        self.pool = CredentialPool(partial(Credential, self._config(recheck)))
+        self._config, self._refreshed = self._common_config(recheck), refreshed
+        self.pool = CredentialPool(self._make)
 
     @property
     def client(self) -> Client:
@@ -84,7 +95,12 @@ class ConnectionProvider(OneProcess):
         """Return the credential of a user."""
         return self.pool.credential(user_id)
 
-    def _config(self, recheck: float) -> CredentialConfig:
+    def _make(self, user_id: str) -> Credential:
+        config = copy.copy(self._config)
+        config.on_token = partial(self._refreshed, user_id, self.name)
+        return Credential(config, user_id)
+
+    def _common_config(self, recheck: float) -> CredentialConfig:
         client, grant = self.client, DEVICE_CODE if self.device else AUTHORIZATION_CODE
         parameters = login_parameters(client, grant, extra=self.extra, resource=self.resource)
         table = self._upstream.table

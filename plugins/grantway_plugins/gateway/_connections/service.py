@@ -14,6 +14,8 @@ from grantway._exceptions import ConfigurationError, StoreError
 from grantway._processes.copies import OneProcess
 from grantway._types.token import Token
 
+from ._background.due import due_at
+from ._webhook.message import BrokenMessage
 from .connection import Connection, ConnectionEvent, EventName
 from .details import Details
 from .outcomes import Connected, ConnectionStatus, Disconnected
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from grantway._credentials.credential import Credential
     from grantway._types.store import Store
 
+    from ._background.activity import Activity
+    from ._webhook.webhook import Webhook
+    from .observer import ConnectionObserver
     from .provider import ConnectionProvider
     from .records import ConnectionRecords
     from .sealed_json import SealedJson
@@ -44,6 +49,9 @@ class Connections(OneProcess):
         records: Keeps what is known about connections.
         store: Keeps the tokens, encrypted.
         sealed: Encrypts the details of connections.
+        activity: Collects uses and refreshes until they are saved.
+        observer: Logs and counts saved events.
+        webhook: Reports broken connections, or None.
         clock: Returns seconds since the epoch.
     """
 
@@ -55,12 +63,18 @@ class Connections(OneProcess):
         store: Store,
         sealed: SealedJson,
         *,
+        activity: Activity,
+        observer: ConnectionObserver,
+        webhook: Webhook | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
         self.providers = providers
         self.records = records
         self.sealed = sealed
+        self.activity = activity
+        self.observer = observer
+        self.webhook = webhook
         self.clock = clock
         self._store = asynchronous(store)
 
@@ -99,11 +113,13 @@ class Connections(OneProcess):
                 connected_at=now,
                 refreshed_at=now,
                 used_at=None,
-                due_at=now + self.settings.keep_alive if token.refresh_token else math.inf,
+                due_at=due_at(token, now, self.settings.keep_alive),
                 details=details.sealed(self.sealed, user.id, provider),
             )
-            event: EventName = "connected" if known is None else "reconnected"
-            await self.records.put(made, events=[ConnectionEvent(user.id, provider, event, now)])
+            name: EventName = "connected" if known is None else "reconnected"
+            event = ConnectionEvent(user.id, provider, name, now)
+            await self.records.put(made, events=[event])
+            self.observer.happened(event)
         except StoreError as error:
             _log.error("The record of a connection to %s was not saved: %s", provider, error)
         other = bool(before.account_id) and details.account_id not in {"", before.account_id}
@@ -145,6 +161,8 @@ class Connections(OneProcess):
         existed = await self.records.remove(user.id, provider, events=[event])
         if not existed and token is not None:
             await self.records.record([event])
+        if existed or token is not None:
+            self.observer.happened(event)
         return Disconnected(existed or token is not None, revoked, problem)
 
     async def broken(self, user_id: str, provider: str, reason: str) -> bool:
@@ -156,9 +174,46 @@ class Connections(OneProcess):
         known = await self.records.connection(user_id, provider)
         if known is None or known.state == "broken":
             return False
+        # After reading the record: if the user connects again meanwhile, the change below fails.
+        stored = await self._store.load_async(self.credential(provider, user_id).key)
+        if stored is not None and stored.refresh_token:
+            return False  # the user has connected again already
         event = ConnectionEvent(user_id, provider, "broken", self.clock(), reason)
+        jobs = []
+        if self.webhook is not None:
+            jobs = [BrokenMessage.new(user_id, provider, reason, event.at).job()]
         changed = replace(known, state="broken", due_at=math.inf)
-        return await self.records.change(changed, events=[event])
+        if not await self.records.change(changed, events=[event], jobs=jobs):
+            return False
+        self.observer.happened(event)
+        return True
+
+    async def restored(self, user_id: str, provider: str) -> Connection | None:
+        """Create the record of a stored token again that was lost, without its details.
+
+        Returns:
+            The record, or None if there is no token.
+        """
+        key = self.credential(provider, user_id).key
+        # With the lock, so that no record is left if the user disconnects now.
+        async with self._store.lock_async(key, _LOCK):
+            token = await self._store.load_async(key)
+            if token is None:
+                return None
+            now = self.clock()
+            await self.records.put(
+                Connection(
+                    user_id,
+                    provider,
+                    "connected",
+                    connected_at=now,
+                    refreshed_at=now,
+                    used_at=None,
+                    due_at=due_at(token, now, self.settings.keep_alive),
+                    details=Details().sealed(self.sealed, user_id, provider),
+                )
+            )
+        return await self.records.connection(user_id, provider)
 
     async def _revoke(self, at: ConnectionProvider, token: Token) -> str:
         """Revoke a token; return why it was not, or an empty text."""

@@ -84,18 +84,24 @@ class UserCredential:
             ConnectionNeededError: The user has to connect an account.
         """
         try:
-            return self._held.token(timeout)
+            token = self._held.token(timeout)
         except LoginNeededError as error:
             needed = self._needed(rejected=_is_rejected(error))
+        else:
+            self._connections.activity.used(self._user_id, self._provider.name)
+            return token
         raise needed
 
     async def token_async(self, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - as token()
         """Return a valid token without blocking the event loop; see ``token``."""
         try:
-            return await self._held.token_async(timeout)
+            token = await self._held.token_async(timeout)
         except LoginNeededError as error:
             rejected = _is_rejected(error)
             reason = str(error.members.get("error") or "") or ("" if rejected else "expired")
+        else:
+            self._connections.activity.used(self._user_id, self._provider.name)
+            return token
         # A connection without token has expired, unless another gateway removes it just now.
         about = (self._user_id, self._provider.name)
         if await self._connections.records.connection(*about) is not None:

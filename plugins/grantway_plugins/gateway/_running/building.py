@@ -372,9 +372,9 @@ class _RuntimeBuilder:
     def _connections(
         self, table: Mapping[str, Any], providers: Mapping[str, GatewayProvider], store: Store
     ) -> Connections:
-        return ConnectionsBuilder(self._config, self._components, self._attempt).build(
-            table, providers, store
-        )
+        metrics = None if self._metrics is None else self._metrics.connections
+        builder = ConnectionsBuilder(self._config, self._components, self._attempt, metrics)
+        return builder.build(table, providers, store)
 
     def _broker(
         self, table: Mapping[str, Any], providers: Mapping[str, GatewayProvider]

@@ -22,6 +22,7 @@ from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._config.config_file import FIXED
 from grantway_plugins.gateway._config.cross_checks import device_path
 from grantway_plugins.gateway._config.limits import GatewayLimits
+from grantway_plugins.gateway._connections._background.worker import ConnectionWorker
 from grantway_plugins.gateway._metrics import GatewayMetrics
 from grantway_plugins.gateway.upstream._asgi_middleware import AsgiUpstreamAuth
 from grantway_plugins.gateway.upstream._rejection import RequestRejectedError, response_for
@@ -131,6 +132,7 @@ class Gateway(OneProcess):
         )
         self._in_background(self._discover_missing_providers())
         self._in_background(self._reload_on_change())
+        self._in_background(ConnectionWorker(lambda: self._current.runtime.connections).run())
 
     async def stop(self) -> None:
         """Close all components. The gateway must not receive requests any more."""

@@ -55,7 +55,7 @@ def test_a_gateway_that_stops_saves_everything(clock: Clock) -> None:
 def test_a_refresh_is_saved_with_the_uses(clock: Clock) -> None:
     activity = Activity(clock=clock)
     activity.used("u", "github")
-    activity.refreshed("u", "github", DAY, Token("at", refresh_token="rt"))
+    activity.refreshed(DAY, "u", "github", Token("at", refresh_token="rt"))
     (change,) = activity.take()
     assert (change.uses, change.refreshed_at) == (1, clock.now)
     assert clock.now + 0.9 * DAY <= change.due_at <= clock.now + DAY
@@ -64,10 +64,10 @@ def test_a_refresh_is_saved_with_the_uses(clock: Clock) -> None:
 def test_a_change_that_was_not_saved_is_merged_with_later_activity(clock: Clock) -> None:
     activity = Activity(clock=clock)
     activity.used("u", "github")
-    activity.refreshed("u", "github", DAY, Token("at", refresh_token="rt"))
+    activity.refreshed(DAY, "u", "github", Token("at", refresh_token="rt"))
     (change,) = activity.take()
     clock.now += 10
-    activity.refreshed("u", "github", DAY, Token("at", refresh_token="rt"))
+    activity.refreshed(DAY, "u", "github", Token("at", refresh_token="rt"))
     newest = clock.now
     activity.give_back(change)
     (merged,) = activity.take()
@@ -79,7 +79,7 @@ def test_memory_is_bounded(clock: Clock) -> None:
     for round_ in range(5):
         for number in range(300):
             activity.used(f"u{round_}-{number}", "github")
-            activity.refreshed(f"u{round_}-{number}", "g", DAY, Token("at", refresh_token="rt"))
+            activity.refreshed(DAY, f"u{round_}-{number}", "g", Token("at", refresh_token="rt"))
         assert len(activity) <= 200
         assert len(activity.take()) <= 200
         assert len(activity._saved) <= 100

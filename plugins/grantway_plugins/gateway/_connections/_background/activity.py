@@ -74,13 +74,13 @@ class Activity(OneProcess):
         elif len(uses) < self._most:
             uses[key] = 1
 
-    def refreshed(self, user_id: str, provider: str, keep_alive: float, token: Token) -> None:
+    def refreshed(self, keep_alive: float, user_id: str, provider: str, token: Token) -> None:
         """Note a new token, which is stored already.
 
         Args:
+            keep_alive: Seconds after which an idle token is refreshed; infinity for never.
             user_id: ``User.id`` of the user.
             provider: Name of the provider.
-            keep_alive: Seconds after which an idle token is refreshed; infinity for never.
             token: The token.
         """
         now = self._clock()
