@@ -18,8 +18,8 @@ _ABSENT = 86_400.0
 async def keep_alive(connections: Connections, connection: Connection) -> None:
     """Refresh a claimed connection with its ordinary credential.
 
-    If the provider or the store fails, the connection stays as it is, and the work is due again
-    when the claim ends. The credential reports a new token, which sets the next time.
+    If the provider or the store fails, the connection does not change, and the work is due
+    again when the claim ends. The credential reports a new token, which sets the next time.
 
     Raises:
         StoreError: The records failed.
