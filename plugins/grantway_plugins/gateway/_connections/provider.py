@@ -47,6 +47,7 @@ class ConnectionProvider(OneProcess):
         scope: The requested scope, or None.
         resource: The APIs that the token is for (RFC 8707), or None.
         extra: Additional parameters of the login.
+        token_extra: Those of them that are sent with token requests, too.
         revokes: Whether tokens are revoked at the provider.
         pool: Credentials by ``User.id``.
     """
@@ -73,6 +74,7 @@ class ConnectionProvider(OneProcess):
         self._upstream = upstream
         self._store = store
         self._config, self._refreshed = self._common_config(recheck), refreshed
+        self.token_extra: Params = self._config.extra
         self.pool = CredentialPool(self._make)
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,13 +32,20 @@ _TARGET = (
 
 
 def gateway_file(
-    backends: Backends, folder: Path, *, store: str = "", connections: str = "", url: str = ""
+    backends: Backends,
+    folder: Path,
+    *,
+    grant: str = "authorization_code",
+    store: str = "",
+    connections: str = "",
+    url: str = "",
 ) -> Path:
     """Write the file of a gateway whose provider is the real one.
 
     Args:
         backends: The provider.
         folder: Folder of the file.
+        grant: The grant with which users connect.
         store: The store as TOML, instead of one in memory.
         connections: More lines of ``[connections]``.
         url: URL of another provider, which has a token endpoint only.
@@ -52,6 +61,7 @@ def gateway_file(
     text = (
         GOOD.replace(_TARGET, endpoints)
         .replace('"my-gateway"', f'"{client["client_id"]}"')
+        .replace('scope = ["repo"]', f'scope = ["repo"]\ngrant = "{grant}"')
         .replace("very secret and never shown", client["client_secret"])
         .replace(
             'login = { issuer = "https://login',
@@ -85,3 +95,16 @@ def worker_of(connections: Connections, **options: Any) -> ConnectionWorker:
     """Return a fast worker."""
     current: Callable[[], Connections] = lambda: connections  # noqa: E731
     return ConnectionWorker(current, **{"tick": 0.02, "rate": 1000.0, **options})
+
+
+async def eventually(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """Wait until a condition, which may be asynchronous, is true."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if asyncio.iscoroutine(found):
+            found = await found
+        if found:
+            return found
+        assert time.monotonic() < deadline, "the condition was not met in time"
+        await asyncio.sleep(0.01)

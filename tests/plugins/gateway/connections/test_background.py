@@ -29,6 +29,7 @@ from grantway_plugins.gateway._metrics import GatewayMetrics
 from tests.faults import Act, FaultServer, respond, stall
 from tests.plugins.gateway.connections.scenes import (
     ANN,
+    eventually,
     gateway_file,
     login,
     run_file,
@@ -76,19 +77,6 @@ async def working(connections: Connections, **options: Any) -> AsyncIterator[Non
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-async def eventually(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """Wait until a condition, which may be asynchronous, is true."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = condition()
-        if asyncio.iscoroutine(found):
-            found = await found
-        if found:
-            return found
-        assert time.monotonic() < deadline, "the condition was not met in time"
-        await asyncio.sleep(0.01)
 
 
 async def record(connections: Connections) -> Connection:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from grantway._exceptions import StoreError
 from grantway._processes.copies import OneProcess
 from grantway_plugins.gateway._connections._webhook.message import PREFIX as WEBHOOK
+from grantway_plugins.gateway._connections.device_logins import PREFIX as DEVICE, DeviceLogins
 
 from .deliver import deliver
 from .keep_alive import keep_alive
@@ -128,6 +129,9 @@ class ConnectionWorker(OneProcess):
 async def _do(connections: Connections, job: Job) -> None:
     if job.id.startswith(WEBHOOK):
         await deliver(connections, job)
+    elif job.id.startswith(DEVICE):
+        await DeviceLogins(connections).poll(job)
+    # Leave other jobs to a newer gateway, which has planned them.
 
 
 async def _guarded(work: Coroutine[Any, Any, None]) -> None:
