@@ -39,7 +39,13 @@ THEIRS = {**ACME, "Authorization": "Bearer of-the-caller"}
 
 
 #: How to run each proxy with the printed configuration.
-RUN = {"nginx": nginx_http, "envoy": envoy_file, "traefik": traefik_file, "caddy": caddy_file}
+RUN = {
+    "nginx": nginx_http,
+    "envoy": envoy_file,
+    "envoy-grpc": envoy_file,
+    "traefik": traefik_file,
+    "caddy": caddy_file,
+}
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +81,7 @@ def run(backends: Backends, workloads: WorkloadIssuer) -> Iterator[GatewayProces
         + backends.route("verified", tenant='"claim:org_id"', scopes='"read"')
         + f'[inbound]\nresource = "{API}"\n[[inbound.issuer]]\nissuer = "{workloads.url}"\n'
         + f'[authorize]\nlisten = "127.0.0.1:{free_port()}"\n'
+        + f'grpc_listen = "127.0.0.1:{free_port()}"\n'
     )
     with gateway(config) as running:
         yield running

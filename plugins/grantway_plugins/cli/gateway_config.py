@@ -10,7 +10,7 @@ from marshmallow import ValidationError
 from grantway_plugins._config.fields import Listen
 from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._front.caddy import caddy
-from grantway_plugins.gateway._front.envoy import envoy
+from grantway_plugins.gateway._front.envoy import envoy, envoy_grpc
 from grantway_plugins.gateway._front.haproxy import haproxy, haproxy_lua
 from grantway_plugins.gateway._front.nginx import nginx
 from grantway_plugins.gateway._front.plan import Plan, plan
@@ -19,6 +19,7 @@ from grantway_plugins.gateway._front.traefik import traefik
 _WRITERS: dict[str, Callable[[Plan], str]] = {
     "nginx": nginx,
     "envoy": envoy,
+    "envoy-grpc": envoy_grpc,
     "traefik": traefik,
     "caddy": caddy,
     "haproxy": haproxy,

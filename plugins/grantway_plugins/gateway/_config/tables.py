@@ -167,6 +167,7 @@ class AuthorizeTable(TableSchema):
     """``[authorize]``: the authorization endpoint for other proxies."""
 
     listen = Listen(load_default=("127.0.0.1", 8412))
+    grpc_listen = Listen()
     allow = fields.List(Network(), load_default=list)
     envoy_prefix = Text(
         example='"/envoy"', validate=validate.Regexp(r"/[^/]|/\Z"), load_default="/envoy"
@@ -178,7 +179,8 @@ class AuthorizeTable(TableSchema):
     @validates_schema
     def check_allow(self, data: Mapping[str, Any], **_options: Any) -> None:
         """Require ``allow`` unless the gateway listens on a loopback address."""
-        if not is_loopback(data["listen"][0]) and not data["allow"]:
+        listeners = [data[name] for name in ("listen", "grpc_listen") if name in data]
+        if not all(is_loopback(host) for host, _ in listeners) and not data["allow"]:
             rule = (
                 "is missing; list the proxies that may request tokens, because other machines "
                 "can reach the listen address"

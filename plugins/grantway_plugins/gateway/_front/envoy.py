@@ -6,25 +6,49 @@ import ipaddress
 import json
 from collections.abc import Iterable, Iterator
 
+from grantway._exceptions import ConfigurationError
 from grantway_plugins.gateway._running.cached_responses import ROUTE
 
+from .envoy_injection import NO_TOKEN, injected_route, injector
 from .plan import ORIGIN_HEADERS, FrontRoute, Plan, Site, Upstream
 
 _TYPES = "type.googleapis.com/envoy.extensions"
 _ROUTE = ROUTE.decode()
+#: Finds out that the gateway's machine is gone.
+_KEEPALIVE = "connection_keepalive: {interval: 30s, timeout: 10s}"
 
 
 def envoy(plan: Plan) -> str:
     """Return the configuration of Envoy, as YAML."""
-    return "\n".join(_lines(plan)) + "\n"
+    return "\n".join(_lines(plan, "envoy", _http_service(plan))) + "\n"
 
 
-def _lines(plan: Plan) -> Iterator[str]:
+def envoy_grpc(plan: Plan) -> str:
+    """Return the same configuration with ``ext_authz`` over gRPC.
+
+    Raises:
+        ConfigurationError: The gateway has no gRPC listener.
+    """
+    if not plan.grpc:
+        raise ConfigurationError(
+            "authorize.grpc_listen: is missing; Envoy connects to this address with gRPC",
+            errors={"grpc_listen": ["is missing"]},
+        )
+    return "\n".join(_lines(plan, "envoy-grpc", _grpc_service(plan))) + "\n"
+
+
+def _lines(plan: Plan, name: str, service: Iterator[str]) -> Iterator[str]:
     host, port = plan.listen
-    yield f"# Created by: grantway gateway config envoy --config {plan.source}"
+    injected = [route for route in plan.routes if _is_injected(plan, route)]
+    yield f"# Created by: grantway gateway config {name} --config {plan.source}"
     yield "# Create it again after changes of routes, [authorize] or timeouts in that file."
     yield "#"
     yield "# Envoy does not cache responses of ext_authz: it asks the gateway for each request."
+    if injected:
+        names = ", ".join(route.name for route in injected)
+        yield "# The gateway sends it the tokens of these routes in advance (SDS), so that their"
+        yield f"# requests do not wait: {names}"
+        yield "node: {id: grantway-envoy, cluster: grantway}"
     yield "static_resources:"
     yield "  listeners:"
     yield f"  - address: {{socket_address: {{address: {json.dumps(host)}, port_value: {port}}}}}"
@@ -39,6 +63,8 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield "          use_remote_address: true"
     yield "          # Drop headers such as X_Tenant, which some servers read as X-Tenant."
     yield "          common_http_protocol_options: {headers_with_underscores_action: DROP_HEADER}"
+    if injected:
+        yield from _indented(10, NO_TOKEN)
     yield "          route_config:"
     yield "            virtual_hosts:"
     for site in plan.sites:
@@ -48,16 +74,37 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield "          - name: envoy.filters.http.header_mutation"
     yield "            typed_config:"
     yield f'              "@type": {_TYPES}.filters.http.header_mutation.v3.HeaderMutation'
-    yield from _indented(10, _authorization(plan))
+    yield from _indented(10, _authorization(plan, service))
     yield "          - name: envoy.filters.http.router"
     yield "            typed_config:"
     yield f'              "@type": {_TYPES}.filters.http.router.v3.Router'
     yield "  clusters:"
-    address, _, number = plan.authorize.rpartition(":")
-    yield from _indented(2, _cluster("grantway", Upstream("http", address, int(number), ""), 5.0))
+    yield from _indented(2, _clusters(plan, injected))
+
+
+def _clusters(plan: Plan, injected: Iterable[FrontRoute]) -> Iterator[str]:
+    yield from _cluster("grantway", _gateway(plan.authorize), 5.0)
+    if plan.grpc:
+        yield from _cluster("grantway_grpc", _gateway(plan.grpc), 5.0)
+        yield from _indented(2, _protocol(f"http2_protocol_options: {{{_KEEPALIVE}}}"))
     for route in plan.routes:
         name = f"grantway_to_{route.name}"
-        yield from _indented(2, _cluster(name, route.upstream, route.connect_timeout))
+        yield from _cluster(name, route.upstream, route.connect_timeout)
+    for route in injected:
+        name = f"grantway_injected_{route.name}"
+        yield from _cluster(name, route.upstream, route.connect_timeout)
+        yield from _indented(2, _protocol("http_protocol_options: {}"))
+        yield from _indented(6, injector(route))
+
+
+def _gateway(authority: str) -> Upstream:
+    host, _, port = authority.rpartition(":")
+    return Upstream("http", host, int(port), "")
+
+
+def _is_injected(plan: Plan, route: FrontRoute) -> bool:
+    """Return whether Envoy adds the token of a route by itself."""
+    return bool(plan.grpc) and route.shared
 
 
 def _virtual_host(plan: Plan, site: Site) -> Iterator[str]:
@@ -75,17 +122,22 @@ def _virtual_host(plan: Plan, site: Site) -> Iterator[str]:
         yield f'        "@type": {_TYPES}.filters.http.ext_authz.v3.ExtAuthzPerRoute'
         yield "        disabled: true"
     for route in site.routes:
+        if _is_injected(plan, route):
+            yield from _indented(2, injected_route(route, _forwarding(route)))
         yield from _indented(2, _route(route))
+
+
+def _forwarding(route: FrontRoute) -> str:
+    rewrite = (
+        "" if route.keep_host else f", host_rewrite_literal: {json.dumps(route.upstream.authority)}"
+    )
+    return f"timeout: {route.answer_timeout:g}s{rewrite}"
 
 
 def _route(route: FrontRoute) -> Iterator[str]:
     match = f"path_separated_prefix: {json.dumps(route.path)}" if route.path else 'prefix: "/"'
-    rewrite = (
-        "" if route.keep_host else f", host_rewrite_literal: {json.dumps(route.upstream.authority)}"
-    )
     yield f"- match: {{{match}}}"
-    timeout = f"timeout: {route.answer_timeout:g}s"
-    yield f"  route: {{cluster: grantway_to_{route.name}, {timeout}{rewrite}}}"
+    yield f"  route: {{cluster: grantway_to_{route.name}, {_forwarding(route)}}}"
     yield f"  request_headers_to_remove: [{_ROUTE}]"
     yield "  typed_per_filter_config:"
     yield "    envoy.filters.http.header_mutation:"
@@ -100,7 +152,7 @@ def _route(route: FrontRoute) -> Iterator[str]:
         yield f"        - remove: {name.lower()}"
 
 
-def _authorization(plan: Plan) -> Iterator[str]:
+def _authorization(plan: Plan, service: Iterator[str]) -> Iterator[str]:
     yield "- name: envoy.filters.http.ext_authz"
     yield "  typed_config:"
     yield f'    "@type": {_TYPES}.filters.http.ext_authz.v3.ExtAuthz'
@@ -112,24 +164,43 @@ def _authorization(plan: Plan) -> Iterator[str]:
     yield "    allowed_headers:"
     yield "      patterns:"
     if all(route.cacheable or route.keeps for route in plan.routes):
-        names = {_ROUTE, *plan.tenant_headers}
+        names = {"authorization", _ROUTE, *plan.tenant_headers}
         if any(route.preflight for route in plan.routes):
             names |= {"origin", "access-control-request-method"}
         for name in sorted(names):
             yield f"      - {{exact: {name}}}"
     else:
         yield '      - {safe_regex: {regex: ".*"}}'
-    yield "    http_service:"
-    yield f"      path_prefix: {json.dumps(plan.envoy_prefix)}"
-    yield "      server_uri:"
-    yield f"        uri: http://{plan.authorize}"
-    yield "        cluster: grantway"
-    yield f"        timeout: {plan.token_timeout}s"
-    yield "      authorization_response:"
-    yield "        allowed_upstream_headers:"
-    yield "          patterns:"
+    yield from _indented(4, service)
+
+
+def _grpc_service(plan: Plan) -> Iterator[str]:
+    yield "# Send repeated headers one by one."
+    yield "encode_raw_headers: true"
+    yield "grpc_service:"
+    yield "  envoy_grpc: {cluster_name: grantway_grpc}"
+    yield f"  timeout: {plan.token_timeout}s"
+
+
+def _http_service(plan: Plan) -> Iterator[str]:
+    yield "http_service:"
+    yield f"  path_prefix: {json.dumps(plan.envoy_prefix)}"
+    yield "  server_uri:"
+    yield f"    uri: http://{plan.authorize}"
+    yield "    cluster: grantway"
+    yield f"    timeout: {plan.token_timeout}s"
+    yield "  authorization_response:"
+    yield "    allowed_upstream_headers:"
+    yield "      patterns:"
     for name in plan.token_headers:
-        yield f"          - {{exact: {name.lower()}}}"
+        yield f"      - {{exact: {name.lower()}}}"
+
+
+def _protocol(version: str) -> Iterator[str]:
+    yield "typed_extension_protocol_options:"
+    yield "  envoy.extensions.upstreams.http.v3.HttpProtocolOptions:"
+    yield f'    "@type": {_TYPES}.upstreams.http.v3.HttpProtocolOptions'
+    yield f"    explicit_http_config: {{{version}}}"
 
 
 def _cluster(name: str, upstream: Upstream, timeout: float) -> Iterator[str]:

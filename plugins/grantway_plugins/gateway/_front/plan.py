@@ -13,6 +13,7 @@ from grantway_plugins._config.toml_file import KeyPath, Mistake
 from grantway_plugins._paths import expand
 from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._running.cached_responses import is_cacheable
+from grantway_plugins.gateway._running.shared_token import is_shared
 from grantway_plugins.gateway.upstream._tenant import tenant_header, tenant_segment
 from grantway_plugins.resource._metadata import metadata_url
 
@@ -83,6 +84,8 @@ class FrontRoute:
         encoded: Whether paths that servers read differently are forwarded.
         preflight: Whether CORS preflights are forwarded without a token.
         keep_host: Whether the upstream gets the caller's ``Host``.
+        shared: Whether all requests get the same token, which Envoy gets by SDS.
+        opens: Whether requests are forwarded without a token if there is none.
         connect_timeout: Seconds to connect to the upstream.
         answer_timeout: Seconds that the upstream may take to respond.
     """
@@ -99,6 +102,8 @@ class FrontRoute:
     encoded: bool
     preflight: bool
     keep_host: bool
+    shared: bool
+    opens: bool
     connect_timeout: float
     answer_timeout: float
 
@@ -124,6 +129,7 @@ class Plan:
         source: Path of the gateway's file.
         listen: Host and port on which the proxy listens.
         authorize: Host and port of ``[authorize]``.
+        grpc: Host and port of its gRPC listener; empty if it has none.
         nginx_path: Path of the endpoint for nginx.
         forward_auth_path: Path of the endpoint for Traefik and Caddy.
         envoy_prefix: Prefix of the paths for Envoy.
@@ -138,6 +144,7 @@ class Plan:
     source: str
     listen: tuple[str, int]
     authorize: str
+    grpc: str
     nginx_path: str
     forward_auth_path: str
     envoy_prefix: str
@@ -198,11 +205,11 @@ def plan(config: ConfigFile, listen: tuple[str, int]) -> Plan:
     if mistakes or config.authorize is None:
         raise config.toml.wrong(mistakes)
     timeouts = [provider.get("timeout", 30.0) for provider in config.providers.values()]
-    host, port = config.authorize["listen"]
     return Plan(
         source=str(config.path),
         listen=listen,
-        authorize=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        authorize=_authority(config.authorize["listen"]),
+        grpc=_authority(config.authorize.get("grpc_listen")),
         nginx_path=config.authorize["nginx_path"].rstrip("/"),
         forward_auth_path=config.authorize["forward_auth_path"].rstrip("/"),
         envoy_prefix=config.authorize["envoy_prefix"].rstrip("/"),
@@ -214,11 +221,22 @@ def plan(config: ConfigFile, listen: tuple[str, int]) -> Plan:
     )
 
 
+def _authority(address: tuple[str, int] | None) -> str:
+    if address is None:
+        return ""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _mistakes(config: ConfigFile) -> Iterator[Mistake]:
     if config.authorize is None:
         yield ("authorize",), "is missing; the proxy gets its tokens from this listener"
-    elif not config.authorize["listen"][1] or config.authorize["listen"][0] in _ANY_ADDRESS:
-        yield ("authorize", "listen"), "must name the address and port that the proxy connects to"
+    else:
+        for name in ("listen", "grpc_listen"):
+            host, port = config.authorize.get(name, ("localhost", 1))
+            if not port or host in _ANY_ADDRESS:
+                rule = "must name the address and port that the proxy connects to"
+                yield ("authorize", name), rule
     if not _PATH.fullmatch(_metadata_path(config) or "/"):
         rule = "has a path with characters that proxies read differently; use other characters"
         yield ("inbound", "resource"), rule
@@ -283,6 +301,14 @@ def _route(config: ConfigFile, name: str, table: Mapping[str, Any]) -> FrontRout
         encoded=table["encoded_paths"] == "forward",
         preflight=table["forward_preflight"],
         keep_host=table["keep_host"],
+        shared=is_shared(
+            tenant=table["tenant"],
+            incoming=table["incoming"],
+            verified=verified,
+            preflight=table["forward_preflight"],
+            encoded=table["encoded_paths"],
+        ),
+        opens=table["on_failure"] == "open",
         connect_timeout=table["connect_timeout"],
         answer_timeout=table["answer_timeout"],
     )

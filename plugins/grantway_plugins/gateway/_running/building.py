@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from grantway._credentials.fingerprint import fingerprint
@@ -110,6 +112,7 @@ class _RuntimeBuilder:
                 )
             )
         ]
+        self._attempt(("authorize", "grpc_listen"), self._check_grpc)
         endpoint = device_endpoint = None
         if (table := config.token_endpoint) is not None:
             broker = self._attempt(("token_endpoint",), partial(self._broker, table, providers))
@@ -159,6 +162,18 @@ class _RuntimeBuilder:
         except GrantwayError as error:
             self._mistakes.append((at, f"is invalid: {error}"))
         return None
+
+    def _check_grpc(self) -> None:
+        """Check that the libraries of the gRPC listener are installed, without importing them."""
+        if not (self._config.authorize or {}).get("grpc_listen"):
+            return
+        for library in ("grpc", "google.protobuf"):
+            with suppress(ModuleNotFoundError):  # `google` is missing, too
+                if find_spec(library) is not None:
+                    continue
+            rule = f"requires {library}; install it with: pip install 'grantway[envoy]'"
+            self._mistakes.append((("authorize", "grpc_listen"), rule))
+            return
 
     # --- Components -------------------------------------------------------------------------------
 

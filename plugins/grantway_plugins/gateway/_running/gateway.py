@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from dataclasses import replace
 from typing import Any
 
 import aiohttp
 from prometheus_client import CollectorRegistry
 
+from grantway._credentials.credential import Credential
 from grantway._exceptions import ConfigurationError, GrantwayError
 from grantway._processes.copies import OneProcess
 from grantway._types.event import Event
@@ -26,19 +27,24 @@ from grantway_plugins.gateway._connections._background.worker import ConnectionW
 from grantway_plugins.gateway._metrics import GatewayMetrics
 from grantway_plugins.gateway.upstream._asgi_middleware import AsgiUpstreamAuth
 from grantway_plugins.gateway.upstream._rejection import RequestRejectedError, response_for
+from grantway_plugins.gateway.upstream._tenant import EVERYBODY
+from grantway_plugins.gateway.upstream._upstream_token import UpstreamToken
 from grantway_plugins.server._http.asgi import Receive, Scope, Send, send_response
+from grantway_plugins.server._http.wire import WireResponse
 from grantway_plugins.server._listening.peers import Shares
 
-from .admission import Admission
+from .admission import Admission, Admitted
 from .authorize import Authorize
 from .browser_rule import BrowserRule
 from .building import build_runtime
 from .connections import connection_warnings
+from .decision import Decision
 from .health import Health
 from .inbound import trusted_callers
 from .proxy import Proxy, open_session, too_many
 from .resource_metadata import ResourceMetadata
 from .runtime import Runtime
+from .shared_token import SharedToken, is_shared
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -69,9 +75,22 @@ class _ActiveConfiguration:
         )
         self.browsers = BrowserRule(gateway, runtime.config.routes)
         self.front: App = AsgiUpstreamAuth(proxy, runtime.upstream)
+        self.decision: Decision | None = None
         self.authorize: App | None = None
-        if runtime.config.authorize is not None:
-            self.authorize = Authorize(runtime.upstream, runtime.config.authorize)
+        if (table := runtime.config.authorize) is not None:
+            self.decision = Decision(runtime.upstream, table["allow"])
+            self.authorize = Authorize(self.decision, runtime.upstream, table)
+        self.shared = {
+            each.name: each
+            for each in runtime.upstream.routes
+            if is_shared(
+                tenant=each.tenant,
+                incoming=each.incoming,
+                verified=runtime.inbound is not None and not each.anonymous,
+                preflight=each.forward_preflight,
+                encoded=each.encoded_paths,
+            )
+        }
         #: Endpoints of both listeners: the proxies in front forward these requests, too.
         self.public: dict[bytes, App] = {}
         if runtime.inbound is not None:
@@ -83,6 +102,17 @@ class _ActiveConfiguration:
             self.endpoints[path.encode()] = runtime.endpoint.asgi
             if runtime.device_endpoint is not None:
                 self.endpoints[device_path(path).encode()] = runtime.device_endpoint.asgi
+
+    @contextlib.contextmanager
+    def used(self) -> Iterator[None]:
+        """Keep the components open for the block."""
+        self.calls += 1
+        try:
+            yield
+        finally:
+            self.calls -= 1
+            if not self.calls:
+                self.idle.set()
 
 
 class Gateway(OneProcess):
@@ -169,22 +199,66 @@ class Gateway(OneProcess):
         app = active.public.get(scope["raw_path"], active.authorize)
         await self._in(active, app, scope, receive, send)
 
+    def admits(self, peer: str) -> bool:
+        """Return whether an address may use the listeners of ``[authorize]``."""
+        decision = self._current.decision
+        return decision is not None and decision.admits(peer)
+
+    async def shared_token(self, name: str, seconds: float) -> SharedToken | None:
+        """Return the token of a route that gives all requests the same one.
+
+        Args:
+            name: Name of the route.
+            seconds: Longest wait.
+
+        Returns:
+            The token; None if there is no such route.
+
+        Raises:
+            Exception: There is no token.
+        """
+        active = self._current
+        route = active.shared.get(name)
+        if route is None:
+            return None
+        with active.used():
+            source = route.source(EVERYBODY)
+            token = await source.token_async(seconds)
+            value = route.bearer.value(token)
+        refreshing = isinstance(source, Credential) and source.refreshing()
+        return SharedToken(token, value, source.fresh_for, refreshing)
+
+    async def decide(self, scope: Scope) -> UpstreamToken | WireResponse:
+        """Return the token of a request that Envoy sent by gRPC, or the response to its caller."""
+        active = self._current
+        assert active.decision is not None  # as for authorize()
+        with self._admitted(active, scope, _no_body) as admitted:
+            return too_many() if admitted is None else await active.decision.decide(scope)
+
     async def _in(
         self, active: _ActiveConfiguration, app: App, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Handle a request, or reject it immediately if too many are in progress."""
+        with self._admitted(active, scope, receive) as admitted:
+            if admitted is None:
+                await send_response(send, too_many())
+            else:
+                await app(scope, admitted.receive, send)
+
+    @contextlib.contextmanager
+    def _admitted(
+        self, active: _ActiveConfiguration, scope: Scope, receive: Receive
+    ) -> Iterator[Admitted | None]:
+        """Count a request that uses a configuration, or yield None if too many are in progress."""
         admitted = self._admission.admit(scope, receive)
         if admitted is None:
-            await send_response(send, too_many())
+            yield None
             return
-        active.calls += 1
         try:
-            await app(scope, admitted.receive, send)
+            with active.used():
+                yield admitted
         finally:
             self._admission.leave(admitted)
-            active.calls -= 1
-            if not active.calls:
-                active.idle.set()
 
     # --- Reloading --------------------------------------------------------------------------------
 
@@ -215,8 +289,9 @@ class Gateway(OneProcess):
                     config.mistakes.append((("gateway", name), FIXED))
         old, new = before.config.authorize, config.authorize
         with contextlib.suppress(InvalidKeyError):
-            if (old and old["listen"]) != (new and new["listen"]):
-                config.mistakes.append((("authorize", "listen"), FIXED))
+            for name in ("listen", "grpc_listen"):
+                if (old and old.get(name)) != (new and new.get(name)):
+                    config.mistakes.append((("authorize", name), FIXED))
         return build_runtime(config, before=before, metrics=self.metrics)
 
     def _activate(self, runtime: Runtime) -> None:
@@ -305,6 +380,11 @@ class NamedEvents:
         """Count a call."""
         name = self._gateway.names.get(event.provider, event.provider)
         self._gateway.metrics.grantway_observe(replace(event, provider=name))
+
+
+async def _no_body() -> MutableMapping[str, Any]:
+    """Receive the end of a body."""
+    return {"type": "http.request", "body": b"", "more_body": False}
 
 
 async def _retire(active: _ActiveConfiguration, after: Runtime) -> None:

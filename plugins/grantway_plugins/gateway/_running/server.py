@@ -7,6 +7,7 @@ import logging
 import signal
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from grantway._plugins.default_registry import register_plugin, unregister
 from grantway_plugins.gateway._config import ConfigFile
@@ -15,6 +16,9 @@ from grantway_plugins.server._listening.listener import Listener
 from grantway_plugins.server._tls.certificate import ServerCertificate
 
 from .gateway import App, Gateway, NamedEvents
+
+if TYPE_CHECKING:
+    from grantway_plugins.gateway._envoy.listener import GrpcListener
 
 _PLUGIN = "gateway metrics"
 
@@ -78,52 +82,16 @@ def _telemetry(config: ConfigFile) -> object:
 
 
 async def _run(gateway: Gateway, config: ConfigFile) -> None:
-    table = config.gateway
-    listeners: list[Listener] = []
-    addresses: list[str] = []
-
-    def open_listener(
-        app: App,
-        address: tuple[str, int],
-        *,
-        files_each: int = 1,
-        certificate: ServerCertificate | None = None,
-    ) -> Listener:
-        listening = listen(*address)
-        scheme = "http" if certificate is None else "https"
-        addresses.append(address_of(address[0], listening, scheme))
-        listeners.append(
-            Listener(
-                app,
-                listening,
-                table["limits"],
-                trusted=table["trusted_proxies"],
-                files_each=files_each,
-                certificate=certificate,
-            )
-        )
-        return listeners[-1]
-
-    try:
-        # Each request may open a connection to an upstream.
-        open_listener(gateway.front, table["listen"], files_each=2, certificate=gateway.certificate)
-        admin = open_listener(gateway.health, table["admin"])
-        if config.authorize is not None:
-            open_listener(gateway.authorize, config.authorize["listen"])
-    except BaseException:
-        for each in listeners:
-            each.close()
-        raise
+    listeners = _Listeners(gateway, config)
     await gateway.start()
-    waiting = len(listeners)
+    await listeners.start_grpc()
+    waiting = len(listeners.http)
 
     def ready() -> None:
         nonlocal waiting
         waiting -= 1
         if not waiting:
-            names = ("grantway gateway listening on", "admin", "authorize")
-            said = ", ".join(f"{name} {where}" for name, where in zip(names, addresses))  # noqa: B905 - the last is optional
-            print(said, flush=True)  # noqa: T201
+            print(", ".join(listeners.shown), flush=True)  # noqa: T201
 
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -137,7 +105,7 @@ async def _run(gateway: Gateway, config: ConfigFile) -> None:
     _on(loop, "SIGINT", stop.set)
     _on(loop, "SIGTERM", stop.set)
     _on(loop, "SIGHUP", reload)
-    serving = [asyncio.create_task(each.listen(ready)) for each in listeners]
+    serving = [asyncio.create_task(each.listen(ready)) for each in listeners.http]
     try:
         await asyncio.wait(
             [asyncio.create_task(stop.wait()), *serving], return_when=asyncio.FIRST_COMPLETED
@@ -145,17 +113,103 @@ async def _run(gateway: Gateway, config: ConfigFile) -> None:
     finally:
         gateway.stopping = True
         _log.info("stopping")
-        # Stop the admin listener last, so that operators can watch requests finish.
-        for each in reversed(listeners):
-            if each is not admin:
-                each.stop()
-        await asyncio.gather(
-            *[task for task, each in zip(serving, listeners, strict=True) if each is not admin]
+        await listeners.stop(serving)
+        await gateway.stop()
+
+
+class _Listeners:
+    """The listeners of a gateway. Creating them reserves their addresses.
+
+    Args:
+        gateway: The gateway.
+        config: Its file.
+
+    Raises:
+        ConfigurationError: An address cannot be used.
+
+    Attributes:
+        http: The listeners for HTTP.
+        shown: Names and addresses of all listeners.
+    """
+
+    def __init__(self, gateway: Gateway, config: ConfigFile) -> None:
+        self._table = config.gateway
+        self.http: list[Listener] = []
+        self.shown: list[str] = []
+        self._grpc: GrpcListener | None = None
+        try:
+            self._open(gateway, config)
+        except BaseException:
+            for each in self.http:
+                each.close()
+            raise
+
+    def _open(self, gateway: Gateway, config: ConfigFile) -> None:
+        # Each request may open a connection to an upstream.
+        name = "grantway gateway listening on"
+        certificate = gateway.certificate
+        self._open_http(
+            name, gateway.front, self._table["listen"], files_each=2, certificate=certificate
         )
-        admin.stop()
+        self._admin = self._open_http("admin", gateway.health, self._table["admin"])
+        if config.authorize is None:
+            return
+        self._open_http("authorize", gateway.authorize, config.authorize["listen"])
+        if "grpc_listen" in config.authorize:
+            # Not earlier: gRPC is an extra, and its import takes 0.1 seconds.
+            from grantway_plugins.gateway._envoy.listener import GrpcListener  # noqa: PLC0415
+
+            address = config.authorize["grpc_listen"]
+            self._grpc = GrpcListener(gateway, address, self._table["limits"])
+            self.shown.append(f"grpc {self._grpc.address}")
+
+    def _open_http(
+        self,
+        name: str,
+        app: App,
+        address: tuple[str, int],
+        *,
+        files_each: int = 1,
+        certificate: ServerCertificate | None = None,
+    ) -> Listener:
+        listening = listen(*address)
+        scheme = "http" if certificate is None else "https"
+        self.shown.append(f"{name} {address_of(address[0], listening, scheme)}")
+        listener = Listener(
+            app,
+            listening,
+            self._table["limits"],
+            trusted=self._table["trusted_proxies"],
+            files_each=files_each,
+            certificate=certificate,
+        )
+        self.http.append(listener)
+        return listener
+
+    async def start_grpc(self) -> None:
+        """Start the gRPC listener, if there is one."""
+        if self._grpc is not None:
+            await self._grpc.start()
+
+    async def stop(self, serving: list[asyncio.Task[None]]) -> None:
+        """Finish the requests in progress, within the grace period.
+
+        The admin listener stops last, so that operators can watch.
+
+        Args:
+            serving: The tasks of ``http``.
+        """
+        others = [each for each in self.http if each is not self._admin]
+        for each in others:
+            each.stop()
+        if self._grpc is not None:
+            await self._grpc.stop(self._table["limits"].grace_seconds)
+        await asyncio.gather(
+            *[task for task, each in zip(serving, self.http, strict=True) if each in others]
+        )
+        self._admin.stop()
         with suppress(asyncio.CancelledError):
             await asyncio.gather(*serving)
-        await gateway.stop()
 
 
 def _on(loop: asyncio.AbstractEventLoop, name: str, act: object) -> None:

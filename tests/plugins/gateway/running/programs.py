@@ -26,7 +26,7 @@ from tests.waiting import until
 GRANTWAY = [sys.executable, "-m", "grantway_plugins.cli"]
 READY = re.compile(
     r"grantway gateway listening on (https?://127\.0\.0\.1:\d+), admin (http://127\.0\.0\.1:\d+)"
-    r"(?:, authorize (http://127\.0\.0\.1:\d+))?\n"
+    r"(?:, authorize (http://127\.0\.0\.1:\d+))?(?:, grpc (127\.0\.0\.1:\d+))?\n"
 )
 PATIENCE = 30.0
 
@@ -129,6 +129,7 @@ class GatewayProcess:
         url: Address of the main listener.
         admin: Address of the admin listener.
         authorize: Address of the authorization listener, or empty.
+        grpc: Host and port of the gRPC listener, or empty.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], shown: Path, log: Path) -> None:
@@ -136,7 +137,8 @@ class GatewayProcess:
         line = until(shown.read_text, lambda text: "\n" in text or process.poll() is not None)
         ready = READY.fullmatch(line)
         assert ready is not None, (line, self.log)
-        self.url, self.admin, self.authorize = ready[1], ready[2], ready[3] or ""
+        self.url, self.admin = ready[1], ready[2]
+        self.authorize, self.grpc = ready[3] or "", ready[4] or ""
 
     @property
     def log(self) -> str:

@@ -1,0 +1,16 @@
+"""The address of a gRPC call's sender."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+
+def peer_of(context: Any) -> str:
+    """Return the address of the sender without its port; empty if it has no IP address.
+
+    Args:
+        context: The ``ServicerContext``, whose peers look like ``ipv4:127.0.0.1:50000``.
+    """
+    kind, _, address = unquote(context.peer()).partition(":")
+    return address.rpartition(":")[0].strip("[]") if kind in {"ipv4", "ipv6"} else ""
