@@ -21,10 +21,6 @@ class RouteCredential(TokenSource, Protocol):
         """Seconds until the token may be replaced; 0 if it is not fresh."""
         ...
 
-    def refreshing(self) -> bool:
-        """Return whether the token is being replaced."""
-        ...
-
 
 class FailedCredential:
     """Raises an error instead of returning tokens, because the credential could not be created.
@@ -46,10 +42,6 @@ class FailedCredential:
     async def token_async(self, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - as token()
         """Raise the error."""
         raise self._error
-
-    def refreshing(self) -> bool:
-        """Return False."""
-        return False
 
     def invalidate(self, token: Token) -> None:
         """Do nothing: there was no token."""
