@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from grantway._transport.http import is_loopback
 from grantway_plugins.gateway._config.fields import ORIGIN
@@ -36,9 +37,15 @@ class BrowserRule:
     Args:
         gateway: The table ``[gateway]`` of the file.
         routes: The tables ``[routes]`` of the file. Their host names are allowed.
+        url: Public URL of the gateway's pages, or None. Its host name is allowed.
     """
 
-    def __init__(self, gateway: Mapping[str, Any], routes: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        gateway: Mapping[str, Any],
+        routes: Mapping[str, Mapping[str, Any]],
+        url: str | None = None,
+    ) -> None:
         local = is_loopback(gateway["listen"][0])
         hosts, origins = set(gateway["hosts"]), frozenset(gateway["origins"])
         self._checks_host = (local or bool(hosts)) and "*" not in hosts
@@ -46,25 +53,31 @@ class BrowserRule:
         self._local = local
         self._origins = origins
         named = {route["host"] for route in routes.values() if "host" in route}
+        if url is not None:
+            named.add(urlsplit(url).hostname or "")
         below = {tenant_domain(route["tenant"]) for route in routes.values()} - {""}
         below |= {host[1:] for host in hosts if host.startswith("*.")}
         self._hosts = frozenset(hosts | named)
         self._below = tuple(sorted(below))
 
-    def check(self, scope: Any) -> None:
+    def check(self, scope: Any, *, origin: bool = True) -> None:
         """Check one request.
+
+        Args:
+            scope: The ASGI scope.
+            origin: Whether to check which page sent it.
 
         Raises:
             RequestRejectedError: A web page must not send the request (403), or a header is
                 repeated (400).
         """
-        host = origin = site = ""
+        host = page = site = ""
         hosts = pages = sites = 0
         for name, value in scope["headers"]:
             if name == b"host":
                 host, hosts = value.decode("latin-1"), hosts + 1
             elif name == b"origin":
-                origin, pages = value.decode("latin-1"), pages + 1
+                page, pages = value.decode("latin-1"), pages + 1
             elif name == b"sec-fetch-site":
                 site, sites = value.decode("latin-1").strip(), sites + 1
         if max(hosts, pages, sites) > 1:
@@ -73,7 +86,7 @@ class BrowserRule:
             )
         if self._checks_host and host and not self._is_own(normal_host(host)):
             raise RequestRejectedError(_HOST, status=403)
-        if self._checks_origin and not self._is_allowed_page(origin, site, host):
+        if origin and self._checks_origin and not self._is_allowed_page(page, site, host):
             raise RequestRejectedError(_PAGE, status=403)
 
     def _is_own(self, host: str) -> bool:

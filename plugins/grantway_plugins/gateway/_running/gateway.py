@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from prometheus_client import CollectorRegistry
@@ -46,6 +46,9 @@ from .resource_metadata import ResourceMetadata
 from .runtime import Runtime
 from .shared_token import SharedToken, is_shared
 
+if TYPE_CHECKING:
+    from grantway_plugins.gateway._connections._web.app import ConnectionsApp
+
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: First and longest delay in seconds before a missing provider is discovered again.
@@ -73,7 +76,8 @@ class _ActiveConfiguration:
             limits=gateway["limits"],
             tenants=tenants,
         )
-        self.browsers = BrowserRule(gateway, runtime.config.routes)
+        url = None if runtime.connections is None else runtime.connections.settings.url
+        self.browsers = BrowserRule(gateway, runtime.config.routes, url)
         self.front: App = AsgiUpstreamAuth(proxy, runtime.upstream)
         self.decision: Decision | None = None
         self.authorize: App | None = None
@@ -91,6 +95,11 @@ class _ActiveConfiguration:
                 encoded=each.encoded_paths,
             )
         }
+        self.pages: ConnectionsApp | None = None
+        if runtime.connections is not None:
+            from .connection_pages import make_app  # noqa: PLC0415 - most gateways have no pages
+
+            self.pages = make_app(runtime)
         #: Endpoints of both listeners: the proxies in front forward these requests, too.
         self.public: dict[bytes, App] = {}
         if runtime.inbound is not None:
@@ -113,6 +122,12 @@ class _ActiveConfiguration:
             self.calls -= 1
             if not self.calls:
                 self.idle.set()
+
+    def pages_for(self, scope: Scope) -> App | None:
+        """Return the pages of connections if a request is for them, or None."""
+        if self.pages is not None and self.pages.serves(scope["raw_path"].decode("latin-1")):
+            return self.pages
+        return None
 
 
 class Gateway(OneProcess):
@@ -184,19 +199,21 @@ class Gateway(OneProcess):
     async def front(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request to the proxy or to the gateway's token endpoint."""
         active = self._current
+        pages = active.pages_for(scope)
         try:
-            active.browsers.check(scope)
+            # The pages check forms themselves, and logins return to them from other sites.
+            active.browsers.check(scope, origin=pages is None)
         except RequestRejectedError as error:
             await send_response(send, response_for(error))
             return
-        app = active.endpoints.get(scope["raw_path"], active.front)
+        app = pages or active.endpoints.get(scope["raw_path"], active.front)
         await self._in(active, app, scope, receive, send)
 
     async def authorize(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle an authorization request of another proxy, or a request that it forwards here."""
         active = self._current
         assert active.authorize is not None  # this listener runs only if the file has the table
-        app = active.public.get(scope["raw_path"], active.authorize)
+        app = active.pages_for(scope) or active.public.get(scope["raw_path"], active.authorize)
         await self._in(active, app, scope, receive, send)
 
     def admits(self, peer: str) -> bool:

@@ -65,9 +65,12 @@ class Sessions:
         key: The shared key.
         clock: Returns seconds since the epoch.
         url: The URL of the site, which determines name, path and protection of the cookie.
+        name: Name of the cookie.
     """
 
-    def __init__(self, key: bytes, *, clock: Callable[[], float], url: str) -> None:
+    def __init__(
+        self, key: bytes, *, clock: Callable[[], float], url: str, name: str = COOKIE
+    ) -> None:
         self._key = key
         self._clock = clock
         parts = urlsplit(url)
@@ -75,7 +78,7 @@ class Sessions:
         self._secure = parts.scheme == "https"
         prefix = ("__Host-" if self._path == "/" else "__Secure-") if self._secure else ""
         # Browsers send a cookie to all ports of a host, so sites on one machine need own names.
-        self._cookie = f"{prefix}{COOKIE}{f'_{parts.port}' if parts.port else ''}"
+        self._cookie = f"{prefix}{name}{f'_{parts.port}' if parts.port else ''}"
 
     def of(self, request: Request) -> Session:
         """Return the session of a request, or a new one if it has no valid session cookie."""

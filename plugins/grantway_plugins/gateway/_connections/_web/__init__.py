@@ -1,0 +1,1 @@
+"""Pages and JSON API with which users connect accounts."""
