@@ -47,9 +47,10 @@ class Command:
         confirm: Commands that wait for the confirmation of a change; see ``Confirmation``.
         patience: Longest time in seconds to repeat the command during a failover; None uses the
             store's limit.
+        reads: Whether the command only reads. A former primary would still execute it.
     """
 
-    __slots__ = ("confirm", "name", "patience", "words")
+    __slots__ = ("confirm", "name", "patience", "reads", "words")
 
     def __init__(
         self,
@@ -58,8 +59,9 @@ class Command:
         *,
         confirm: Confirmation | None = None,
         patience: float | None = None,
+        reads: bool = False,
     ) -> None:
-        self.name, self.words = name, words
+        self.name, self.words, self.reads = name, words, reads
         self.confirm, self.patience = confirm or None, patience
 
 

@@ -12,6 +12,7 @@ from redis.exceptions import AskError, MovedError
 
 from grantway._processes.per_loop import PerLoop
 from grantway._secrets.masked import Masked
+from grantway._types.quantity import MOST_CONNECTIONS, check_count, check_seconds
 from grantway_plugins._databases.steps import Steps, Wait, run, run_async
 
 from .clients import Clients, Connecting
@@ -70,7 +71,7 @@ class RedisServer:
         failover: See above.
 
     Raises:
-        ConfigurationError: The URL is invalid, or names another host without TLS.
+        ConfigurationError: An option is invalid, or the URL names another host without TLS.
     """
 
     def __init__(
@@ -84,6 +85,12 @@ class RedisServer:
         replicas: int | None,
         failover: float | None,
     ) -> None:
+        check_seconds("timeout", timeout, least=0.01)
+        check_count("connections", connections, most=MOST_CONNECTIONS)
+        if replicas is not None:
+            check_count("replicas", replicas, least=0)
+        if failover is not None:
+            check_seconds("failover", failover, least=0)
         location = parse(url)
         connecting = Connecting(
             location, timeout=timeout, connections=connections, allow_insecure=allow_insecure
@@ -165,7 +172,7 @@ class RedisServer:
             asked: The server to which a slot is moving, if the last attempt named one.
         """
         confirm = command.confirm
-        check = self._topology.check if command.words[0] == "HGET" else ()
+        check = self._topology.check if command.reads else ()
         try:
             node = asked or (yield from self._topology.find(command.name))
         except UnresolvedError as unresolved:

@@ -14,7 +14,6 @@ from grantway._exceptions import (
 )
 from grantway._processes.copies import OneProcess
 from grantway._secrets.masked import Masked
-from grantway._types.quantity import MOST_CONNECTIONS, check_count, check_seconds
 from grantway_plugins._databases.steps import Steps, run, run_async
 from grantway_plugins._redis.commands import Command, script
 from grantway_plugins._redis.server import RedisServer
@@ -92,12 +91,6 @@ class RedisStore(OneProcess):
         self._where, self._prefix = "not open", prefix
         self._lease = check_lease(lease)
         self._keep_for = check_keep_for(keep_for)
-        check_seconds("timeout", timeout, least=0.01)
-        check_count("connections", connections, most=MOST_CONNECTIONS)
-        if replicas is not None:
-            check_count("replicas", replicas, least=0)
-        if failover is not None:
-            check_seconds("failover", failover, least=0)
         self._timeout = timeout
         self._server = RedisServer(
             address,
@@ -171,7 +164,7 @@ class RedisStore(OneProcess):
 
     def _load(self, key: str) -> Steps[Token | None]:
         name = self._name(key)
-        record, problem = yield Command(name, ["HGET", name, "token"])
+        record, problem = yield Command(name, ["HGET", name, "token"], reads=True)
         if problem:
             raise StoreUnreadableError(f"{self._where}: cannot be read: {problem}.")
         if record.value is None:

@@ -21,6 +21,10 @@ URL = "postgresql+psycopg://user:hidden@localhost/tokens"
             "SqlRecords(postgresql://localhost:5432/tokens, prefix='x_')",
         ),
         (
+            {"kind": "redis", "url": "redis://:hidden@localhost", "replicas": 1, "lease": 5},
+            "RedisRecords(redis://localhost:6379/0, prefix='grantway:')",
+        ),
+        (
             {"kind": "encrypted", "key": "...", "inner": {"kind": "sql", "url": URL}},
             "SqlRecords(postgresql://localhost:5432/tokens, prefix='grantway_store_')",
         ),
@@ -34,7 +38,7 @@ def test_opens_records_in_the_database_of_the_store(store: dict[str, Any], shown
 @pytest.mark.parametrize(
     ("store", "problem"),
     [
-        ({"kind": "file"}, "must be one of memory, .*sql.* which the store 'file' cannot"),
+        ({"kind": "file"}, "must be one of memory, redis, sql .* which the store 'file' cannot"),
         ({"kind": "encrypted", "inner": {"kind": "keyring"}}, "the store 'keyring' cannot"),
         ({"kind": "encrypted"}, "the store 'encrypted' cannot"),
         ({"kind": "sql", "url": "mysql://user:hidden@localhost/x"}, "url: must be like postgresql"),

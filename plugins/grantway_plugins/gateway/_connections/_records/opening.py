@@ -11,14 +11,12 @@ from grantway._secrets.params import Params
 from grantway_plugins._config.components import argument_rule
 from grantway_plugins.gateway._connections.records import ConnectionRecords
 
+_CONNECTING = ("url", "prefix", "timeout", "connections", "allow_insecure")
 #: ``kind`` of the store -> module, class, and the store's options that apply to records as well.
 _KINDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "memory": ("memory", "MemoryRecords", ()),
-    "sql": (
-        "sql",
-        "SqlRecords",
-        ("url", "prefix", "timeout", "connections", "allow_insecure"),
-    ),
+    "redis": ("redis", "RedisRecords", (*_CONNECTING, "on_disk", "replicas", "failover")),
+    "sql": ("sql", "SqlRecords", _CONNECTING),
 }
 
 

@@ -1,0 +1,185 @@
+"""Lua scripts of the records, which the server runs atomically.
+
+All keys begin with ``KEYS[1]``, which contains a hash tag: in a cluster, they are on one server.
+
+    :c:USER PROVIDER   a connection: version, state and due_at on a line each, and the rest as JSON
+    :ids               identifiers of all connections, in their order
+    :due               identifiers of working connections by the time at which they are due
+    :counts            number of connections by state and provider
+    :j:ID              a job: its attempts on a line, and its payload
+    :jobs              identifiers of jobs by the time at which they are due
+    :v:DIGEST          a short-lived value: its expiry on a line, and the value
+    :expiring          digests of the values' keys by their expiry
+    :e:USER            events of a user by their time, each with its identifier on a line
+    :audited           users by the time of their first event
+
+Times are passed on as text, because Lua would round them. A script is sent again after a lost
+response, and then has the same effect as once, apart from what it returns. Entries of an index
+without their key are ignored: a server without enough memory may have evicted the key.
+"""
+
+from __future__ import annotations
+
+_KEYS = """
+local base, arg = KEYS[1], ARGV
+local function call(command, key, ...) return redis.call(command, base .. key, ...) end
+"""
+
+# The number of events and three words of each, the number of jobs and three words of each.
+_RECORD = """
+local function record(place)
+  for _ = 1, tonumber(arg[place]) do
+    call('ZADD', ':e:' .. arg[place + 1], arg[place + 2], arg[place + 3])
+    call('ZADD', ':audited', 'LT', arg[place + 2], arg[place + 1])
+    place = place + 3
+  end
+  place = place + 1
+  for _ = 1, tonumber(arg[place]) do
+    call('SET', ':j:' .. arg[place + 1], arg[place + 3])
+    call('ZADD', ':jobs', arg[place + 2], arg[place + 1])
+    place = place + 3
+  end
+end
+"""
+
+_COUNT = """
+local function count(record, id, number)
+  local field = record:match('^%d+\\n(%a+)\\n') .. id:match(' .*$')
+  if call('HINCRBY', ':counts', field, number) == 0 then call('HDEL', ':counts', field) end
+end
+"""
+
+#: Identifier, replaced version or an empty text, new version, time in ``:due`` or an empty text,
+#: the rest of the connection, events and jobs -> 1, or 0 if another version is saved.
+SAVE = f"""{_KEYS}{_RECORD}{_COUNT}
+local id, replaced, version, due, rest = arg[1], arg[2], arg[3], arg[4], arg[5]
+local old = call('GET', ':c:' .. id)
+if replaced ~= '' then
+  local saved = old and old:match('^%d+')
+  if saved ~= replaced and saved ~= version then return 0 end
+end
+local new = version .. '\\n' .. rest
+call('SET', ':c:' .. id, new)
+if old then count(old, id, -1) else call('ZADD', ':ids', 0, id) end
+count(new, id, 1)
+if due == '' then call('ZREM', ':due', id) else call('ZADD', ':due', due, id) end
+record(6)
+return 1
+"""
+
+#: Identifier, events and jobs -> 1, or 0 if there is no such connection.
+REMOVE = f"""{_KEYS}{_RECORD}{_COUNT}
+local id = arg[1]
+local old = call('GET', ':c:' .. id)
+if not old then return 0 end
+call('DEL', ':c:' .. id)
+call('ZREM', ':ids', id)
+call('ZREM', ':due', id)
+count(old, id, -1)
+record(2)
+return 1
+"""
+
+#: Events and jobs -> 1.
+RECORD = f"""{_KEYS}{_RECORD}
+record(1)
+return 1
+"""
+
+#: Lowest and highest identifier as for ``ZRANGEBYLEX``, limit -> connections.
+LIST = f"""{_KEYS}
+local found = {{}}
+for _, id in ipairs(call('ZRANGEBYLEX', ':ids', arg[1], arg[2], 'LIMIT', 0, arg[3])) do
+  local record = call('GET', ':c:' .. id)
+  if record then
+    found[#found + 1] = id
+    found[#found + 1] = record
+  end
+end
+return found
+"""
+
+#: Time, time at which the claimed ones become due again, limit, new version -> connections.
+CLAIM_DUE = f"""{_KEYS}
+local found = {{}}
+for _, id in ipairs(call('ZRANGEBYSCORE', ':due', '-inf', arg[1], 'LIMIT', 0, arg[3])) do
+  local old = call('GET', ':c:' .. id)
+  if old then
+    local state, rest = old:match('^%d+\\n(%a+)\\n[^\\n]*\\n(.*)$')
+    local new = table.concat({{arg[4], state, arg[2], rest}}, '\\n')
+    call('SET', ':c:' .. id, new)
+    call('ZADD', ':due', arg[2], id)
+    found[#found + 1] = id
+    found[#found + 1] = new
+  else
+    call('ZREM', ':due', id)
+  end
+end
+return found
+"""
+
+#: Time, time at which the claimed ones become due again, limit -> identifiers and jobs.
+CLAIM_JOBS = f"""{_KEYS}
+local found = {{}}
+for _, id in ipairs(call('ZRANGEBYSCORE', ':jobs', '-inf', arg[1], 'LIMIT', 0, arg[3])) do
+  local old = call('GET', ':j:' .. id)
+  if old then
+    local attempts, payload = old:match('^(%d+)\\n(.*)$')
+    local new = string.format('%d', attempts + 1) .. '\\n' .. payload
+    call('SET', ':j:' .. id, new)
+    call('ZADD', ':jobs', arg[2], id)
+    found[#found + 1] = id
+    found[#found + 1] = new
+  else
+    call('ZREM', ':jobs', id)
+  end
+end
+return found
+"""
+
+#: Identifier of a job -> 1.
+FINISH = f"""{_KEYS}
+call('DEL', ':j:' .. arg[1])
+call('ZREM', ':jobs', arg[1])
+return 1
+"""
+
+#: Digest of a key, expiry, value -> 1.
+KEEP = f"""{_KEYS}
+call('SET', ':v:' .. arg[1], arg[2] .. '\\n' .. arg[3])
+call('ZADD', ':expiring', arg[2], arg[1])
+return 1
+"""
+
+#: Digest of a key -> expiry and value, or nil.
+TAKE = f"""{_KEYS}
+local value = call('GET', ':v:' .. arg[1])
+call('DEL', ':v:' .. arg[1])
+call('ZREM', ':expiring', arg[1])
+return value
+"""
+
+#: Time, limit -> number of expired values, which it has removed.
+REMOVE_VALUES = f"""{_KEYS}
+local digests = call('ZRANGEBYSCORE', ':expiring', '-inf', arg[1], 'LIMIT', 0, arg[2])
+for _, digest in ipairs(digests) do
+  call('DEL', ':v:' .. digest)
+  call('ZREM', ':expiring', digest)
+end
+return #digests
+"""
+
+#: Time, limit -> number of users whose events before that time it has removed.
+REMOVE_EVENTS = f"""{_KEYS}
+local users = call('ZRANGEBYSCORE', ':audited', '-inf', '(' .. arg[1], 'LIMIT', 0, arg[2])
+for _, user in ipairs(users) do
+  call('ZREMRANGEBYSCORE', ':e:' .. user, '-inf', '(' .. arg[1])
+  local first = call('ZRANGE', ':e:' .. user, 0, 0, 'WITHSCORES')
+  if first[2] then
+    call('ZADD', ':audited', first[2], user)
+  else
+    call('ZREM', ':audited', user)
+  end
+end
+return #users
+"""
