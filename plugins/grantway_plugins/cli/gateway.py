@@ -11,6 +11,7 @@ from grantway_plugins.server._log_format import LOG_FORMATS, LogFormat, log_to_s
 from grantway_plugins.server._tls.certificate import logger as tls_log
 
 from .gateway_config import command as config_command
+from .gateway_connections import command as connections_command
 
 _config = click.option(
     "--config",
@@ -59,3 +60,4 @@ def command(
 
 
 command.add_command(config_command)
+command.add_command(connections_command)

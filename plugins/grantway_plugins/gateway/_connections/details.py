@@ -95,5 +95,17 @@ class Details(Value):
         )
 
 
+def resealed(text: str, sealed_json: SealedJson, user_id: str, provider: str) -> str | None:
+    """Return details encrypted with the newest key, or None if they are already.
+
+    Raises:
+        StoreUnreadableError: No known key decrypts them.
+    """
+    if sealed_json.is_current(text):
+        return None
+    purpose = _purpose(user_id, provider)
+    return sealed_json.seal(sealed_json.open(text, purpose), purpose)
+
+
 def _purpose(user_id: str, provider: str) -> str:
     return f"details {user_id} {provider}"

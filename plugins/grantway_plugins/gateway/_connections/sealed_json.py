@@ -31,6 +31,10 @@ class SealedJson:
         """Return an object encrypted. ``open`` needs the same purpose."""
         return self._sealer.seal(json.dumps(dict(value)).encode(), purpose)
 
+    def is_current(self, text: str) -> bool:
+        """Return whether the newest key encrypted a text."""
+        return self._sealer.is_current(text)
+
     def open(self, text: str, purpose: str) -> Params:
         """Return an encrypted object, whose repr hides the values.
 

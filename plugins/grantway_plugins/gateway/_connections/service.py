@@ -23,7 +23,7 @@ from .revocation import revoke
 
 if TYPE_CHECKING:
     from grantway._credentials.credential import Credential
-    from grantway._types.store import Store
+    from grantway_plugins.stores.encrypted._store import EncryptedStore
 
     from ._background.activity import Activity
     from ._webhook.webhook import Webhook
@@ -60,7 +60,7 @@ class Connections(OneProcess):
         settings: ConnectionsSettings,
         providers: Mapping[str, ConnectionProvider],
         records: ConnectionRecords,
-        store: Store,
+        store: EncryptedStore,
         sealed: SealedJson,
         *,
         activity: Activity,
@@ -76,6 +76,7 @@ class Connections(OneProcess):
         self.observer = observer
         self.webhook = webhook
         self.clock = clock
+        self._encrypted = store
         self._store = asynchronous(store)
 
     def credential(self, provider: str, user_id: str) -> Credential:
@@ -135,19 +136,28 @@ class Connections(OneProcess):
         )
 
     async def disconnect(self, user: User, provider: str) -> Disconnected:
+        """Disconnect a user; see ``remove``."""
+        return await self.remove(user.id, provider)
+
+    async def remove(self, user_id: str, provider: str, *, by: str = "") -> Disconnected:
         """Revoke and delete the token of a connection, also if it cannot be revoked.
 
         Other gateways that hold the token drop it within the seconds of ``recheck``.
+
+        Args:
+            user_id: ``User.id`` of the user.
+            provider: Name of the provider.
+            by: Reason in the audit trail if it was not the user.
 
         Raises:
             StoreError: The token was not deleted.
         """
         at = self.providers[provider]
-        known = await self.records.connection(user.id, provider)
+        known = await self.records.connection(user_id, provider)
         if known is not None and known.state == "connected":
             # So that a request in the meantime does not report the connection as broken.
             await self.records.change(replace(known, state="broken", due_at=math.inf))
-        credential, problem = at.credential(user.id), ""
+        credential, problem = at.credential(user_id), ""
         # The lock keeps another gateway from refreshing the token while it is revoked.
         async with self._store.lock_async(credential.key, _LOCK) as fence:
             token = await self._store.load_async(credential.key)
@@ -157,8 +167,8 @@ class Connections(OneProcess):
         await credential.forget_async()
         revoked = token is not None and not problem
         name: EventName = "revoked" if revoked else "disconnected"
-        event = ConnectionEvent(user.id, provider, name, self.clock(), problem)
-        existed = await self.records.remove(user.id, provider, events=[event])
+        event = ConnectionEvent(user_id, provider, name, self.clock(), problem or by)
+        existed = await self.records.remove(user_id, provider, events=[event])
         if not existed and token is not None:
             await self.records.record([event])
         if existed or token is not None:
@@ -223,6 +233,10 @@ class Connections(OneProcess):
             return await revoke(at.client, token)
         except ConfigurationError as error:  # the client's secret cannot be read
             return error.code
+
+    async def reencrypt_token(self, user_id: str, provider: str) -> bool:
+        """Encrypt a token with the newest key; see ``EncryptedStore.reencrypt_async``."""
+        return await self._encrypted.reencrypt_async(self.credential(provider, user_id).key, _LOCK)
 
     # --- Reading ----------------------------------------------------------------------------------
 

@@ -1,0 +1,207 @@
+"""``grantway gateway connections``: list, audit and remove connections, and change their key."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import click
+
+from grantway._exceptions import ConfigurationError
+from grantway_plugins.gateway._config import ConfigFile
+from grantway_plugins.gateway._connections.connection import Connection
+from grantway_plugins.gateway._connections.details import Details
+from grantway_plugins.gateway._connections.reencryption import Reencryption, reencrypt
+from grantway_plugins.gateway._connections.service import Connections
+from grantway_plugins.gateway._running.building import build_runtime
+
+from .terminal import Terminal
+
+Result = TypeVar("Result")
+
+_PAGE = 500
+_MOST_EVENTS = 100_000
+_config = click.option(
+    "--config", required=True, type=click.Path(), help="The TOML file that describes the gateway."
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group(name="connections")
+def command() -> None:
+    """Manage the connections of users in the database of a gateway.
+
+    The gateways may be running.
+    """
+
+
+@command.command(name="list")
+@_config
+@_json
+@click.option("--subject", help="Only the connections of this user, by the subject at its issuer.")
+@click.option("--provider", help="Only the connections to this provider.")
+@click.option("--state", type=click.Choice(["connected", "broken"]), help="Only this state.")
+def list_(
+    config: str, as_json: bool, subject: str | None, provider: str | None, state: str | None
+) -> None:
+    """Print all connections, without their tokens. Times are in UTC."""
+
+    async def found(connections: Connections) -> list[dict[str, Any]]:
+        shown, after = [], ""
+        while page := await connections.records.page(after, _PAGE):
+            after = page[-1].id
+            shown += [_shown(each, connections) for each in page]
+        wanted = {"subject": subject, "provider": provider, "state": state}
+        rules = {name: value for name, value in wanted.items() if value is not None}
+        return [each for each in shown if all(each[name] == rules[name] for name in rules)]
+
+    _print(_run(config, found), _COLUMNS, as_json=as_json)
+
+
+_COLUMNS = ("user", "issuer", "subject", "provider", "state", "connected_at", "used_at", "due_at")
+
+
+def _shown(each: Connection, connections: Connections) -> dict[str, Any]:
+    details = Details.opened(each.details, connections.sealed, each.user, each.provider)
+    return {
+        "user": each.user,
+        "issuer": details.user.issuer if details.user else None,
+        "subject": details.user.subject if details.user else None,
+        "provider": each.provider,
+        "account": details.account or None,
+        "state": each.state,
+        "connected_at": _time(each.connected_at),
+        "refreshed_at": _time(each.refreshed_at),
+        "used_at": _time(each.used_at),
+        "due_at": _time(each.due_at),
+    }
+
+
+# An id may begin with a hyphen.
+@command.command(name="audit", context_settings={"ignore_unknown_options": True})
+@click.argument("user")
+@_config
+@_json
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, _MOST_EVENTS))
+def audit(user: str, config: str, as_json: bool, limit: int) -> None:
+    """Print the last events of USER, newest first. USER is the id that the list shows."""
+
+    async def found(connections: Connections) -> list[dict[str, Any]]:
+        return [
+            {
+                "at": _time(each.at),
+                "event": each.name,
+                "provider": each.provider,
+                "reason": each.reason or None,
+                "count": each.count,
+            }
+            for each in await connections.records.history(user, limit)
+        ]
+
+    _print(_run(config, found), ("at", "event", "provider", "reason", "count"), as_json=as_json)
+
+
+@command.command(name="disconnect", context_settings={"ignore_unknown_options": True})
+@click.argument("user")
+@click.argument("provider")
+@_config
+def disconnect(user: str, provider: str, config: str) -> None:
+    """Revoke and delete the connection of USER to PROVIDER.
+
+    Gateways that hold its token use it for at most `recheck` seconds more.
+    """
+
+    async def remove(connections: Connections) -> str:
+        if provider not in connections.providers:
+            known = ", ".join(sorted(connections.providers)) or "none"
+            raise ConfigurationError(
+                f"{provider} has no table [connections.providers.{provider}]; known: {known}"
+            )
+        result = await connections.remove(user, provider, by="operator")
+        if not result.existed:
+            raise ConfigurationError(
+                f"{user} has no connection to {provider}; run: grantway gateway connections list"
+            )
+        if result.revoked:
+            return "Disconnected, and revoked at the provider"
+        return f"Disconnected; the provider did not revoke the token: {result.problem}"
+
+    click.echo(_run(config, remove))
+
+
+@command.command(name="reencrypt")
+@_config
+def reencrypt_(config: str) -> None:
+    """Encrypt all tokens and records with the first key, so that older keys can be removed.
+
+    Before, give the new list of keys to every gateway. Interrupting and repeating the command is
+    harmless.
+    """
+    result = _run(config, reencrypt)
+    click.echo(
+        f"Encrypted again: {result.tokens} tokens and {result.records} records of "
+        f"{result.connections} connections"
+    )
+    if not result.finished:
+        raise ConfigurationError(_unfinished(result))
+    click.echo("No token or record of a connection needs an older key any more.")
+
+
+def _unfinished(result: Reencryption) -> str:
+    reasons = [*result.problems]
+    if result.absent:
+        names = ", ".join(f"{name} ({count})" for name, count in sorted(result.absent.items()))
+        reasons.append(
+            f"the tokens of providers without a table [connections.providers.NAME]: {names}"
+        )
+    if not reasons:
+        reasons = ["a gateway still saves with an older key; give it the new list of keys first"]
+    return (
+        "Keep the older keys: some tokens or records still need them. Nothing was removed. "
+        + "; ".join(reasons)
+    )
+
+
+def _run(path: str, work: Callable[[Connections], Coroutine[Any, Any, Result]]) -> Result:
+    """Do work with the connections of a file.
+
+    Raises:
+        ConfigurationError: The file has mistakes, or no connections that this process can read.
+    """
+    config = ConfigFile(path)
+    if config.connections is None:
+        raise ConfigurationError(f"{config.path}: has no table [connections]")
+    if config.gateway["store"]["kind"] == "memory":
+        raise ConfigurationError(
+            f"{config.path}: its store keeps the connections in the memory of the gateway, which "
+            "no other process can read; set store in [gateway] to sql or redis"
+        )
+    config.gateway["start"] = "degraded"  # a provider that is down must not prevent this
+    runtime = build_runtime(config)
+
+    async def main() -> Result:
+        try:
+            assert runtime.connections is not None
+            return await work(runtime.connections)
+        finally:
+            await runtime.components.close_async()
+
+    return asyncio.run(main())
+
+
+def _print(rows: list[dict[str, Any]], columns: tuple[str, ...], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    cells = [["-" if row[name] is None else str(row[name]) for name in columns] for row in rows]
+    Terminal().table(columns, cells)
+
+
+def _time(seconds: float | None) -> str | None:
+    if seconds is None or math.isinf(seconds):
+        return None
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
