@@ -21,7 +21,11 @@ from tests.docs.pages import DOCS
 DASHBOARD = json.loads((DOCS / "how-to" / "grafana-dashboard.json").read_text(encoding="utf-8"))
 REFERENCE = (DOCS / "reference" / "gateway.md").read_text(encoding="utf-8")
 QUERIES = dashboards.queries(DASHBOARD)
-ALERTS = dashboards.alerts("watch-a-gateway.md")
+ALERTS = [
+    rule
+    for page in ("watch-a-gateway.md", "operate-connections.md")
+    for rule in dashboards.alerts(page)
+]
 SHOWN = [*QUERIES, *(rule["expr"] for rule in ALERTS)]
 
 

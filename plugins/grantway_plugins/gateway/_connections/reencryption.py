@@ -88,11 +88,13 @@ async def _limited(
     async with limit:
         result.connections += 1
         try:
-            result.records += await _record(connections, each)
+            record = await _record(connections, each)
+            result.records += record  # not in one statement, which would lose counts meanwhile
             if each.provider not in connections.providers:
                 result.absent[each.provider] += 1
                 return
-            result.tokens += await connections.reencrypt_token(each.user, each.provider)
+            token = await connections.reencrypt_token(each.user, each.provider)
+            result.tokens += token
         except GrantwayError as error:
             result.failed += 1
             problem = f"{each.provider}: {error.message}"

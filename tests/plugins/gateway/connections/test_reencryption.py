@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Iterator
+import itertools
+from collections.abc import Coroutine, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -23,6 +25,10 @@ from grantway_plugins.gateway._running.runtime import Runtime
 from tests.plugins.gateway.connections.scenes import ANN, gateway_file, login
 from tests.plugins.gateway.connections.test_configuration import KEY as OLD
 from tests.plugins.gateway.running.conftest import Backends
+from tests.postgres import postgres_server
+from tests.valkey import valkey_server
+
+Result = TypeVar("Result")
 
 NEW = base64.b64encode(bytes(range(32, 64))).decode()
 OTHER = base64.b64encode(bytes(range(64, 96))).decode()
@@ -46,17 +52,42 @@ class Keys:
         assert runtime.connections is not None
         return runtime.connections
 
-    def close(self) -> None:
-        """Close everything."""
-        for each in self._runtimes:
-            each.components.close()
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Do work in an event loop, and close everything."""
+
+        async def main() -> Result:
+            try:
+                return await work
+            finally:
+                for each, after in itertools.pairwise([*self._runtimes, None]):
+                    assert each is not None
+                    await each.components.close_async(after and after.components)
+
+        return asyncio.run(main())
 
 
-@pytest.fixture
-def keys(backends: Backends, tmp_path: Path) -> Iterator[Keys]:
-    made = Keys(gateway_file(backends, tmp_path))
-    yield made
-    made.close()
+@pytest.fixture(
+    params=[
+        "memory",
+        "sqlite",
+        pytest.param("postgresql", marks=pytest.mark.slow),
+        pytest.param("valkey", marks=pytest.mark.slow),
+    ]
+)
+def keys(request: pytest.FixtureRequest, backends: Backends, tmp_path: Path) -> Iterator[Keys]:
+    """Return gateways with each kind of database."""
+    with ExitStack() as running:
+        stores = {
+            "memory": lambda: "",
+            "sqlite": lambda: f'{{ kind = "sql", url = "sqlite:///{tmp_path}/gateway.sqlite3" }}',
+            "postgresql": lambda: (
+                f'{{ kind = "sql", url = "{running.enter_context(postgres_server()).url}" }}'
+            ),
+            "valkey": lambda: (
+                f'{{ kind = "redis", url = "{running.enter_context(valkey_server()).url}" }}'
+            ),
+        }
+        yield Keys(gateway_file(backends, tmp_path, store=stores[request.param]()))
 
 
 async def connect(connections: Connections, count: int = len(USERS)) -> None:
@@ -93,7 +124,7 @@ def test_afterwards_nothing_needs_the_old_key(keys: Keys, monkeypatch: pytest.Mo
         assert await readable(keys.connections(NEW))
         return [first, second]
 
-    first, second = asyncio.run(main())
+    first, second = keys.run(main())
     count = len(USERS)
     assert (first.connections, first.tokens, first.records) == (count, count, count)
     assert (second.connections, second.tokens, second.records) == (count, 0, 0)
@@ -123,7 +154,7 @@ def test_it_can_be_interrupted_and_repeated(keys: Keys, monkeypatch: pytest.Monk
         assert result.finished
         assert await readable(keys.connections(NEW))
 
-    asyncio.run(main())
+    keys.run(main())
 
 
 def test_a_missing_old_key_is_named_and_nothing_is_lost(keys: Keys) -> None:
@@ -134,7 +165,7 @@ def test_a_missing_old_key_is_named_and_nothing_is_lost(keys: Keys) -> None:
         assert await readable(keys.connections(OLD))
         return result
 
-    result = asyncio.run(main())
+    result = keys.run(main())
     assert not result.finished
     assert result.failed == len(USERS)
     assert (result.tokens, result.records) == (0, 0)
@@ -160,7 +191,7 @@ def test_a_gateway_that_refreshes_meanwhile_loses_nothing(keys: Keys, backends: 
         token = await keys.connections(NEW).credential("github", ANN.id).refresh_async()
         assert token.refresh_token
 
-    asyncio.run(main())
+    keys.run(main())
 
 
 def test_a_gateway_that_still_uses_the_old_key_is_noticed(
@@ -180,7 +211,7 @@ def test_a_gateway_that_still_uses_the_old_key_is_noticed(
         monkeypatch.setattr(type(both), "reencrypt_token", beside)
         return await reencrypt(both)
 
-    result = asyncio.run(main())
+    result = keys.run(main())
     assert not result.finished
     assert not result.problems
 
@@ -195,7 +226,7 @@ def test_providers_that_are_not_in_the_file_are_reported(keys: Keys) -> None:
         await old.records.put(replace(known, provider="removed", details=details))
         return await reencrypt(keys.connections(NEW, OLD))
 
-    result = asyncio.run(main())
+    result = keys.run(main())
     assert not result.finished
     assert result.absent == {"removed": 1}
     assert (result.tokens, result.records, result.failed) == (2, 3, 0)
@@ -230,4 +261,4 @@ def test_a_record_that_gateways_change_meanwhile_is_read_again(
         assert known is not None
         assert known.used_at == 77.0, "the change of the gateway is kept"
 
-    asyncio.run(main())
+    keys.run(main())
