@@ -57,8 +57,9 @@ class KeptToken:
 
     async def _look(self) -> float:
         """Update the value, and return the seconds until the next look."""
+        left = _TICK if self._token is None else max(0.0, remaining(self._token))
         try:
-            found = await self._find(self.name, _TICK)
+            found = await self._find(self.name, min(_TICK, left))
         except WaitTimeoutError:
             # The provider is slow: the last token stays in use until it expires.
             if self._token is not None and remaining(self._token) <= 0:

@@ -202,7 +202,10 @@ class CountingProvider:
         issued: Number of tokens by tenant.
         rejected: Number of requests with an invalid secret.
         on_rejection: Called before the response to an invalid secret.
+        lifetime: Lifetime of the tokens in seconds.
     """
+
+    lifetime = 3600
 
     def __init__(self, *secrets: str) -> None:
         self.secrets = set(secrets)
@@ -219,7 +222,7 @@ class CountingProvider:
             payload = {
                 "access_token": f"{tenant}-{self.issued[tenant]}",
                 "token_type": "Bearer",
-                "expires_in": 3600,
+                "expires_in": self.lifetime,
             }
         else:
             self.rejected += 1
