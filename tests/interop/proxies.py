@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -45,13 +45,14 @@ def nginx(folder: Path, locations: str) -> Iterator[str]:
 
 
 @contextmanager
-def nginx_http(folder: Path, blocks: str, port: int) -> Iterator[str]:
+def nginx_http(folder: Path, blocks: str, port: int, program: Sequence[str] = ()) -> Iterator[str]:
     """Run nginx with the contents of its ``http`` block, and yield its address.
 
     Args:
         folder: Folder of its files.
         blocks: Maps, upstreams and servers.
         port: TCP port on which a server listens.
+        program: Command that starts it; by default that of the wheel.
     """
     config = folder / "nginx.conf"
     config.write_text(
@@ -60,7 +61,7 @@ daemon off;
 master_process off;
 pid {folder}/nginx.pid;
 error_log {folder}/nginx.log notice;
-events {{ worker_connections 256; }}
+events {{ worker_connections 4096; }}
 http {{
     access_log off;
     client_body_temp_path {folder}/body;
@@ -72,7 +73,7 @@ http {{
 }}
 """
     )
-    command = [str(nginx_binary()), "-p", str(folder), "-c", str(config)]
+    command = [*(program or [str(nginx_binary())]), "-p", str(folder), "-c", str(config)]
     with _running(command, port, folder / "nginx.log"):
         yield f"http://127.0.0.1:{port}"
 

@@ -76,7 +76,7 @@ async def _serve(path: str) -> None:
         limits=limits,
         tenants=Shares(limits.requests_per_tenant),
     )
-    (route,) = other.upstream.routes
+    route, *_ = other.upstream.routes
 
     async def proxy(scope: Any, receive: Any, send: Any) -> None:
         await bare({**scope, ROUTE: route}, receive, send)

@@ -46,10 +46,10 @@ class _Uvicorn(uvicorn.Server):
 
 
 @contextmanager
-def asgi_server(app: Any) -> Iterator[str]:
+def asgi_server(app: Any, port: int = 0) -> Iterator[str]:
     """Serve an ASGI application and yield its URL."""
     config = uvicorn.Config(
-        app, port=0, loop="asyncio", ws="none", lifespan="off", log_config=None, access_log=False
+        app, port=port, loop="asyncio", ws="none", lifespan="off", log_config=None, access_log=False
     )
     server = _Uvicorn(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
