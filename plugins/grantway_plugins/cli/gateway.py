@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-
 import click
 
+from grantway_plugins.gateway._running.logs import LogSettings
 from grantway_plugins.gateway._running.server import check, serve
-from grantway_plugins.server._log_format import LOG_FORMATS, LogFormat, log_to_stderr
-from grantway_plugins.server._tls.certificate import logger as tls_log
+from grantway_plugins.server._log_format import LOG_FORMATS, LogFormat
 
 from .gateway_config import command as config_command
 from .gateway_connections import command as connections_command
@@ -25,6 +23,13 @@ _config = click.option(
 @click.option(
     "--check", "only_check", is_flag=True, help="Report the mistakes in the file, and exit."
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    help="Number of processes that handle requests; one for each processor core is best.",
+)
 @click.option("--verbose", is_flag=True, help="Log more to standard error.")
 @click.option(
     "--log-format",
@@ -36,8 +41,10 @@ _config = click.option(
 @click.pass_context
 def command(
     ctx: click.Context,
+    *,
     config: str | None,
     only_check: bool,
+    workers: int,
     verbose: bool,
     log_format: LogFormat,
 ) -> None:
@@ -49,14 +56,12 @@ def command(
         return
     if config is None:
         raise click.MissingParameter(ctx=ctx, param_type="option", param_hint="'--config'")
-    log_to_stderr(log_format, logging.INFO if verbose else logging.WARNING)
-    tls_log.setLevel(logging.INFO)
-    # Clients that send invalid HTTP would fill the log with warnings.
-    logging.getLogger("uvicorn.error").setLevel(logging.INFO if verbose else logging.ERROR)
+    logs = LogSettings(log_format, verbose)
     if only_check:
-        click.echo(check(config))
+        logs.apply()
+        click.echo(check(config, workers=workers))
     else:
-        serve(config)
+        serve(config, workers=workers, logs=logs)
 
 
 command.add_command(config_command)

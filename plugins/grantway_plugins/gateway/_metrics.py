@@ -6,7 +6,7 @@ No label contains a user, tenant, client or token. The number of values of each 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -17,6 +17,7 @@ from grantway.hookspecs import hookimpl
 from grantway_plugins.gateway._connections.metrics import ConnectionMetrics
 from grantway_plugins.server._metrics.bounded import OTHER, Bounded
 from grantway_plugins.server._metrics.certificate_gauges import watch_certificate
+from grantway_plugins.server._metrics.combined import Family, snapshot
 from grantway_plugins.server._metrics.exposition import render
 
 if TYPE_CHECKING:
@@ -29,6 +30,16 @@ if TYPE_CHECKING:
 STATES: Mapping[str, int] = {"closed": 0, "half_open": 1, "open": 2}
 #: Upper bounds in seconds; callers give up after a minute.
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+#: How to combine the values of gauges of several processes that are not added up.
+COMBINED_GAUGES: Mapping[str, Callable[[Iterable[float]], float]] = {
+    "grantway_breaker_state": max,
+    "grantway_certificate_expiry_timestamp_seconds": min,
+    "grantway_certificate_failures": max,
+    "grantway_connection_refresh_lag_seconds": max,
+    "grantway_connections": max,  # each process counts those of all
+}
 
 
 class LabelledRoute(Protocol):
@@ -237,6 +248,14 @@ class GatewayMetrics(OneProcess):
         Args:
             accept: The scraper's ``Accept`` header.
         """
+        self._update_all()
+        return render(self._registry, accept)
+
+    def snapshot(self) -> list[Family]:
+        """Return the metrics of this process as JSON, for ``CombinedMetrics``."""
+        self._update_all()
+        return snapshot(self._registry)
+
+    def _update_all(self) -> None:
         for watched in tuple(self._watched.values()):
             self._update(watched)  # an open breaker becomes half-open without an event
-        return render(self._registry, accept)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
@@ -14,6 +13,7 @@ from grantway_plugins.server._http.wire import WireResponse
 from grantway_plugins.server._listening.address import address_of, listen
 from grantway_plugins.server._listening.limits import Limits
 from grantway_plugins.server._listening.listener import Listener
+from grantway_plugins.server._listening.serving import serving
 
 if TYPE_CHECKING:
     from ._metrics import IssuerMetrics
@@ -75,16 +75,8 @@ class MetricsListener(OneProcess):
 
         app = MetricsApp(self.metrics.registry, health)
         listener = Listener(app, self._socket, Limits(connections=_CONNECTIONS))
-        ready = asyncio.Event()
-        serving = asyncio.create_task(listener.listen(ready.set))
-        waiting = asyncio.create_task(ready.wait())
-        await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        try:
+        async with serving(listener):
             yield
-        finally:
-            listener.stop()
-            await serving
 
     def close(self) -> None:
         """Close the socket; safe to repeat."""

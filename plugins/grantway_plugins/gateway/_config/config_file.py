@@ -64,6 +64,7 @@ class ConfigFile(OneProcess):
 
     Args:
         path: Path of the file.
+        content: Content to use instead of reading the file.
         require_valid: Whether mistakes raise an error. Without it, tables with mistakes are
             ``PartialTable``, and ``build_runtime`` reports the mistakes together with its own.
         before: The contents of the file that a running gateway uses.
@@ -90,10 +91,16 @@ class ConfigFile(OneProcess):
     stays = "it may hold secrets; read the file in the process that uses it"
 
     def __init__(
-        self, path: str | Path, *, require_valid: bool = True, before: ConfigFile | None = None
+        self,
+        path: str | Path,
+        content: bytes | None = None,
+        *,
+        require_valid: bool = True,
+        before: ConfigFile | None = None,
     ) -> None:
         self.toml = TomlFile(
             Path(expand(path, "--config to an absolute path")).absolute(),
+            content,
             name="gateway file",
             missing=_MISSING,
         )

@@ -22,6 +22,7 @@ class GrpcListener:
         gateway: The gateway.
         address: Host and port; port 0 picks a free one.
         limits: Limits of the gateway.
+        shared: Whether other workers of this gateway listen on the same address.
 
     Raises:
         ConfigurationError: The address cannot be used.
@@ -30,14 +31,21 @@ class GrpcListener:
         address: Host and port on which it listens.
     """
 
-    def __init__(self, gateway: Gateway, address: tuple[str, int], limits: GatewayLimits) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        address: tuple[str, int],
+        limits: GatewayLimits,
+        *,
+        shared: bool = False,
+    ) -> None:
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
         self._server = grpc.aio.server(
             # The gateway limits requests itself; each Envoy keeps a stream open for each secret.
             maximum_concurrent_rpcs=limits.requests + limits.connections,
             options=[
                 # Otherwise a second gateway would share the port and get some of the calls.
-                ("grpc.so_reuseport", 0),
+                ("grpc.so_reuseport", int(shared)),
                 ("grpc.max_receive_message_length", _LARGEST),
             ],
         )

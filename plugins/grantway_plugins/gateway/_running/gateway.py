@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ from grantway._processes.copies import OneProcess
 from grantway._types.event import Event
 from grantway.hookspecs import hookimpl
 from grantway_plugins._config.partial_table import InvalidKeyError
-from grantway_plugins._file_signature import file_signature
 from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._config.config_file import FIXED
 from grantway_plugins.gateway._config.cross_checks import device_path
@@ -37,11 +36,11 @@ from .admission import Admission, Admitted
 from .authorize import Authorize
 from .browser_rule import BrowserRule
 from .building import build_runtime
-from .connections import connection_warnings
 from .decision import Decision
+from .file_watch import log_reload, reload_on_change
 from .health import Health
-from .inbound import trusted_callers
 from .proxy import Proxy, open_session, too_many
+from .readiness import Found, health_of, readiness
 from .resource_metadata import ResourceMetadata
 from .runtime import Runtime
 from .shared_token import SharedToken, is_shared
@@ -53,8 +52,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: First and longest delay in seconds before a missing provider is discovered again.
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, 60.0
-#: Default of ``reload_every`` in seconds.
-_RELOAD_EVERY = 1.0
 #: Settings that only a restart can change.
 _FIXED = ("listen", "admin", "limits", "telemetry", "tls")
 
@@ -135,12 +132,14 @@ class Gateway(OneProcess):
 
     Args:
         config: The configuration file.
+        follows_file: Whether to reload the file when it changes, as ``reload_every`` says.
 
     Raises:
         ConfigurationError: The file has mistakes, or a component cannot be created.
     """
 
-    def __init__(self, config: ConfigFile) -> None:
+    def __init__(self, config: ConfigFile, *, follows_file: bool = True) -> None:
+        self._follows_file = follows_file
         self.metrics = GatewayMetrics(CollectorRegistry())
         self._first: Runtime | None = build_runtime(config, metrics=self.metrics)
         #: Certificate of the listener for requests; None without TLS. A reload keeps it.
@@ -157,27 +156,23 @@ class Gateway(OneProcess):
             limits.requests, limits.requests_per_peer, config.gateway["trusted_proxies"]
         )
         self._tenants = Shares(limits.requests_per_tenant)
-        self.health = Health(
-            lambda: self._current.runtime,
-            lambda: self.stopping,
-            self.reload,
-            self.metrics,
-        )
+        self.health = Health(self._readiness, self.reload, self._render)
 
     async def start(self) -> None:
         """Prepare to handle requests."""
         assert self._first is not None
-        config = self._first.config
-        for warning in (*trusted_callers(config), *connection_warnings(config)):
-            _log.warning("%s", warning)
         self._session = open_session()
         self._active, self._first = (
             _ActiveConfiguration(self._first, self._session, self._tenants),
             None,
         )
         self._in_background(self._discover_missing_providers())
-        self._in_background(self._reload_on_change())
         self._in_background(ConnectionWorker(lambda: self._current.runtime.connections).run())
+        if self._follows_file:
+            path = self._current.runtime.config.path
+            self._in_background(
+                reload_on_change(path, lambda: self._gateway.get("reload_every"), self.reload)
+            )
 
     async def stop(self) -> None:
         """Close all components. The gateway must not receive requests any more."""
@@ -280,26 +275,37 @@ class Gateway(OneProcess):
     # --- Reloading --------------------------------------------------------------------------------
 
     async def reload(self) -> str | None:
-        """Read the file again and use it for new requests.
+        """Read the file again and use it for new requests, and log the outcome.
 
         Requests in progress end with the old configuration.
 
         Returns:
             The mistakes in the file, or None. With mistakes, nothing changes.
         """
+        problem = await self.use()
+        log_reload(self._current.runtime.config.path, problem)
+        return problem
+
+    async def use(self, content: bytes | None = None) -> str | None:
+        """Use another content of the file for new requests.
+
+        Args:
+            content: The content; by default, the file is read again.
+
+        Returns:
+            The mistakes in it, or None. With mistakes, nothing changes.
+        """
         async with self._changing:
             before = self._current.runtime
             try:
-                runtime = await asyncio.to_thread(self._read_new_file, before)
+                runtime = await asyncio.to_thread(self._read, content, before)
             except GrantwayError as error:
-                _log.error("The new configuration is invalid; keeping the old one:\n%s", error)
                 return str(error)
             self._activate(runtime)
-        _log.warning("Configuration reloaded: %s", runtime.config.path)
         return None
 
-    def _read_new_file(self, before: Runtime) -> Runtime:
-        config = ConfigFile(before.config.path, require_valid=False, before=before.config)
+    def _read(self, content: bytes | None, before: Runtime) -> Runtime:
+        config = ConfigFile(before.config.path, content, require_valid=False, before=before.config)
         for name in _FIXED:
             with contextlib.suppress(InvalidKeyError):
                 if config.gateway.get(name) != before.config.gateway.get(name):
@@ -343,19 +349,18 @@ class Gateway(OneProcess):
                 _log.warning("Discovered: %s", ", ".join(sorted(found)))
             pause = _FIRST_DELAY if found else min(_LONGEST_DELAY, pause * 2)
 
-    async def _reload_on_change(self) -> None:
-        """Reload the file when its signature changes."""
-        seen = await asyncio.to_thread(file_signature, self._current.runtime.config.path)
-        while True:
-            await asyncio.sleep(self._gateway.get("reload_every", _RELOAD_EVERY))
-            if "reload_every" not in self._gateway:
-                continue  # a later version of the file may set it
-            signature = await asyncio.to_thread(file_signature, self._current.runtime.config.path)
-            if signature != seen:
-                seen = signature
-                await self.reload()
-
     # --- Current state ----------------------------------------------------------------------------
+
+    async def health_of_parts(self) -> Found:
+        """Return the health of the providers, the store and the certificate."""
+        return await health_of(self._current.runtime)
+
+    async def _readiness(self) -> Mapping[str, Any]:
+        found, rule = await self.health_of_parts(), self._gateway["ready"]
+        return readiness(found, rule, stopping=self.stopping)
+
+    async def _render(self, accept: str) -> tuple[bytes, str]:
+        return self.metrics.render(accept)
 
     @property
     def _current(self) -> _ActiveConfiguration:

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from grantway._plugins.default_registry import register_plugin, unregister
 from grantway_plugins.gateway._config import ConfigFile
-from grantway_plugins.server._listening.address import address_of, listen
-from grantway_plugins.server._listening.listener import Listener
-from grantway_plugins.server._tls.certificate import ServerCertificate
+from grantway_plugins.gateway._config.shared_store import needs_shared_store
+from grantway_plugins.server._listening.serving import serving
+from grantway_plugins.server._signals import on_signal
 
-from .gateway import App, Gateway, NamedEvents
-
-if TYPE_CHECKING:
-    from grantway_plugins.gateway._envoy.listener import GrpcListener
+from .connections import connection_warnings
+from .gateway import Gateway, NamedEvents
+from .inbound import trusted_callers
+from .logs import LogSettings
+from .sockets import Sockets, admin_listener, serving_requests
+from .workers import serve_workers
 
 _PLUGIN = "gateway metrics"
 
 _log = logging.getLogger("grantway.gateway")
 
 
-def check(path: str | Path) -> str:
+def check(path: str | Path, *, workers: int = 1) -> str:
     """Check a file by creating its components, without listening.
+
+    Args:
+        path: The configuration file.
+        workers: Number of worker processes that will run it.
 
     Returns:
         A one-line summary of the file.
@@ -35,6 +40,8 @@ def check(path: str | Path) -> str:
         ConfigurationError: Lists every mistake with file, line and reason.
     """
     config = ConfigFile(path, require_valid=False)
+    if workers > 1:
+        config.mistakes += needs_shared_store(config)
     gateway = Gateway(config)
     gateway.discard()
     counted = (("route", config.routes), ("provider", config.providers), ("tenant", config.tenants))
@@ -44,31 +51,48 @@ def check(path: str | Path) -> str:
     return f"{config.path} is valid: {shown}"
 
 
-def serve(path: str | Path) -> None:
+def serve(path: str | Path, *, workers: int = 1, logs: LogSettings | None = None) -> None:
     """Run a gateway in the main thread until SIGTERM or SIGINT. SIGHUP reloads the file.
 
     It prints ``grantway gateway listening on <address>`` when it is ready.
 
     Args:
         path: The configuration file.
+        workers: Number of processes that handle requests. With 1, this process handles them.
+        logs: Settings of the log; None leaves the log of this process as it is.
 
     Raises:
         ConfigurationError: The file has mistakes, all listed with line and reason, or an address
             cannot be used.
     """
+    if logs is not None:
+        logs.apply()
     config = ConfigFile(path, require_valid=False)
+    if workers > 1:
+        serve_workers(config, workers, logs or LogSettings())
+        return
     gateway = Gateway(config)
     with ExitStack() as ending:
         ending.callback(gateway.discard)
-        _register(ending, _PLUGIN, NamedEvents(gateway))
-        if config.gateway["telemetry"]:
-            _register(ending, f"{_PLUGIN}.telemetry", _telemetry(config))
+        ending.enter_context(plugins_of(gateway, config))
         asyncio.run(_run(gateway, config))
 
 
-def _register(ending: ExitStack, name: str, plugin: object) -> None:
-    register_plugin(name, plugin)
-    ending.callback(unregister, name)
+@contextmanager
+def plugins_of(gateway: Gateway, config: ConfigFile) -> Iterator[None]:
+    """Register the plugins that observe a gateway's calls, for the duration of a block.
+
+    Raises:
+        ConfigurationError: The file enables telemetry, and its library is missing.
+    """
+    plugins: dict[str, object] = {_PLUGIN: NamedEvents(gateway)}
+    if config.gateway["telemetry"]:
+        plugins[f"{_PLUGIN}.telemetry"] = _telemetry(config)
+    with ExitStack() as ending:
+        for name, plugin in plugins.items():
+            register_plugin(name, plugin)
+            ending.callback(unregister, name)
+        yield
 
 
 def _telemetry(config: ConfigFile) -> object:
@@ -82,138 +106,32 @@ def _telemetry(config: ConfigFile) -> object:
 
 
 async def _run(gateway: Gateway, config: ConfigFile) -> None:
-    listeners = _Listeners(gateway, config)
-    await gateway.start()
-    await listeners.start_grpc()
-    waiting = len(listeners.http)
+    sockets = Sockets.open(config)
+    with sockets:
+        for warning in (*trusted_callers(config), *connection_warnings(config)):
+            _log.warning("%s", warning)
+        await gateway.start()
+        stop = asyncio.Event()
+        reloads: set[asyncio.Task[str | None]] = set()
 
-    def ready() -> None:
-        nonlocal waiting
-        waiting -= 1
-        if not waiting:
-            print(", ".join(listeners.shown), flush=True)  # noqa: T201
+        def reload() -> None:
+            task = asyncio.create_task(gateway.reload())
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
 
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    reloads: set[asyncio.Task[str | None]] = set()
-
-    def reload() -> None:
-        task = asyncio.create_task(gateway.reload())
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
-    _on(loop, "SIGINT", stop.set)
-    _on(loop, "SIGTERM", stop.set)
-    _on(loop, "SIGHUP", reload)
-    serving = [asyncio.create_task(each.listen(ready)) for each in listeners.http]
-    try:
-        await asyncio.wait(
-            [asyncio.create_task(stop.wait()), *serving], return_when=asyncio.FIRST_COMPLETED
-        )
-    finally:
-        gateway.stopping = True
-        _log.info("stopping")
-        await listeners.stop(serving)
-        await gateway.stop()
-
-
-class _Listeners:
-    """The listeners of a gateway. Creating them reserves their addresses.
-
-    Args:
-        gateway: The gateway.
-        config: Its file.
-
-    Raises:
-        ConfigurationError: An address cannot be used.
-
-    Attributes:
-        http: The listeners for HTTP.
-        shown: Names and addresses of all listeners.
-    """
-
-    def __init__(self, gateway: Gateway, config: ConfigFile) -> None:
-        self._table = config.gateway
-        self.http: list[Listener] = []
-        self.shown: list[str] = []
-        self._grpc: GrpcListener | None = None
+        on_signal("SIGINT", stop.set)
+        on_signal("SIGTERM", stop.set)
+        on_signal("SIGHUP", reload)
         try:
-            self._open(gateway, config)
-        except BaseException:
-            for each in self.http:
-                each.close()
-            raise
-
-    def _open(self, gateway: Gateway, config: ConfigFile) -> None:
-        # Each request may open a connection to an upstream.
-        name = "grantway gateway listening on"
-        certificate = gateway.certificate
-        self._open_http(
-            name, gateway.front, self._table["listen"], files_each=2, certificate=certificate
-        )
-        self._admin = self._open_http("admin", gateway.health, self._table["admin"])
-        if config.authorize is None:
-            return
-        self._open_http("authorize", gateway.authorize, config.authorize["listen"])
-        if "grpc_listen" in config.authorize:
-            # Not earlier: gRPC is an extra, and its import takes 0.1 seconds.
-            from grantway_plugins.gateway._envoy.listener import GrpcListener  # noqa: PLC0415
-
-            address = config.authorize["grpc_listen"]
-            self._grpc = GrpcListener(gateway, address, self._table["limits"])
-            self.shown.append(f"grpc {self._grpc.address}")
-
-    def _open_http(
-        self,
-        name: str,
-        app: App,
-        address: tuple[str, int],
-        *,
-        files_each: int = 1,
-        certificate: ServerCertificate | None = None,
-    ) -> Listener:
-        listening = listen(*address)
-        scheme = "http" if certificate is None else "https"
-        self.shown.append(f"{name} {address_of(address[0], listening, scheme)}")
-        listener = Listener(
-            app,
-            listening,
-            self._table["limits"],
-            trusted=self._table["trusted_proxies"],
-            files_each=files_each,
-            certificate=certificate,
-        )
-        self.http.append(listener)
-        return listener
-
-    async def start_grpc(self) -> None:
-        """Start the gRPC listener, if there is one."""
-        if self._grpc is not None:
-            await self._grpc.start()
-
-    async def stop(self, serving: list[asyncio.Task[None]]) -> None:
-        """Finish the requests in progress, within the grace period.
-
-        The admin listener stops last, so that operators can watch.
-
-        Args:
-            serving: The tasks of ``http``.
-        """
-        others = [each for each in self.http if each is not self._admin]
-        for each in others:
-            each.stop()
-        if self._grpc is not None:
-            await self._grpc.stop(self._table["limits"].grace_seconds)
-        await asyncio.gather(
-            *[task for task, each in zip(serving, self.http, strict=True) if each in others]
-        )
-        self._admin.stop()
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(*serving)
-
-
-def _on(loop: asyncio.AbstractEventLoop, name: str, act: object) -> None:
-    number = getattr(signal, name, None)
-    if number is not None:  # Windows has no SIGHUP and no signal handlers in event loops
-        with suppress(NotImplementedError):
-            loop.add_signal_handler(number, act)  # type: ignore[arg-type]
+            # The admin listener stops last, so that operators can watch requests finish.
+            async with (
+                serving(admin_listener(gateway.health, sockets, config), stop=stop),
+                serving_requests(gateway, sockets, config, stop=stop) as grpc,
+            ):
+                said = [*sockets.addresses, *([f"grpc {grpc}"] if grpc else [])]
+                print(", ".join(said), flush=True)  # noqa: T201
+                await stop.wait()
+                gateway.stopping = True
+                _log.info("stopping")
+        finally:
+            await gateway.stop()

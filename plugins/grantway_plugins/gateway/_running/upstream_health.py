@@ -49,11 +49,13 @@ class ProviderHealth:
         failing: Whether the last request failed because of the provider or the registration.
         code: grantway's error code of the last failure, or an empty string.
         since: Start of this state as Unix time.
+        last: Unix time of the last outcome, or 0 if there is none.
     """
 
     failing: bool
     code: str
     since: float
+    last: float = 0.0
 
 
 class UpstreamHealth:
@@ -138,6 +140,6 @@ class UpstreamHealth:
                 max(0.0, time.time() - before.since),
                 before.code,
             )
-        if (before.failing, before.code) != (bool(code), code):
-            since = before.since if before.failing and code else time.time()
-            self._health = ProviderHealth(failing=bool(code), code=code, since=since)
+        now = time.time()
+        since = before.since if before.failing == bool(code) else now
+        self._health = ProviderHealth(failing=bool(code), code=code, since=since, last=now)

@@ -45,6 +45,28 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def reserve(host: str, port: int) -> socket.socket:
+    """Return a socket that keeps an address for processes that listen on it with SO_REUSEPORT.
+
+    Args:
+        host: As for ``listen``.
+        port: As for ``listen``.
+
+    Raises:
+        ConfigurationError: the address cannot be used.
+    """
+    with listen(host, port) as found:  # reports a program that uses the address
+        address = found.getsockname()
+    reserved = socket.socket(found.family, socket.SOCK_STREAM)
+    try:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind(address)
+    except BaseException:
+        reserved.close()
+        raise
+    return reserved
+
+
 def address_of(host: str, listener: socket.socket, scheme: str = "http") -> str:
     """Return the URL of a listening socket, like ``http://127.0.0.1:8400``."""
     shown = f"[{host}]" if ":" in host else host

@@ -150,6 +150,17 @@ class GatewayProcess:
         until(lambda: self.log, lambda log: text in log or self.process.poll() is not None)
         assert text in self.log
 
+    @property
+    def workers(self) -> list[int]:
+        """Process IDs of the workers."""
+        return children(self.process.pid)
+
+    def metric(self, start: str) -> float:
+        """Return the value of the only sample whose line starts like this."""
+        text = requests.get(f"{self.admin}/metrics", timeout=PATIENCE).text
+        (value,) = re.findall(rf"^{re.escape(start)}.* (\S+)$", text, re.MULTILINE)
+        return float(value)
+
     def reload(self) -> None:
         """Send SIGHUP."""
         self.process.send_signal(signal.SIGHUP)
@@ -163,6 +174,21 @@ class GatewayProcess:
         """Send SIGTERM, and return the exit status."""
         self.process.terminate()
         return self.process.wait(PATIENCE)
+
+
+def children(pid: int) -> list[int]:
+    """Return the process IDs of a process's children."""
+    listed = Path(f"/proc/{pid}/task").glob("*/children")
+    return sorted(int(each) for tasks in listed for each in tasks.read_text().split())
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process has not ended yet."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(") ")[2][0] not in "ZX"
 
 
 @contextmanager
@@ -183,7 +209,9 @@ def gateway(config: Path, *options: str, **environment: str) -> Iterator[Gateway
         try:
             yield GatewayProcess(process, shown, log)
         finally:
+            workers = children(process.pid)
             process.kill()
+            until(lambda: not any(map(is_running, workers)))
 
 
 def write(folder: Path, text: str, name: str = "gateway.toml") -> Path:

@@ -1,0 +1,228 @@
+"""Run the gateway in several worker processes, with one admin listener for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.exposition import choose_encoder
+
+from grantway._exceptions import ConfigurationError
+from grantway._processes.copies import OneProcess
+from grantway_plugins.gateway._config import ConfigFile
+from grantway_plugins.gateway._config.shared_store import needs_shared_store
+from grantway_plugins.gateway._metrics import COMBINED_GAUGES
+from grantway_plugins.server._listening.serving import serving
+from grantway_plugins.server._metrics.combined import CombinedMetrics
+from grantway_plugins.server._signals import on_signal
+from grantway_plugins.server._workers.supervisor import Supervisor
+
+from .connections import connection_warnings
+from .file_watch import log_reload, reload_on_change
+from .gateway import Gateway
+from .health import Health
+from .inbound import trusted_callers
+from .logs import LogSettings
+from .readiness import combined, readiness
+from .sockets import Sockets, admin_listener
+
+#: The module that a worker runs.
+_MODULE = "grantway_plugins.gateway._running.worker"
+#: Time limit in seconds for responses of workers; a check of the store takes up to two seconds.
+_PATIENCE = 5.0
+#: Time limit for a reload, which may discover providers.
+_RELOAD_PATIENCE = 120.0
+#: Interval in seconds at which counters are read, in case a worker crashes.
+_COUNTED_EVERY = 5.0
+
+_log = logging.getLogger("grantway.gateway")
+
+
+def serve_workers(config: ConfigFile, count: int, logs: LogSettings) -> None:
+    """Run a gateway in several processes until SIGTERM or SIGINT. SIGHUP reloads the file.
+
+    Args:
+        config: The file.
+        count: Number of workers.
+        logs: Settings of the log.
+
+    Raises:
+        ConfigurationError: The file has mistakes, an address cannot be used, or this system cannot
+            share sockets between processes.
+    """
+    if os.name != "posix":
+        rule = "must be 1 on this system; run one process for each port instead"
+        raise ConfigurationError(f"--workers {rule}", errors={"workers": [rule]})
+    config.mistakes += needs_shared_store(config)
+    if config.mistakes:
+        Gateway(config).discard()  # raises an error with all mistakes
+    with Sockets.open(config, workers=True) as sockets:
+        asyncio.run(Workers(config, count, sockets, logs).run())
+
+
+class Workers(OneProcess):
+    """The workers of a gateway as one: their health, metrics and reloads.
+
+    Args:
+        config: The file.
+        count: Number of workers.
+        sockets: The listening sockets.
+        logs: Settings of the workers' log.
+    """
+
+    stays = "it has child processes; create one in the process that starts them"
+
+    def __init__(self, config: ConfigFile, count: int, sockets: Sockets, logs: LogSettings) -> None:
+        self._config, self._sockets, self._logs = config, sockets, logs
+        self._changing = asyncio.Lock()
+        self._background: set[asyncio.Task[Any]] = set()
+        self._stopping = False
+        self._metrics = CombinedMetrics(COMBINED_GAUGES)
+        self._supervisor = Supervisor(
+            _MODULE,
+            count,
+            settings=self._settings,
+            listening=sockets.listening,
+            grace_seconds=config.gateway["limits"].grace_seconds,
+            ended=self._ended,
+        )
+        self._registry = CollectorRegistry()
+        self._registry.register(self._metrics)
+        running = Gauge("grantway_workers", "Running worker processes", registry=self._registry)
+        running.set_function(lambda: self._supervisor.running)
+        self._exits = Counter(
+            "grantway_worker_exits",
+            "Worker processes that had to be replaced",
+            registry=self._registry,
+        )
+
+    async def run(self) -> None:
+        """Run the workers until SIGTERM or SIGINT.
+
+        Raises:
+            ConfigurationError: The file has mistakes.
+        """
+        stop = asyncio.Event()
+        on_signal("SIGINT", stop.set)
+        on_signal("SIGTERM", stop.set)
+        starting = asyncio.create_task(self._supervisor.start())
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
+            if stop.is_set():
+                starting.cancel()
+                return
+            await starting
+            await self._serve(stop)
+        finally:
+            stopped.cancel()
+            await self._supervisor.stop()
+            for task in self._background:
+                task.cancel()
+
+    async def _serve(self, stop: asyncio.Event) -> None:
+        for warning in (*trusted_callers(self._config), *connection_warnings(self._config)):
+            _log.warning("%s", warning)
+        on_signal("SIGHUP", lambda: self._in_background(self.reload()))
+        self._in_background(
+            reload_on_change(
+                self._config.path, lambda: self._config.gateway.get("reload_every"), self.reload
+            )
+        )
+        self._in_background(self._keep_counters())
+        health = Health(self.readiness, self.reload, self.render)
+        async with serving(admin_listener(health, self._sockets, self._config), stop=stop):
+            print(", ".join(self._sockets.addresses), flush=True)  # noqa: T201
+            await stop.wait()
+            self._stopping = True
+            _log.info("stopping")
+            await self._supervisor.stop()
+
+    async def reload(self) -> str | None:
+        """Read the file again, and let all workers use it for new requests; log the outcome.
+
+        Returns:
+            The mistakes in the file, or None. With mistakes, nothing changes.
+        """
+        async with self._changing:
+            problem = await self._reload()
+        log_reload(self._config.path, problem)
+        return problem
+
+    async def _reload(self) -> str | None:
+        try:
+            config = await asyncio.to_thread(
+                ConfigFile, self._config.path, require_valid=False, before=self._config
+            )
+        except ConfigurationError as error:
+            return str(error)
+        if mistakes := list(needs_shared_store(config)):
+            return str(config.toml.wrong(mistakes))
+        responses = await self._supervisor.ask("reload", config.toml.text, seconds=_RELOAD_PATIENCE)
+        problems = {number: each for number, each in responses.items() if each is not None}
+        if len(problems) < len(responses):
+            # Workers that are started later use the same content.
+            self._config = config
+        if len(problems) == len(responses):
+            return next(iter(problems.values()), None)
+        return (
+            "\n".join(
+                f"Worker {number + 1} keeps the old configuration, so reload again: {each}"
+                for number, each in problems.items()
+            )
+            or None
+        )
+
+    async def readiness(self) -> Mapping[str, Any]:
+        """Return the members of ``/readyz``."""
+        found = await self._supervisor.ask("health", seconds=_PATIENCE)
+        processes = len(found), self._supervisor.count
+        return {
+            **readiness(
+                combined(found.values()),
+                self._config.gateway["ready"],
+                stopping=self._stopping,
+                processes=processes,
+            ),
+            "workers": {"running": processes[0], "intended": processes[1]},
+        }
+
+    async def render(self, accept: str) -> tuple[bytes, str]:
+        """Return the metrics of all workers and their content type.
+
+        Args:
+            accept: The scraper's ``Accept`` header.
+        """
+        await self._read_counters()
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+    async def _read_counters(self) -> None:
+        await self._supervisor.ask("metrics", seconds=_PATIENCE, arrived=self._metrics.update)
+
+    async def _keep_counters(self) -> None:
+        while True:
+            await asyncio.sleep(_COUNTED_EVERY)
+            await self._read_counters()
+
+    def _ended(self, position: int) -> None:
+        self._metrics.end(position)
+        self._exits.inc()
+
+    def _settings(self) -> Mapping[str, Any]:
+        return {
+            "path": str(self._config.path),
+            "content": self._config.toml.text,
+            "logs": asdict(self._logs),
+            "grpc": self._sockets.grpc and self._sockets.grpc.getsockname()[:2],
+        }
+
+    def _in_background(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)

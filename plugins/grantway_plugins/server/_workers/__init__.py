@@ -1,0 +1,1 @@
+"""Worker processes that share listening sockets, and the supervisor that starts them."""
