@@ -122,7 +122,7 @@ def running_site(
         more: More tables of the file.
         shop: More keys of ``[connections.providers.shop]``.
         connections: More keys of ``[connections]``.
-        store: ``store`` in ``[gateway]``; memory by default.
+        store: ``store`` in ``[gateway]``, in which FOLDER is replaced; memory by default.
     """
     port, echo = free_port(), EchoUpstream()
     url = f"http://127.0.0.1:{port}"
@@ -153,7 +153,7 @@ def running_site(
 [gateway]
 listen = "127.0.0.1:{port}"
 admin = "127.0.0.1:0"
-store = {store or '"memory"'}
+store = {store.replace("FOLDER", str(folder)) or '"memory"'}
 
 [inbound]
 resource = "{url}/api"
