@@ -37,8 +37,9 @@ class ConnectionRecords(Protocol):
 
     All methods raise ``StoreUnreadableError`` if the database cannot be reached or read, and
     ``StoreError`` if a change was not saved. A method whose response was lost may send its change
-    again: ``put``, ``change``, ``schedule`` and ``record`` then have the same effect as once, but
-    ``remove`` may return False and ``take`` None, although they removed something.
+    again. Then ``put``, ``change`` and ``record`` have the same effect as once, ``schedule`` may
+    make a claimed job due again, and ``remove`` may return False and ``take`` None, although they
+    removed something.
 
     ``put``, ``change`` and ``remove`` also save audit events and jobs. Either everything is saved
     or nothing, so that a gateway that dies cannot lose the webhook of a change.

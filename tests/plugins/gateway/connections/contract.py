@@ -326,10 +326,17 @@ class DatabaseContract(RecordsContract):
         """The response to the first one was lost."""
         run(records.put(connection()))
         saved = run(records.connection(ALICE, "github"))
+        changed = replace(saved, state="broken")
         monkeypatch.setattr(sys.modules[type(records).__module__], "new_version", lambda: 5)
-        for _ in range(2):
-            assert run(records.change(replace(saved, state="broken"), jobs=[job()]))
+        assert run(records.change(changed, events=[event()], jobs=[job("x1")]))
+        # Another gateway does the job meanwhile.
+        assert numbers(run(records.claim_jobs(100.0, lease=99.0, limit=9))) == [1]
+        assert run(records.change(changed, events=[event()], jobs=[job("x1")]))
+        monkeypatch.setattr(sys.modules[type(records).__module__], "new_version", lambda: 6)
+        run(records.put(connection(), jobs=[job("x2")]))
+        assert numbers(run(records.claim_jobs(100.0, lease=99.0, limit=9))) == [2]
+        run(records.put(connection(), jobs=[job("x2")]))
         monkeypatch.undo()
-        assert not run(records.change(replace(saved, state="connected")))
-        assert len(run(records.claim_jobs(100.0, lease=1.0, limit=9))) == 1
-        assert run(records.counts()) == {("github", "broken"): 1}
+        assert list(run(records.claim_jobs(100.0, lease=99.0, limit=9))) == []
+        assert not run(records.change(changed))
+        assert run(records.counts()) == {("github", "connected"): 1}

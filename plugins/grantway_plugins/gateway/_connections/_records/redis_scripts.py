@@ -50,14 +50,14 @@ end
 """
 
 #: Identifier, replaced version or an empty text, new version, time in ``:due`` or an empty text,
-#: the rest of the connection, events and jobs -> 1, or 0 if another version is saved.
+#: the rest of the connection, events and jobs -> 1, or 0 if another version is saved. If the new
+#: version is saved, the response to this script was lost, and its jobs may have been claimed.
 SAVE = f"""{_KEYS}{_RECORD}{_COUNT}
 local id, replaced, version, due, rest = arg[1], arg[2], arg[3], arg[4], arg[5]
 local old = call('GET', ':c:' .. id)
-if replaced ~= '' then
-  local saved = old and old:match('^%d+')
-  if saved ~= replaced and saved ~= version then return 0 end
-end
+local saved = old and old:match('^%d+')
+if saved == version then return 1 end
+if replaced ~= '' and saved ~= replaced then return 0 end
 local new = version .. '\\n' .. rest
 call('SET', ':c:' .. id, new)
 if old then count(old, id, -1) else call('ZADD', ':ids', 0, id) end

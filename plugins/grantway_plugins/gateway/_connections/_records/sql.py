@@ -90,14 +90,18 @@ class SqlRecords(OneProcess):
         jobs: Sequence[Job] = (),
     ) -> bool:
         """See ``ConnectionRecords``."""
-        changed = {f"new_{name}": value for name, value in _values(connection).items()}
+        version = new_version()
         values = {
             **_key(connection.user, connection.provider),
-            **changed,
+            **{f"new_{name}": value for name, value in _values(connection).items()},
             "given_version": connection.version,
-            "new_version": new_version(),
+            "new_version": version,
         }
-        return bool(await self._save(self._statements.change, values, events, jobs))
+        if await self._save(self._statements.change, values, events, jobs):
+            return True
+        # The response to the statement may have been lost, so that it was sent again.
+        saved = await self.connection(connection.user, connection.provider)
+        return saved is not None and saved.version == version
 
     async def remove(
         self,

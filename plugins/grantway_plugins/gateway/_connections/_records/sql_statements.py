@@ -40,11 +40,10 @@ class RecordStatements:
         self.counts = sa.select(row.provider, row.state, sa.func.count()).group_by(
             row.provider, row.state
         )
-        self.put = self._upsert(connections).returning(row.user_id)
+        self.put = self._upsert(connections, row.version).returning(row.user_id)
         self.change = (
             sa.update(connections)
-            # The new version is found if the response to this statement was lost.
-            .where(this, row.version.in_([_given(row.version), _new(row.version)]))
+            .where(this, row.version == _given(row.version))
             .values({each.name: _new(each) for each in connections.c if not each.primary_key})
             .returning(row.user_id)
         )
@@ -85,12 +84,22 @@ class RecordStatements:
     def _insert(self, table: sa.Table) -> Any:
         return (sqlite.insert if self._lite else postgresql.insert)(table)
 
-    def _upsert(self, table: sa.Table) -> Any:
+    def _upsert(self, table: sa.Table, version: Any = None) -> Any:
+        """Return an insertion or replacement.
+
+        Args:
+            table: The table.
+            version: Column with the version. If it has the new one, the response to this statement
+                was lost; then it changes and returns nothing.
+        """
         insert = self._insert(table)
         changed = {
             each.name: insert.excluded[each.name] for each in table.c if not each.primary_key
         }
-        return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
+        another = None if version is None else version != insert.excluded[version.name]
+        return insert.on_conflict_do_update(
+            index_elements=list(table.primary_key), set_=changed, where=another
+        )
 
     def _claim(self, table: sa.Table, *conditions: Any) -> Any:
         """Return an update of the rows that are due first, except those being claimed now."""
