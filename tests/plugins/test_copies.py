@@ -111,6 +111,7 @@ from grantway_plugins.resource import (
     AcceptedIssuer,
     CertificateHeader,
     Requirement,
+    SharedProofs,
     VerifiedToken,
 )
 from grantway_plugins.secrets import (
@@ -325,6 +326,7 @@ def samples() -> dict[type, Any]:
         GrantRequest(Params(), registration, 0.0, 0.0, settings),
         Limits(),
         AcceptedIssuer("https://login.example.com"),
+        SharedProofs(),
         CertificateHeader("X-Client-Cert", (ip_network("10.0.0.0/8"),)),
         Requirement(scopes=("read",)),
         VerifiedToken("https://login.example.com", "ann", claims={"acr": "1"}),

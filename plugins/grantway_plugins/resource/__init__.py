@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._protected_resource import ProtectedResource as ProtectedResource
     from ._request import ResourceRequest as ResourceRequest
     from ._requirement import Requirement as Requirement
+    from ._shared_proofs import SharedProofs as SharedProofs
     from ._verified_token import VerifiedToken as VerifiedToken
 
 if not TYPE_CHECKING:  # type checkers would accept misspelt names
@@ -29,6 +30,7 @@ if not TYPE_CHECKING:  # type checkers would accept misspelt names
             "._protected_resource": "ProtectedResource",
             "._request": "ResourceRequest",
             "._requirement": "Requirement",
+            "._shared_proofs": "SharedProofs",
             "._verified_token": "VerifiedToken",
         },
     )

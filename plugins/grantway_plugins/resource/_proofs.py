@@ -18,6 +18,8 @@ from ._verified_token import VerifiedToken
 if TYPE_CHECKING:
     from grantway_plugins.server._proofs.proof import ProofVerifier
 
+    from ._shared_proofs import SharedProofs
+
 #: Maximum number of used proofs in memory.
 MOST_PROOFS = 100_000
 _LOCK = fork_safe_lock()
@@ -28,16 +30,19 @@ class InvalidProofError(Exception):
 
 
 class Proofs(OneProcess):
-    """Verifies DPoP proofs, each of which is accepted once by this process.
+    """Verifies DPoP proofs, each of which is accepted once.
 
     Args:
         origin: Scheme, host and port of the resource. Proofs contain the URL that callers use.
         clock: Returns seconds since the epoch.
+        used: Used proofs that several processes share; None keeps those of this process.
     """
 
-    def __init__(self, origin: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, origin: str, clock: Callable[[], float], used: SharedProofs | None = None
+    ) -> None:
         self._origin, self._clock = origin, clock
-        self._used = _UsedProofs(clock)
+        self._used = _UsedProofs(clock) if used is None else used
         self._verifier: ProofVerifier | None = None
         if verifies_proofs():
             from grantway_plugins.server._proofs.proof import (  # noqa: PLC0415 - needs jose

@@ -25,6 +25,7 @@ from ._metadata import checked_resource, metadata_of, metadata_url, origin_of
 from ._proofs import InvalidProofError, Proofs
 from ._request import ResourceRequest
 from ._requirement import Requirement
+from ._shared_proofs import SharedProofs
 from ._token_cache import TokenCache, digest_of
 from ._token_verifier import Steps, TokenVerifier
 from ._verified_token import VerifiedToken
@@ -55,6 +56,8 @@ class ProtectedResource(OneProcess):
             changes, such as a revocation that introspection reports or a removed key, are noticed
             after this time.
         cache_entries: Maximum number of accepted and of rejected tokens in memory.
+        used_proofs: Used DPoP proofs that several processes share. By default, each process
+            accepts a proof once.
         clock: Returns seconds since the epoch.
 
     Raises:
@@ -71,6 +74,7 @@ class ProtectedResource(OneProcess):
         scopes: Iterable[str] = (),
         cache_seconds: float = 300.0,
         cache_entries: int = 10_000,
+        used_proofs: SharedProofs | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.resource = checked_resource(resource)
@@ -82,7 +86,7 @@ class ProtectedResource(OneProcess):
         self._clock = clock
         self._cache = TokenCache(clock, cache_seconds, cache_entries)
         self._verifier = TokenVerifier(self._issuers, resource, clock, self._cache)
-        self._proofs = Proofs(origin_of(resource), clock)
+        self._proofs = Proofs(origin_of(resource), clock, used_proofs)
         self._metadata_url = metadata_url(resource)
 
     def verify(

@@ -46,7 +46,7 @@ from .upstream_health import UpstreamHealth
 
 if TYPE_CHECKING:
     from grantway_plugins.gateway._metrics import GatewayMetrics
-    from grantway_plugins.resource import ProtectedResource
+    from grantway_plugins.resource import ProtectedResource, SharedProofs
     from grantway_plugins.server._tls.certificate import ServerCertificate
 
 #: Maximum number of providers to discover concurrently.
@@ -54,7 +54,11 @@ _AT_ONCE = 8
 
 
 def build_runtime(
-    config: ConfigFile, *, before: Runtime | None = None, metrics: GatewayMetrics | None = None
+    config: ConfigFile,
+    *,
+    before: Runtime | None = None,
+    metrics: GatewayMetrics | None = None,
+    used_proofs: SharedProofs | None = None,
 ) -> Runtime:
     """Build the components that a file describes. Fetches provider metadata, so it can take long.
 
@@ -62,13 +66,14 @@ def build_runtime(
         config: The file. Its mistakes are reported together with those found here.
         before: The running components; those with unchanged configuration are reused.
         metrics: Records events.
+        used_proofs: Used DPoP proofs that worker processes share, or None.
 
     Raises:
         ConfigurationError: Lists every mistake with file, line and reason.
     """
     components = ComponentCache(None if before is None else before.components)
     try:
-        return _RuntimeBuilder(config, components, metrics).run()
+        return _RuntimeBuilder(config, components, metrics, used_proofs).run()
     except BaseException:
         # Close the new components; the reused ones are still in use.
         components.close(None if before is None else before.components)
@@ -77,9 +82,14 @@ def build_runtime(
 
 class _RuntimeBuilder:
     def __init__(
-        self, config: ConfigFile, components: ComponentCache, metrics: GatewayMetrics | None
+        self,
+        config: ConfigFile,
+        components: ComponentCache,
+        metrics: GatewayMetrics | None,
+        used_proofs: SharedProofs | None,
     ) -> None:
         self._config, self._components, self._metrics = config, components, metrics
+        self._used_proofs = used_proofs
         self._mistakes: list[tuple[KeyPath, str]] = list(config.mistakes)
         self._protections: list[Protection] = []
 
@@ -216,7 +226,7 @@ class _RuntimeBuilder:
             "scopes": [dict.get(route, "scopes") for route in self._config.routes.values()],
         }
         made = self._components.get(
-            "inbound", configuration, lambda: make_inbound(self._config, table)
+            "inbound", configuration, lambda: make_inbound(self._config, table, self._used_proofs)
         )
         if gateway["start"] == "strict":
             problems = made.problems()

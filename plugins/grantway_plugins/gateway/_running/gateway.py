@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -28,6 +29,7 @@ from grantway_plugins.gateway.upstream._asgi_middleware import AsgiUpstreamAuth
 from grantway_plugins.gateway.upstream._rejection import RequestRejectedError, response_for
 from grantway_plugins.gateway.upstream._tenant import EVERYBODY
 from grantway_plugins.gateway.upstream._upstream_token import UpstreamToken
+from grantway_plugins.resource import SharedProofs
 from grantway_plugins.server._http.asgi import Receive, Scope, Send, send_response
 from grantway_plugins.server._http.wire import WireResponse
 from grantway_plugins.server._listening.peers import Shares
@@ -133,15 +135,23 @@ class Gateway(OneProcess):
     Args:
         config: The configuration file.
         follows_file: Whether to reload the file when it changes, as ``reload_every`` says.
+        used_proofs: Used DPoP proofs that worker processes share, or None.
 
     Raises:
         ConfigurationError: The file has mistakes, or a component cannot be created.
     """
 
-    def __init__(self, config: ConfigFile, *, follows_file: bool = True) -> None:
+    def __init__(
+        self,
+        config: ConfigFile,
+        *,
+        follows_file: bool = True,
+        used_proofs: SharedProofs | None = None,
+    ) -> None:
         self._follows_file = follows_file
         self.metrics = GatewayMetrics(CollectorRegistry())
-        self._first: Runtime | None = build_runtime(config, metrics=self.metrics)
+        self._build = partial(build_runtime, metrics=self.metrics, used_proofs=used_proofs)
+        self._first: Runtime | None = self._build(config)
         #: Certificate of the listener for requests; None without TLS. A reload keeps it.
         self.certificate = self._first.certificate
         if self.certificate is not None:
@@ -315,7 +325,7 @@ class Gateway(OneProcess):
             for name in ("listen", "grpc_listen"):
                 if (old and old.get(name)) != (new and new.get(name)):
                     config.mistakes.append((("authorize", name), FIXED))
-        return build_runtime(config, before=before, metrics=self.metrics)
+        return self._build(config, before=before)
 
     def _activate(self, runtime: Runtime) -> None:
         assert self._session is not None
@@ -337,9 +347,7 @@ class Gateway(OneProcess):
             async with self._changing:
                 before = self._current.runtime
                 try:
-                    runtime = await asyncio.to_thread(
-                        build_runtime, before.config, before=before, metrics=self.metrics
-                    )
+                    runtime = await asyncio.to_thread(self._build, before.config, before=before)
                 except ConfigurationError as error:
                     _log.error("%s", error)
                     continue

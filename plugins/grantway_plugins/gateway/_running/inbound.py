@@ -19,7 +19,12 @@ from grantway_plugins._config.toml_file import KeyPath
 from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._config.inbound_tables import issuer_options
 from grantway_plugins.gateway.upstream._tenant import tenant_header
-from grantway_plugins.resource import AcceptedIssuer, CertificateHeader, ProtectedResource
+from grantway_plugins.resource import (
+    AcceptedIssuer,
+    CertificateHeader,
+    ProtectedResource,
+    SharedProofs,
+)
 
 _TIMEOUT = 10.0
 #: Settings that are paths, which are relative to the folder of the file.
@@ -28,12 +33,15 @@ _PATHS = ("jwks_file", "ca_bundle")
 Table = Mapping[str, Any]
 
 
-def make_inbound(config: ConfigFile, table: Table) -> ProtectedResource:
+def make_inbound(
+    config: ConfigFile, table: Table, used_proofs: SharedProofs | None = None
+) -> ProtectedResource:
     """Return the resource that verifies callers. Nothing is sent yet.
 
     Args:
         config: The file.
         table: Its table ``[inbound]``.
+        used_proofs: Used DPoP proofs that worker processes share, or None.
 
     Raises:
         ConfigurationError: A library or a setting is missing.
@@ -56,6 +64,7 @@ def make_inbound(config: ConfigFile, table: Table) -> ProtectedResource:
             scopes=[name for route in config.routes.values() for name in route.get("scopes", ())],
             cache_seconds=table["cache_seconds"],
             cache_entries=table["cache_entries"],
+            used_proofs=used_proofs,
         )
     except ModuleNotFoundError as missing:
         problem = str(missing)

@@ -11,6 +11,7 @@ from typing import Any
 
 from grantway._exceptions import GrantwayError
 from grantway_plugins.gateway._config import ConfigFile
+from grantway_plugins.resource import SharedProofs
 from grantway_plugins.server._signals import on_signal
 from grantway_plugins.server._workers.channel import Request, WorkerEnd
 
@@ -45,7 +46,12 @@ class _Worker:
             try:
                 content = settings["content"].encode()
                 config = ConfigFile(Path(settings["path"]), content, require_valid=False)
-                gateway = await asyncio.to_thread(Gateway, config, follows_file=False)
+                gateway = await asyncio.to_thread(
+                    Gateway,
+                    config,
+                    follows_file=False,
+                    used_proofs=SharedProofs(settings["used_proofs"]),
+                )
                 with plugins_of(gateway, config):
                     await gateway.start()
                     try:

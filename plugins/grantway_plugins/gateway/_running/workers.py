@@ -17,6 +17,7 @@ from grantway._processes.copies import OneProcess
 from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._config.shared_store import needs_shared_store
 from grantway_plugins.gateway._metrics import COMBINED_GAUGES
+from grantway_plugins.resource import SharedProofs
 from grantway_plugins.server._listening.serving import serving
 from grantway_plugins.server._metrics.combined import CombinedMetrics
 from grantway_plugins.server._signals import on_signal
@@ -83,11 +84,13 @@ class Workers(OneProcess):
         self._background: set[asyncio.Task[Any]] = set()
         self._stopping = False
         self._metrics = CombinedMetrics(COMBINED_GAUGES)
+        self._used_proofs = SharedProofs()
         self._supervisor = Supervisor(
             _MODULE,
             count,
             settings=self._settings,
             listening=sockets.listening,
+            files=[self._used_proofs.fileno()],
             grace_seconds=config.gateway["limits"].grace_seconds,
             ended=self._ended,
         )
@@ -219,6 +222,7 @@ class Workers(OneProcess):
             "path": str(self._config.path),
             "content": self._config.toml.text,
             "logs": asdict(self._logs),
+            "used_proofs": self._used_proofs.fileno(),
             "grpc": self._sockets.grpc and self._sockets.grpc.getsockname()[:2],
         }
 

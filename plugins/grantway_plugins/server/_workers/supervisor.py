@@ -44,6 +44,7 @@ class Supervisor(OneProcess):
         count: Number of workers.
         settings: Returns the settings for ``start``, as JSON.
         listening: The listening sockets.
+        files: More open files that workers inherit, under the same numbers.
         grace_seconds: Maximum time in seconds that a worker may take to end after SIGTERM.
         ended: Called with the position, counted from 0, of a worker that has ended and is replaced.
     """
@@ -57,11 +58,13 @@ class Supervisor(OneProcess):
         *,
         settings: Callable[[], Mapping[str, Any]],
         listening: Sequence[socket.socket],
+        files: Sequence[int] = (),
         grace_seconds: float,
         ended: Callable[[int], None],
     ) -> None:
         self.count = count
-        self._module, self._settings, self._listening = module, settings, tuple(listening)
+        self._module, self._settings = module, settings
+        self._listening, self._files = tuple(listening), tuple(files)
         self._grace, self._ended = grace_seconds, ended
         self._workers = [
             _Worker(position, [Queue() for _ in listening]) for position in range(count)
@@ -140,7 +143,7 @@ class Supervisor(OneProcess):
         return dict(sorted(responses.items()))
 
     async def _start(self, worker: _Worker) -> str | None:
-        return await worker.start(self._module, self._settings())
+        return await worker.start(self._module, self._files, self._settings())
 
     async def _replace(self, worker: _Worker) -> None:
         """Replace a worker each time that it ends."""
@@ -181,7 +184,9 @@ class _Worker:
         self.process: asyncio.subprocess.Process | None = None
         self._end: SupervisorEnd | None = None
 
-    async def start(self, module: str, settings: Mapping[str, Any]) -> str | None:
+    async def start(
+        self, module: str, files: Sequence[int], settings: Mapping[str, Any]
+    ) -> str | None:
         """Start a process; return None when it is ready, or the reason why it cannot start."""
         ours, theirs = socket.socketpair()
         self._end = SupervisorEnd(ours)
@@ -197,7 +202,7 @@ class _Worker:
                 module,
                 str(theirs.fileno()),
                 stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=[theirs.fileno(), *listening],
+                pass_fds=[theirs.fileno(), *listening, *files],
                 env=environment,
                 process_group=0,
             )

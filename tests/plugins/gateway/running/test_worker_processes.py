@@ -7,17 +7,21 @@ import signal
 import socket
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
 import requests
 
 from grantway._exceptions import ConfigurationError
 from grantway_plugins.gateway._running.server import check
+from grantway_plugins.testing import WorkloadIssuer
 from tests import forked
 from tests.certificates import Pki, digest
 from tests.faults import free_port
 from tests.plugins.gateway.running.conftest import Backends
+from tests.plugins.gateway.running.envoys import check_method, http_request
 from tests.plugins.gateway.running.programs import (
     GRANTWAY,
     PATIENCE,
@@ -29,10 +33,12 @@ from tests.plugins.gateway.running.programs import (
     replace_file,
 )
 from tests.plugins.gateway.servers import asgi_server
+from tests.plugins.server.proofs import KEY, proof
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
+API = "http://127.0.0.1"
 TWO = ("--workers", "2")
 REQUESTS = "grantway_requests_total{"
 
@@ -202,6 +208,58 @@ def test_a_certificate_is_replaced_in_all_workers(backends: Backends) -> None:
         assert set(traffic.statuses) == {200}
         expiry = second.x509.not_valid_after_utc.timestamp()
         assert run.metric("grantway_certificate_expiry_timestamp_seconds") == expiry
+
+
+def test_one_worker_accepts_a_dpop_proof(backends: Backends) -> None:
+    with WorkloadIssuer() as workloads:
+        inbound = f'[inbound]\nresource = "{API}"\n[[inbound.issuer]]\nissuer = "{workloads.url}"\n'
+        route = backends.route(tenant='"claim:org_id"')
+        key = {"jkt": KEY.thumbprint()}
+        bound = workloads.token("ann", API, header={"typ": "at+jwt"}, org_id="acme", cnf=key)
+        with gateway(backends.write(inbound + backends.provider() + route), *TWO) as run:
+            for _ in range(3):
+                header = proof("http://127.0.0.1/orders", htm="GET", token=bound)
+                headers = {"Authorization": f"DPoP {bound}", "DPoP": header}
+                # Each connection goes to another worker.
+                with ThreadPoolExecutor(4) as threads:
+                    sent = [
+                        threads.submit(
+                            requests.get, f"{run.url}/orders", headers=headers, timeout=PATIENCE
+                        )
+                        for _ in range(4)
+                    ]
+                statuses = Counter(each.result().status_code for each in sent)
+                assert statuses == {200: 1, 401: 3}
+
+
+def test_envoys_keep_getting_tokens_if_a_worker_ends(backends: Backends) -> None:
+    config = backends.write(
+        '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
+        '[authorize]\nlisten = "127.0.0.1:0"\ngrpc_listen = "127.0.0.1:0"\n'
+        + backends.provider()
+        + backends.route(tenant='"single"')
+    )
+    with gateway(config, *TWO) as run:
+
+        def served() -> bool:
+            # Each channel is a new connection.
+            options = [("grpc.use_local_subchannel_pool", 1)]
+            with grpc.insecure_channel(run.grpc, options) as channel:
+                request = http_request("GET", "api.example.com", "/orders")
+                return bool(check_method(channel)(request, timeout=PATIENCE).status.code == 0)
+
+        assert all(served() for _ in range(6))
+        os.kill(run.workers[0], signal.SIGKILL)
+        until(lambda: run.ready()[1]["workers"]["running"] == 1)
+        assert all(served() for _ in range(6))
+        until(lambda: run.ready()[1]["workers"]["running"] == 2)
+        assert all(served() for _ in range(6))
+        same = config.read_text().replace(
+            'grpc_listen = "127.0.0.1:0"', f'grpc_listen = "{run.grpc}"'
+        )
+        code, _, stderr = start(backends.write(same, "second.toml"))
+        assert code == 1
+        assert "Cannot listen on 127.0.0.1" in stderr
 
 
 def start(config: Path) -> tuple[int, str, str]:
