@@ -26,6 +26,7 @@ from tests.plugins.gateway.connections.scenes import ANN, gateway_file, login
 from tests.plugins.gateway.connections.test_configuration import KEY as OLD
 from tests.plugins.gateway.running.conftest import Backends
 from tests.postgres import postgres_server
+from tests.valkey import valkey_server
 
 Result = TypeVar("Result")
 
@@ -70,6 +71,7 @@ class Keys:
         "memory",
         "sqlite",
         pytest.param("postgresql", marks=pytest.mark.slow),
+        pytest.param("valkey", marks=pytest.mark.slow),
     ]
 )
 def keys(request: pytest.FixtureRequest, backends: Backends, tmp_path: Path) -> Iterator[Keys]:
@@ -80,6 +82,9 @@ def keys(request: pytest.FixtureRequest, backends: Backends, tmp_path: Path) -> 
             "sqlite": lambda: f'{{ kind = "sql", url = "sqlite:///{tmp_path}/gateway.sqlite3" }}',
             "postgresql": lambda: (
                 f'{{ kind = "sql", url = "{running.enter_context(postgres_server()).url}" }}'
+            ),
+            "valkey": lambda: (
+                f'{{ kind = "redis", url = "{running.enter_context(valkey_server()).url}" }}'
             ),
         }
         yield Keys(gateway_file(backends, tmp_path, store=stores[request.param]()))
