@@ -44,6 +44,13 @@ map $request_method $grantway_preflight {
     default "";
 }
 """
+_PROOF = """
+# A caller's proof of possession (DPoP) is for one request, so the gateway checks each of them.
+map $http_dpop $grantway_cached {{
+    "" {cached};
+    default "";
+}}
+"""
 _CHALLENGE = """
 # What a verified caller's token lacks.
 map $status $grantway_forbidden {
@@ -60,18 +67,24 @@ def nginx(plan: Plan) -> str:
 
 def _lines(plan: Plan) -> Iterator[str]:
     yield _HEAD.format(source=plan.source).rstrip("\n")
-    cached = plan.cache_seconds > 0 and any(route.cacheable for route in plan.routes)
+    cached = plan.cache_seconds > 0 and any(
+        route.cacheable or route.per_caller for route in plan.routes
+    )
     if cached:
         yield _CACHE.format(seconds=plan.cache_seconds).rstrip("\n")
         for number in sorted({route.tenant_segment for route in plan.routes} - {0}):
             yield _SEGMENT.format(number=number, before=number - 1).rstrip("\n")
         if any(route.preflight for route in plan.routes):
             yield _PREFLIGHT.rstrip("\n")
+        if any(route.per_caller for route in plan.routes):
+            yield _PROOF.format(cached=CACHED).rstrip("\n")
     if any(route.verified for route in plan.routes):
         yield _CHALLENGE.rstrip("\n")
     yield ""
     yield "# The names of upstreams are resolved when nginx starts or reloads."
     yield from _upstream("authorize", plan.authorize)
+    if plan.pages_path:
+        yield from _upstream("pages", plan.gateway)
     for route in plan.routes:
         yield from _upstream(f"to_{route.name}", route.upstream.address)
     for site in plan.sites:
@@ -99,6 +112,9 @@ def _server(plan: Plan, site: Site) -> Iterator[str]:
     if plan.metadata_path:
         yield ""
         yield from _indented(_metadata(plan))
+    if plan.pages_path:
+        yield ""
+        yield from _indented(_pages(plan))
     for route in site.routes:
         yield ""
         yield from _indented(_forwarding(plan, route))
@@ -131,6 +147,19 @@ def _metadata(plan: Plan) -> Iterator[str]:
     yield "}"
 
 
+def _pages(plan: Plan) -> Iterator[str]:
+    yield "# The pages on which users connect accounts. The gateway itself serves them."
+    yield f'location ~ "^{re.escape(plan.pages_path)}(?:/|$)" {{'
+    yield "    proxy_pass http://grantway_pages;"
+    yield "    proxy_http_version 1.1;"
+    yield '    proxy_set_header Connection "";'
+    yield "    proxy_set_header Host $http_host;"
+    yield "    proxy_set_header X-Forwarded-For $remote_addr;"
+    yield "    proxy_set_header X-Forwarded-Host $host;"
+    yield "    proxy_set_header X-Forwarded-Proto $scheme;"
+    yield "}"
+
+
 def _forwarding(plan: Plan, route: FrontRoute) -> Iterator[str]:
     upstream = route.upstream
     # Regular expressions are tried in this order, so the longest path comes first.
@@ -142,6 +171,10 @@ def _forwarding(plan: Plan, route: FrontRoute) -> Iterator[str]:
         yield "    # nginx itself returns only the challenge of a 401."
         yield "    auth_request_set $grantway_challenge $upstream_http_www_authenticate;"
         yield "    add_header WWW-Authenticate $grantway_forbidden always;"
+    if route.connects:
+        yield "    # Where a user without a connection connects an account."
+        yield "    auth_request_set $grantway_connect $upstream_http_connect_url;"
+        yield "    add_header Connect-URL $grantway_connect always;"
     yield "    error_page 500 = @grantway_no_token;"
     yield f"    proxy_pass {upstream.scheme}://grantway_to_{route.name};"
     yield "    proxy_http_version 1.1;"
@@ -172,10 +205,12 @@ def _forwarding(plan: Plan, route: FrontRoute) -> Iterator[str]:
 
 
 def _authorization(plan: Plan, route: FrontRoute) -> Iterator[str]:
-    cached = route.cacheable and plan.cache_seconds > 0
+    cached = (route.cacheable or route.per_caller) and plan.cache_seconds > 0
+    per_caller = route.per_caller and cached
+    suffix = "$grantway_cached" if per_caller else CACHED
     yield f"location = /.grantway/{route.name} {{"
     yield "    internal;"
-    yield f"    proxy_pass http://grantway_authorize{plan.nginx_path}{CACHED if cached else ''};"
+    yield f"    proxy_pass http://grantway_authorize{plan.nginx_path}{suffix if cached else ''};"
     yield "    proxy_http_version 1.1;"
     yield f"    proxy_read_timeout {plan.token_timeout}s;"
     yield "    proxy_pass_request_body off;"
@@ -193,15 +228,25 @@ def _authorization(plan: Plan, route: FrontRoute) -> Iterator[str]:
     yield "    proxy_set_header X-Forwarded-Host $host;"
     if route.tenant_header:
         yield f"    proxy_set_header {_title(route.tenant_header)} {_tenant(route)};"
+    if per_caller:
+        yield "    proxy_set_header Authorization $http_authorization;"
+        yield "    # Nothing is cached if there is one."
+        yield "    proxy_set_header DPoP $http_dpop;"
+        yield "    # A cached response begins with its key, which contains the caller's token."
+        yield "    proxy_buffer_size 16k;"
+        yield "    proxy_buffers 4 16k;"
     if route.preflight:
         yield "    proxy_set_header Origin $http_origin;"
         yield (
             "    proxy_set_header Access-Control-Request-Method"
             " $http_access_control_request_method;"
         )
-    if cached and route.preflight:
-        yield "    proxy_cache_bypass $grantway_preflight;"
-        yield "    proxy_no_cache $grantway_preflight;"
+    uncached = " ".join(
+        ["$grantway_preflight"] * route.preflight + ["$http_dpop"] * route.per_caller
+    )
+    if cached and uncached:
+        yield f"    proxy_cache_bypass {uncached};"
+        yield f"    proxy_no_cache {uncached};"
     if cached:
         yield "    proxy_cache grantway;"
         yield f'    proxy_cache_key "{" ".join(_key(route))}";'
@@ -218,13 +263,16 @@ def _authorization(plan: Plan, route: FrontRoute) -> Iterator[str]:
 
 
 def _key(route: FrontRoute) -> Iterator[str]:
-    """Return the parts of a cache key: only the last one can contain spaces."""
+    """Return the parts of a cache key: only the last ones can contain spaces."""
     yield route.name
     yield "$request_method $host $grantway_path"
     if route.tenant_segment:
         yield f"$grantway_segment_{route.tenant_segment}"
     if route.tenant_header:
         yield _tenant(route)
+    if route.per_caller:
+        # A request with an equal key has this token, whatever the parts before it contain.
+        yield "$http_authorization"
 
 
 def _tenant(route: FrontRoute) -> str:

@@ -12,6 +12,7 @@ from grantway._exceptions import ConfigurationError
 from grantway_plugins._config.toml_file import KeyPath, Mistake
 from grantway_plugins._paths import expand
 from grantway_plugins.gateway._config import ConfigFile
+from grantway_plugins.gateway._config.connections_tables import CONNECTION
 from grantway_plugins.gateway._running.cached_responses import is_cacheable
 from grantway_plugins.gateway._running.shared_token import is_shared
 from grantway_plugins.gateway.upstream._tenant import tenant_header, tenant_segment
@@ -79,6 +80,8 @@ class FrontRoute:
         tenant_header: The header that names the tenant, in lower case, or empty.
         tenant_segment: The number of the path segment that names the tenant, or 0.
         cacheable: Whether the token depends only on host, path, method and tenant header.
+        per_caller: Whether it depends, in addition, only on the ``Authorization`` header.
+        connects: Whether users connect accounts for it.
         verified: Whether the gateway verifies the caller.
         keeps: Whether the caller's own token is kept.
         encoded: Whether paths that servers read differently are forwarded.
@@ -97,6 +100,8 @@ class FrontRoute:
     tenant_header: str
     tenant_segment: int
     cacheable: bool
+    per_caller: bool
+    connects: bool
     verified: bool
     keeps: bool
     encoded: bool
@@ -138,6 +143,8 @@ class Plan:
         cache_seconds: Longest use of a cached token; 0 if caching is forbidden.
         metadata_path: Path of the resource's metadata (RFC 9728), which the listener
             ``[authorize]`` serves; empty if callers are not verified.
+        pages_path: Path of the pages on which users connect accounts; empty if there are none.
+        gateway: Host and port of the gateway, which serves these pages.
         sites: The hosts. The last one is for all other hosts.
     """
 
@@ -152,6 +159,8 @@ class Plan:
     body_bytes: int
     cache_seconds: int
     metadata_path: str
+    pages_path: str
+    gateway: str
     sites: tuple[Site, ...]
 
     @property
@@ -217,6 +226,8 @@ def plan(config: ConfigFile, listen: tuple[str, int]) -> Plan:
         body_bytes=config.gateway["limits"].body_bytes,
         cache_seconds=config.authorize["cache_seconds"],
         metadata_path=_metadata_path(config),
+        pages_path="" if config.connections is None else config.connections["path"],
+        gateway=_authority(config.gateway["listen"]),
         sites=_sites(config),
     )
 
@@ -237,6 +248,8 @@ def _mistakes(config: ConfigFile) -> Iterator[Mistake]:
             if not port or host in _ANY_ADDRESS:
                 rule = "must name the address and port that the proxy connects to"
                 yield ("authorize", name), rule
+    if config.connections is not None:
+        yield from _pages_mistakes(config, config.connections)
     if not _PATH.fullmatch(_metadata_path(config) or "/"):
         rule = "has a path with characters that proxies read differently; use other characters"
         yield ("inbound", "resource"), rule
@@ -245,6 +258,17 @@ def _mistakes(config: ConfigFile) -> Iterator[Mistake]:
         yield ("inbound", "client_certificate_header"), rule
     for name, table in config.routes.items():
         yield from _route_mistakes(("routes", name), table)
+
+
+def _pages_mistakes(config: ConfigFile, table: Mapping[str, Any]) -> Iterator[Mistake]:
+    host, port = config.gateway["listen"]
+    if not port or host in _ANY_ADDRESS:
+        rule = "must name the address and port to which the proxy forwards the pages of connections"
+        yield ("gateway", "listen"), rule
+    if config.gateway.get("tls"):
+        yield ("gateway", "tls"), "cannot be combined with [connections] and a proxy in front"
+    if not _PATH.fullmatch(table["path"]):
+        yield ("connections", "path"), "has characters that proxies read differently"
 
 
 def _route_mistakes(at: KeyPath, table: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -296,6 +320,8 @@ def _route(config: ConfigFile, name: str, table: Mapping[str, Any]) -> FrontRout
         tenant_header=tenant_header(table["tenant"]),
         tenant_segment=tenant_segment(table["tenant"]),
         cacheable=is_cacheable(table["incoming"], table["tenant"]) and not verified,
+        per_caller=is_cacheable(table["incoming"], table["tenant"]) and verified,
+        connects=table["grant"] == CONNECTION,
         verified=verified,
         keeps=table["incoming"] == "keep",
         encoded=table["encoded_paths"] == "forward",

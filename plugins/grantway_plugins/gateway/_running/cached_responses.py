@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 from grantway_plugins.gateway._config.cache_seconds import REVALIDATION, ROUNDING
 from grantway_plugins.gateway.upstream._rejection import RequestRejectedError
 from grantway_plugins.gateway.upstream._route import Route
-from grantway_plugins.gateway.upstream._tenant import TenantRule, reads_only_target, tenant_header
+from grantway_plugins.gateway.upstream._tenant import (
+    TenantRule,
+    needs_caller,
+    reads_only_target,
+    tenant_header,
+)
 from grantway_plugins.gateway.upstream._upstream_auth import UpstreamAuth
 from grantway_plugins.gateway.upstream._upstream_token import UpstreamToken
 from grantway_plugins.server._http.asgi import Scope
@@ -44,7 +51,9 @@ class CachedResponses:
     def __init__(self, upstream: UpstreamAuth, seconds: int) -> None:
         self._seconds = seconds
         tenants = {tenant_header(route.tenant).encode() for route in upstream.routes} - {b""}
-        self._names = _DESCRIPTION | tenants
+        # Without its proof, a token that is bound to a key is rejected, and a denial is not cached.
+        callers = {b"authorization"} if upstream.verifies else set()
+        self._names = _DESCRIPTION | tenants | callers
         self._vary = (b"vary", b", ".join(sorted(self._names)))
 
     def scope(self, scope: Scope) -> Scope:
@@ -54,11 +63,13 @@ class CachedResponses:
     def headers(self, token: UpstreamToken) -> tuple[tuple[bytes, bytes], ...]:
         """Return ``Cache-Control`` and ``Vary`` of the response with a token.
 
-        The response is not used after the gateway itself would refresh the token.
+        The response is not used after the gateway itself would refresh the token, or after the
+        token of a verified caller has expired.
         """
         if token.header is None:
             return (NO_STORE,)
-        seconds = int(min(self._seconds, token.fresh_for)) - REVALIDATION - ROUNDING
+        left = min(self._seconds, token.fresh_for, token.caller_until - time.time())
+        seconds = int(left) - REVALIDATION - ROUNDING
         if seconds < 1:
             return (NO_STORE,)
         value = b"max-age=%d, stale-while-revalidate=%d" % (seconds, REVALIDATION)
@@ -70,9 +81,10 @@ def is_cacheable(incoming: str, tenant: TenantRule) -> bool:
 
     Args:
         incoming: Handling of the caller's credentials; others than ``replace`` depend on them.
-        tenant: The tenant rule; that of a plugin may read anything.
+        tenant: The tenant rule; that of a plugin may read anything. One that reads the verified
+            token depends on ``Authorization``, which a cache of such responses compares.
     """
-    return incoming == "replace" and reads_only_target(tenant)
+    return incoming == "replace" and (reads_only_target(tenant) or needs_caller(tenant))
 
 
 def check_cacheable(route: Route) -> None:

@@ -72,6 +72,11 @@ class UpstreamAuth(OneProcess):
         """All routes."""
         return self._router.routes
 
+    @property
+    def verifies(self) -> bool:
+        """Whether callers are verified."""
+        return self._inbound is not None
+
     def route_for(self, host: str, path: str) -> Route | None:
         """Return the route of a request, or None.
 
@@ -144,7 +149,10 @@ class UpstreamAuth(OneProcess):
             kept.report("kept")
             return kept
         tenant = tenant_of(route.tenant, request)
-        return UpstreamToken(route, path, tenant, route.source(tenant, authorization), metrics)
+        found = UpstreamToken(route, path, tenant, route.source(tenant, authorization), metrics)
+        if request.caller is not None:
+            found.caller_until = request.caller.expires_at
+        return found
 
     def _refused(self, route: Route, error: GrantwayError) -> GrantwayError:
         """Report a request that is not forwarded, and return the error to raise."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ class UpstreamToken(OneProcess):
         bare: Whether it is forwarded without any credentials (a CORS preflight).
         header: Name and value of the header to set; None to set no header.
         removed: Lower-case names of the headers to remove.
+        caller_until: Expiry of the verified caller's token in seconds since the epoch; infinity if
+            the caller is not verified.
     """
 
     stays = "it belongs to one request"
@@ -43,6 +46,7 @@ class UpstreamToken(OneProcess):
         "_token",
         "_value",
         "bare",
+        "caller_until",
         "header",
         "kept",
         "path",
@@ -68,6 +72,7 @@ class UpstreamToken(OneProcess):
         self.kept = credential is None and not bare
         self.header: tuple[str, str] | None = None
         self.removed = route.never_forwarded if self.kept else route.removed
+        self.caller_until = math.inf
         self._credential = credential
         self._observer = observer
         self._presentation: Presentation | None = None  # needed only for a 401

@@ -124,12 +124,20 @@ def inbound(more: str = "") -> str:
     )
 
 
-def test_nginx_caches_no_token_of_a_verified_caller(tmp_path: Path) -> None:
-    for values in ({}, {"tenant": '"claim:org_id"'}):
-        output = run(config(tmp_path, inbound(), **values)).output
-        assert "proxy_cache_key" not in output
-        assert 'proxy_set_header DPoP "";' in output
-    assert "proxy_cache_key" in run(config(tmp_path, inbound(), anonymous="true")).output
+@pytest.mark.parametrize("values", [{}, {"tenant": '"claim:org_id"'}, {"tenant": '"user"'}])
+def test_nginx_caches_the_token_of_a_verified_caller_for_this_caller(
+    tmp_path: Path, values: dict[str, str]
+) -> None:
+    output = run(config(tmp_path, inbound(), **values)).output
+    (key,) = [line for line in output.splitlines() if "proxy_cache_key" in line]
+    assert key.endswith(' $http_authorization";')
+    assert "proxy_cache_bypass $http_dpop;" in output
+    assert "proxy_no_cache $http_dpop;" in output
+    assert "/nginx$grantway_cached;" in output
+    assert 'proxy_set_header DPoP "";' in output  # for the upstream
+    anonymous = run(config(tmp_path, inbound(), anonymous="true")).output
+    assert "proxy_cache_key" in anonymous
+    assert "$http_authorization" not in anonymous
 
 
 def test_certificates_of_callers_need_a_proxy_that_sets_them(tmp_path: Path) -> None:
