@@ -28,8 +28,21 @@ from grantway_plugins.issuer import IssuerServer, IssuerSettings  # noqa: E402
 from grantway_plugins.registration import registered_client  # noqa: E402
 from tests.interop.chromium import chromium  # noqa: E402
 from tests.interop.grantway_serve import grantway_serve  # noqa: E402
+from tests.plugins.gateway.connections.site import running_site  # noqa: E402
+from tests.plugins.issuer.login.conftest import PASSWORD  # noqa: E402
 
 _COLUMNS = 100
+#: More providers on the page with the accounts.
+_MORE = "".join(
+    f"""
+[providers.{name.lower()}]
+issuer = "SHOP"
+CLIENT
+[connections.providers.{name.lower()}]
+name = "{name}"
+"""
+    for name in ("Calendar", "Drive")
+)
 #: Rich loads a font from another host.
 _FONT = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
@@ -48,6 +61,19 @@ def draw(folder: Path) -> None:
         page.get_by_role("button").first.click()
         page.get_by_text(code).wait_for()
         _photograph(page, folder / "issuer-approval.png")
+    with (
+        tempfile.TemporaryDirectory() as home,
+        running_site(Path(home), more=_MORE) as site,
+        chromium() as browser,
+    ):
+        page = browser.new_page(viewport={"width": 720, "height": 560})
+        page.goto(site.page())
+        _log_in(page, "ann")
+        page.get_by_role("button", name="Connect").click()
+        _log_in(page, "ann.at.shop")
+        page.get_by_text("is connected as").wait_for()
+        page.goto(f"{site.url}/connect")
+        _photograph(page, folder / "connected-accounts.png")
 
 
 def _terminal(path: Path, arguments: list[str]) -> None:
@@ -94,6 +120,13 @@ def _issuer() -> Iterator[tuple[str, str]]:
         )
         login = device_code.DeviceFlow(client, scope=["read"]).start()
         yield server.url, login.user_code
+
+
+def _log_in(page: Page, user: str) -> None:
+    page.locator("input[name=user]").fill(user)
+    page.locator("input[name=password]").fill(PASSWORD)
+    page.locator("input[name=password]").press("Enter")
+    page.get_by_role("button", name="Allow", exact=True).click()
 
 
 def _photograph(page: Page, path: Path) -> None:

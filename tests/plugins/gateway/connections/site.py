@@ -113,19 +113,24 @@ def connect(visitor: Visitor, site: Site, account: str, *, until: str = "") -> S
 
 @contextmanager
 def running_site(
-    folder: Path, *, more: str = "", shop: str = "", connections: str = "", store: str = ""
+    folder: Path,
+    *,
+    more: str = "",
+    connections: str = "",
+    store: str = "",
+    host: str = "127.0.0.1",
 ) -> Iterator[Site]:
     """Run a gateway and its issuers.
 
     Args:
         folder: Folder for the file.
         more: More tables of the file.
-        shop: More keys of ``[connections.providers.shop]``.
         connections: More keys of ``[connections]``.
+        host: Host of the gateway in its URL. Browsers count ``localhost`` as another site.
         store: ``store`` in ``[gateway]``, in which FOLDER is replaced; memory by default.
     """
     port, echo = free_port(), EchoUpstream()
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://{host}:{port}"
     openid = "openid profile email"
     with (
         issuer_with_login(time.time, name="Staff", access_token_format="jwt") as staff,
@@ -170,7 +175,7 @@ recheck = 1
 [connections.providers.shop]
 name = "Shop"
 scope = ["openid", "email", "orders"]
-{shop}
+
 [providers.shop]
 issuer = "{sold.url}"
 {client}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._running.building import build_runtime
 from grantway_plugins.gateway._running.connections import connection_warnings
+from tests.docs.pages import DOCS
 from tests.plugins.gateway.running.test_config import mistakes_in
 
 #: Fixed, because names of tests contain it.
@@ -152,3 +154,16 @@ def test_warns_about_memory_and_about_a_missing_login(tmp_path: Path) -> None:
     memory, no_login = connection_warnings(ConfigFile(path))
     assert "a restart disconnects all users" in memory
     assert "has no login" in no_login
+
+
+def test_the_file_in_the_docs_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (DOCS / "how-to/connect-user-accounts.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "connections.key").write_text(KEY)
+    for name in ("PAGES_SECRET", "GITHUB_SECRET"):
+        monkeypatch.setenv(name, "very secret")
+    path = tmp_path / "gateway.toml"
+    path.write_text(text)
+    config = ConfigFile(path)
+    assert config.connections is not None
+    assert list(connection_warnings(config)) == []
