@@ -76,6 +76,7 @@ class ConnectionsTable(TableSchema):
             valid = bool(parts.hostname) and not (parts.path.strip("/") or parts.query)
             secure = parts.scheme == "https" or is_loopback(parts.hostname or "")
             valid = valid and secure and parts.scheme in {"http", "https"}
+            valid = valid and data["url"].isascii() and parts.username is None
         except ValueError:
             valid = False
         if not valid:

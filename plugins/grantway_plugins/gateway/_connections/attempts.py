@@ -7,6 +7,7 @@ import hmac
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
+from grantway._exceptions import StoreUnreadableError
 from grantway._processes.copies import Value
 
 if TYPE_CHECKING:
@@ -59,13 +60,19 @@ class Attempts:
         """Return a login that can still be finished, or None."""
         key = _key(session_id, provider)
         kept = await self._records.kept(key, self._clock())
-        return None if kept is None else Attempt(**self._sealed.open(kept, key))
+        return None if kept is None else self._opened(kept, key)
 
     async def take(self, session_id: str, provider: str, attempt: Attempt) -> bool:
         """Return whether this caller may finish a login; of several, only one may."""
         key = _key(session_id, provider)
         taken = await self._records.take(key, self._clock())
-        return taken is not None and Attempt(**self._sealed.open(taken, key)) == attempt
+        return taken is not None and self._opened(taken, key) == attempt
+
+    def _opened(self, text: str, key: str) -> Attempt | None:
+        try:
+            return Attempt(**self._sealed.open(text, key))
+        except StoreUnreadableError:  # its key was removed
+            return None
 
 
 def _key(session_id: str, provider: str) -> str:

@@ -13,6 +13,7 @@ from grantway._exceptions import (
     GrantwayError,
     SlowDownException,
     StoreError,
+    StoreUnreadableError,
     TokenError,
 )
 from grantway._processes.copies import Value
@@ -115,7 +116,10 @@ class DeviceLogins:
         kept = await self._records.kept(key, self._connections.clock())
         if kept is None:
             return None
-        found = self._sealed.open(kept, key)
+        try:
+            found = self._sealed.open(kept, key)
+        except StoreUnreadableError:  # its key was removed
+            return None
         return DeviceLogin(**{**found, "user": tuple(found["user"])})
 
     async def poll(self, job: Job) -> None:

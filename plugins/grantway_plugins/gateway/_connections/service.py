@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from grantway._credentials.async_store import asynchronous
-from grantway._exceptions import ConfigurationError, StoreError
+from grantway._exceptions import ConfigurationError, StoreError, StoreUnreadableError
 from grantway._processes.copies import OneProcess
 from grantway._types.token import Token
 
@@ -99,7 +99,7 @@ class Connections(OneProcess):
         at = self.providers[provider]
         credential, now = at.credential(user.id), self.clock()
         details = Details.of(user, token, at.scope, now)
-        old = await self._store.load_async(credential.key)
+        old = await self._stored(credential)
         await credential.accept_async(token)
         # The token is saved. If the record is not, the next use of the token creates it again.
         known, before = None, Details()
@@ -160,10 +160,10 @@ class Connections(OneProcess):
         credential, problem = at.credential(user_id), ""
         # The lock keeps another gateway from refreshing the token while it is revoked.
         async with self._store.lock_async(credential.key, _LOCK) as fence:
-            token = await self._store.load_async(credential.key)
+            token = await self._stored(credential)
             if token is not None:
                 problem = await self._revoke(at, token)
-                await self._store.delete_async(credential.key, fence=fence)
+            await self._store.delete_async(credential.key, fence=fence)
         await credential.forget_async()
         revoked = token is not None and not problem
         name: EventName = "revoked" if revoked else "disconnected"
@@ -224,6 +224,17 @@ class Connections(OneProcess):
                 )
             )
         return await self.records.connection(user_id, provider)
+
+    async def _stored(self, credential: Credential) -> Token | None:
+        """Return a stored token; None if no known key decrypts it.
+
+        Users must be able to connect again and to disconnect after the loss of a key.
+        """
+        try:
+            return await self._store.load_async(credential.key)
+        except StoreUnreadableError as error:
+            _log.warning("A stored token of a connection cannot be read: %s", error)
+            return None
 
     async def _revoke(self, at: ConnectionProvider, token: Token) -> str:
         """Revoke a token; return why it was not, or an empty text."""

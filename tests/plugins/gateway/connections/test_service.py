@@ -5,22 +5,34 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from grantway import Client, Provider, Token
-from grantway._exceptions import StoreSaveError
+from grantway._exceptions import StoreSaveError, StoreUnreadableError
 from grantway_plugins.gateway._config import ConfigFile
+from grantway_plugins.gateway._connections.outcomes import ConnectionStatus
 from grantway_plugins.gateway._connections.service import Connections
 from grantway_plugins.gateway._connections.tokens import ConnectionTokens
 from grantway_plugins.gateway._connections.user import User
 from grantway_plugins.gateway._running.building import build_runtime
 from grantway_plugins.gateway._running.runtime import Runtime
+from grantway_plugins.gateway.upstream import (
+    AsgiUpstreamAuth,
+    Route,
+    UpstreamAuth,
+    WsgiUpstreamAuth,
+    single,
+)
 from grantway_plugins.gateway.upstream._rejection import ConnectionNeededError, response_for
+from grantway_plugins.gateway.upstream._route import OnFailure
 from grantway_plugins.issuer import IssuerServer
-from tests.plugins.gateway.connections.test_configuration import GOOD
+from grantway_plugins.stores import generate_key
+from tests.plugins.gateway.connections.test_configuration import GOOD, KEY
 from tests.plugins.gateway.running.conftest import Backends
 
 ANN = User("https://login.example.com", "ann", "Ann")
@@ -28,21 +40,26 @@ BEN = User("https://login.example.com", "ben")
 TARGET = 'token_endpoint = "https://github.example.com/token"\nauthorization_endpoint = "https://github.example.com/authorize"\n'
 
 
-@pytest.fixture
-def runtime(backends: Backends, tmp_path: Path) -> Iterator[Runtime]:
-    """Return the components of a gateway whose provider is a real one."""
+def write(folder: Path, backends: Backends) -> Path:
+    """Write a gateway file whose provider is a real one."""
     client = backends.register(
         redirect_uris=["https://gateway.example.com/connect/github/callback"],
         grant_types=["authorization_code", "client_credentials", "refresh_token"],
         scope="repo user",
     )
-    path = tmp_path / "gateway.toml"
+    path = folder / "gateway.toml"
     path.write_text(
         GOOD.replace(TARGET, f'issuer = "{backends.issuer.url}"\n')
         .replace('"my-gateway"', f'"{client["client_id"]}"')
         .replace("very secret and never shown", client["client_secret"])
     )
-    runtime = build_runtime(ConfigFile(path))
+    return path
+
+
+@pytest.fixture
+def runtime(backends: Backends, tmp_path: Path) -> Iterator[Runtime]:
+    """Return the components of a gateway whose provider is a real one."""
+    runtime = build_runtime(ConfigFile(write(tmp_path, backends)))
     yield runtime
     runtime.components.close()
 
@@ -159,3 +176,82 @@ def test_a_failed_login_keeps_the_earlier_connection(
     with pytest.raises(StoreSaveError):
         asyncio.run(connections.connected(ANN, "github", Token("other")))
     assert asyncio.run(credential.token_async()).access_token == token.access_token
+
+
+def test_users_connect_again_and_disconnect_after_the_loss_of_a_key(
+    backends: Backends, tmp_path: Path
+) -> None:
+    path = write(tmp_path, backends)
+    store = f'{{ kind = "sql", url = "sqlite:///{tmp_path}/tokens.db" }}'
+    text = path.read_text().replace('{ kind = "memory" }', store)
+
+    async def with_key(key: str, work: Callable[[Connections], Awaitable[None]]) -> None:
+        path.write_text(text.replace(KEY, key))
+        runtime = await asyncio.to_thread(build_runtime, ConfigFile(path))
+        assert runtime.connections is not None
+        await work(runtime.connections)
+        await runtime.components.close_async()
+
+    async def connect(connections: Connections) -> None:
+        token = await asyncio.to_thread(issued, connections)
+        await connections.connected(ANN, "github", token)
+        source = ConnectionTokens(connections, "github").credential(ANN.id)
+        assert (await source.token_async()).access_token == token.access_token
+
+    async def unreadable(connections: Connections) -> None:
+        source = ConnectionTokens(connections, "github").credential(ANN.id)
+        with pytest.raises(StoreUnreadableError, match="Add that key"):
+            await source.token_async()
+        (shown,) = await connections.overview(ANN)
+        assert (shown.state, shown.scope) == ("connected", ())
+
+    async def disconnect(connections: Connections) -> None:
+        result = await connections.disconnect(ANN, "github")
+        assert (result.existed, result.revoked) == (True, False)
+        assert await connections.overview(ANN) == [ConnectionStatus("github", "GitHub")]
+
+    asyncio.run(with_key(KEY, connect))
+    second, third = generate_key(), generate_key()
+    asyncio.run(with_key(second, unreadable))
+    asyncio.run(with_key(second, connect))
+    asyncio.run(with_key(third, disconnect))
+
+
+@pytest.mark.parametrize(("on_failure", "status"), [("closed", 403), ("open", 200)])
+def test_middleware_of_applications_names_the_page(
+    runtime: Runtime, connections: Connections, on_failure: OnFailure, status: int
+) -> None:
+    route = Route(
+        "github",
+        provider="github",
+        credential=ConnectionTokens(connections, "github"),
+        tenant=single(),
+        on_failure=on_failure,
+    )
+    seen: list[str | None] = []
+
+    def app(environ: Any, start: Any) -> list[bytes]:
+        seen.append(environ.get("HTTP_AUTHORIZATION"))
+        start("200 OK", [])
+        return [b""]
+
+    wsgi = WsgiUpstreamAuth(app, UpstreamAuth([route]))
+    found = httpx.Client(transport=httpx.WSGITransport(app=wsgi)).get("http://api.example.com/")
+    assert found.status_code == status
+
+    async def asgi_app(scope: Any, _receive: Any, send: Any) -> None:
+        seen.append(dict(scope["headers"]).get(b"authorization"))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def ask() -> httpx.Response:
+        asgi = AsgiUpstreamAuth(asgi_app, UpstreamAuth([route]))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=asgi)) as client:
+            return await client.get("http://api.example.com/")
+
+    other = asyncio.run(ask())
+    assert other.status_code == status
+    assert seen == ([] if status == 403 else [None, None])
+    if status == 403:
+        assert found.json() == other.json()
+        assert found.json()["error"] == "connection_required"
