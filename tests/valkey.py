@@ -26,14 +26,16 @@ class ValkeyServer:
 
     Attributes:
         url: ``redis://127.0.0.1:PORT/0``.
-        port: TCP port of the server.
+        port: TCP port of the server, or the one that forwards to it.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
-        self.port = free_port()
+    def __init__(
+        self, folder: Path, settings: dict[str, str], front: tuple[int, int] | None = None
+    ) -> None:
+        self.port, own = front or (free_port(),) * 2
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._folder = folder
-        self._settings = {**_SETTINGS, **settings, "port": str(self.port), "dir": str(folder)}
+        self._settings = {**_SETTINGS, **settings, "port": str(own), "dir": str(folder)}
         self._process = self._start()
 
     def stop(self) -> None:
@@ -91,16 +93,19 @@ def _words(value: str) -> list[str]:
 
 
 @contextmanager
-def valkey_server(**settings: str) -> Iterator[ValkeyServer]:
+def valkey_server(front: tuple[int, int] | None = None, **settings: str) -> Iterator[ValkeyServer]:
     """Run a server for the block, then stop it and remove its data.
 
     Args:
+        front: TCP port of a proxy in front of the server, and the server's own port.
         settings: Settings of ``valkey.conf``, with ``_`` instead of ``-``, such as
             ``maxmemory="2mb"``.
     """
     with tempfile.TemporaryDirectory(prefix="valkey-") as folder:
         server = ValkeyServer(
-            Path(folder), {name.replace("_", "-"): value for name, value in settings.items()}
+            Path(folder),
+            {name.replace("_", "-"): value for name, value in settings.items()},
+            front,
         )
         try:
             yield server

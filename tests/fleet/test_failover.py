@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -16,19 +17,24 @@ KINDS = pytest.mark.parametrize("kind", list(failover.GROUPS))
 
 
 @KINDS
-def test_one_refresh_in_each_round_in_which_the_primary_is_killed(
-    tmp_path: Path, kind: str
+@pytest.mark.parametrize("suspend", [False, True])
+def test_one_refresh_in_each_round_in_which_the_primary_fails(
+    tmp_path: Path, kind: str, suspend: bool
 ) -> None:
-    outcome = failover.play(kind, 2, tmp_path)
+    outcome = failover.play(kind, 2, tmp_path, suspend=suspend)
     assert (outcome.single, outcome.lost, outcome.errors) == (2, 0, {})
 
 
 @KINDS
 @pytest.mark.parametrize("place", ["before", "between"])
-def test_the_primary_is_killed_during_the_request(
-    tmp_path: Path, issuer: StrictIssuer, kind: str, place: str
+@pytest.mark.parametrize("suspend", [False, True])
+def test_the_primary_fails_during_the_request(
+    tmp_path: Path, issuer: StrictIssuer, kind: str, place: str, suspend: bool
 ) -> None:
-    """The lock holds on the next primary: other machines send nothing, and the save succeeds."""
+    """The lock holds on the next primary: other machines send nothing, and the save succeeds.
+
+    A suspended primary comes back with commands that it received in the meantime.
+    """
     with (
         failover.GROUPS[kind][0]() as valkey,
         fleet(
@@ -45,13 +51,18 @@ def test_the_primary_is_killed_during_the_request(
         first.send("request")
         first.wait_until_stopped_at(place)
         name = f"grantway:{group.credential.key}".encode()
-        killed = valkey.primary(name)
-        killed.stop()
+        failing = valkey.primary(name)
+        (failing.pause if suspend else failing.stop)()
         for machine in others:
             machine.send("request", timeout=None)
-        valkey.wait_for_another_primary(killed, name)
-        killed.restart()
-        first.proceed()
+        valkey.wait_for_another_primary(failing, name)
+        if suspend:
+            first.proceed()
+            time.sleep(1.0)
+            failing.resume()
+        else:
+            failing.restart()
+            first.proceed()
         result = combined([machine.receive() for machine in group.machines])
         assert (result.errors, len(result.tokens)) == ([], 1)
         assert issuer.statuses == [200]

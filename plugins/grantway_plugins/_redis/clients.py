@@ -138,8 +138,8 @@ class Connecting:
             self._require_encrypted(node.host or "localhost")
         except ConfigurationError:
             raise InsecureServerError(
-                f"it is at {node}, another host, and would be reached without TLS; use a URL with "
-                "rediss, or set allow_insecure=True if you trust the network in between"
+                "it is another host, and would be reached without TLS; use a URL with rediss, or "
+                "set allow_insecure=True if you trust the network in between"
             ) from None
 
     def _require_encrypted(self, host: str) -> None:

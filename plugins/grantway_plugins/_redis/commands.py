@@ -48,9 +48,11 @@ class Command:
         patience: Longest time in seconds to repeat the command during a failover; None uses the
             store's limit.
         reads: Whether the command only reads. A former primary would still execute it.
+        fence_at: Index of the key's fence in the result of a command that reads. The server must
+            know the lock that this process holds.
     """
 
-    __slots__ = ("confirm", "name", "patience", "reads", "words")
+    __slots__ = ("confirm", "fence_at", "name", "patience", "reads", "words")
 
     def __init__(
         self,
@@ -60,9 +62,10 @@ class Command:
         confirm: Confirmation | None = None,
         patience: float | None = None,
         reads: bool = False,
+        fence_at: int | None = None,
     ) -> None:
         self.name, self.words, self.reads = name, words, reads
-        self.confirm, self.patience = confirm or None, patience
+        self.confirm, self.patience, self.fence_at = confirm or None, patience, fence_at
 
 
 def script(code: str, name: bytes, *arguments: Any) -> list[Any]:

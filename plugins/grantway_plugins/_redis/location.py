@@ -68,11 +68,20 @@ def parse(url: Masked[str]) -> Location:
     Raises:
         ConfigurationError: The URL of Sentinels or of a cluster is invalid.
     """
-    found = _location(url)
+    found = _tls_rule(url) or _location(url)
     if isinstance(found, Location):
         return found
     # Raised here, because the variables of the other function contain the password.
     raise ConfigurationError(f"url: {found}.", errors={"url": [found]})
+
+
+def _tls_rule(url: Masked[str]) -> str:
+    """Return the rule that options of TLS in a URL violate, if any."""
+    names = [name for name, _value in parse_qsl(urlsplit(url.value).query, keep_blank_values=True)]
+    surplus = next((each for each in names if each.startswith("ssl_")), "")
+    if not surplus or url.value.startswith("rediss"):
+        return ""
+    return f"must start with rediss, because it has the option {surplus}"
 
 
 def _location(url: Masked[str]) -> Location | str:

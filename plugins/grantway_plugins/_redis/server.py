@@ -17,7 +17,7 @@ from grantway_plugins._databases.steps import Steps, Wait, run, run_async
 
 from .clients import Clients, Connecting
 from .commands import Call, Command, Confirmation
-from .errors import InsecureServerError, explain, is_temporary
+from .errors import InsecureServerError, LockMissingError, explain, is_temporary
 from .location import Node, address, parse
 from .topology import UnresolvedError, topology
 
@@ -69,6 +69,7 @@ class RedisServer:
         where: Address of the server without credentials, for errors.
         confirmation: The confirmation that a change waits for.
         failover: See above.
+        fences: Fences of the locks that this process holds, by the name of the Redis key.
 
     Raises:
         ConfigurationError: An option is invalid, or the URL names another host without TLS.
@@ -103,6 +104,7 @@ class RedisServer:
         self.confirmation = Confirmation(
             on_disk, int(several) if replicas is None else replicas, int(timeout * 1000 / 2)
         )
+        self.fences: dict[bytes, int] = {}
         self._blocking = Clients(connecting.blocking)
         self._loops = PerLoop(lambda: Clients(connecting.asynchronous), Clients.aclose)
 
@@ -181,12 +183,12 @@ class RedisServer:
         after = [confirm.words] if confirm else [list(check)] if check else []
         results = yield Call(node, *before, command.words, *after)
         error = next((each for each in results if isinstance(each, Exception)), None)
-        if error is None and check:
+        if error is None and command.reads and self._topology.fails_over:
+            role = results[-1] if check else []
             try:
-                primary = yield from self._is_primary(command.name, node, results[-1])
+                error = yield from self._check_read(command, node, results[len(before)], role)
             except UnresolvedError as unresolved:
                 return _Outcome(problem=unresolved.problem, temporary=unresolved.temporary)
-            error = None if primary else redis.ReadOnlyError()
         if error is not None:
             self._topology.failed(node, error)
             return _outcome(node, error)
@@ -200,6 +202,27 @@ class RedisServer:
                 problem=f"{problem}; retry, or check its disk and replicas", temporary=True
             )
         return _Outcome(result=Masked(result))
+
+    def _check_read(
+        self, command: Command, node: Node, result: Any, role: list[Any]
+    ) -> Steps[Exception | None]:
+        """Return an error if a server's data may be old.
+
+        Args:
+            command: A command that reads.
+            node: The server.
+            result: Its result.
+            role: The server's role; empty if it was not asked for.
+        """
+        if role and not (yield from self._is_primary(command.name, node, role)):
+            return redis.ReadOnlyError()
+        # The holder of a lock must not use a refresh token that an earlier holder has replaced.
+        at = command.fence_at
+        if at is not None and self.fences.get(command.name, 0) > int(result[at] or 0):
+            return LockMissingError(
+                "it does not have the lock that this process holds, so its data is old; retry"
+            )
+        return None
 
     def _is_primary(self, name: bytes, node: Node, role: list[Any]) -> Steps[bool]:
         """Return whether a server is the primary of a key, after it has reported its role."""
@@ -216,6 +239,8 @@ class RedisServer:
 def _outcome(node: Node, error: Exception) -> _Outcome:
     """Return the outcome of an attempt that failed at a server."""
     problem, temporary = explain(error), is_temporary(error)
+    if node.host:  # one of several servers
+        problem = f"{node}: {problem}"
     if not isinstance(error, AskError):  # MovedError is derived from it
         return _Outcome(problem=problem, temporary=temporary)
     moving = None if isinstance(error, MovedError) else Node(error.host or node.host, error.port)

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from typing import Any, Protocol
 
 from redis.crc import key_slot
-from redis.exceptions import MovedError, ReadOnlyError
+from redis.exceptions import MovedError
 
 from grantway_plugins._databases.steps import Steps
 
@@ -76,7 +76,11 @@ class SingleServer:
 
 
 class Sentinels:
-    """The primary that Sentinels report. It is asked for once, and again after each failure."""
+    """The primary that Sentinels report. They are asked once, and again after each failure.
+
+    More than half of the listed Sentinels must name the same primary, or all that respond: during
+    a failover, those that have not noticed it yet still name the former one.
+    """
 
     fails_over = True
     #: A former primary still answers reads, with data that may be old.
@@ -93,30 +97,37 @@ class Sentinels:
         if (known := self._primary) is not None:
             return known
         problem, temporary = "", True
-        asked = self._sentinels
-        for number, sentinel in enumerate(asked):
-            words = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service]
+        words = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service]
+        named: dict[Node, list[Node]] = {}
+        for sentinel in self._sentinels:
             (result,) = yield Call(sentinel, words)
             if isinstance(result, list):
-                # The next time, do not wait for the ones that did not respond.
-                self._sentinels = (*asked[number:], *asked[:number])
-                self._primary = primary = Node(_text(result[0]), int(result[1]))
-                return primary
-            if isinstance(result, Exception):
+                primary = Node(_text(result[0]), int(result[1]))
+                named.setdefault(primary, []).append(sentinel)
+                if 2 * len(named[primary]) > len(self._sentinels):
+                    break
+            elif isinstance(result, Exception):
                 problem = problem or f"the Sentinel {sentinel}: {explain(result)}"
                 temporary = is_temporary(result)
             else:
                 problem = f"the Sentinel {sentinel} monitors no service named {self._service!r}"
                 temporary = False
-        raise UnresolvedError(problem, temporary=temporary)
+        if not named:
+            raise UnresolvedError(problem, temporary=temporary)
+        primary, agreed = max(named.items(), key=lambda each: len(each[1]))
+        responding = sum(len(each) for each in named.values())
+        if len(agreed) < responding and 2 * len(agreed) <= len(self._sentinels):
+            problem = "the Sentinels name different primaries, as they do during a failover; retry"
+            raise UnresolvedError(problem, temporary=True)
+        # The next time, do not wait for the ones that did not respond.
+        self._sentinels = tuple(dict.fromkeys((*agreed, *self._sentinels)))
+        self._primary = primary
+        return primary
 
     def failed(self, node: Node, error: Exception | None) -> None:
         """See ``Topology``."""
         if self._primary == node:
             self._primary = None
-        if isinstance(error, ReadOnlyError):
-            # The Sentinel that named it has not noticed the failover; ask another one first.
-            self._sentinels = (*self._sentinels[1:], self._sentinels[0])
 
 
 class Cluster:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -28,7 +27,6 @@ from grantway.testing import store_on_loop
 from grantway.testing._kits.on_loop import StoreOnLoop
 from grantway.testing._kits.processes import Opener
 from grantway_plugins.stores.redis._store import RedisStore
-from tests.certificates import issue
 from tests.plugins.stores.contract import (
     LOCK_WAIT,
     MARK,
@@ -40,7 +38,6 @@ from tests.plugins.stores.contract import (
     use_once,
 )
 from tests.plugins.stores.shared import LEASE, LEASE_FOR_TURNS, LeaseContract, SharedStoreContract
-from tests.tls_terminator import tls_terminator
 from tests.valkey import ValkeyServer, valkey_server
 from tests.waiting import PATIENCE
 
@@ -358,7 +355,7 @@ def test_errors_and_repr_contain_no_password() -> None:
 
 def test_the_error_lists_sufficient_permissions(server: ValkeyServer, raw: redis.Redis) -> None:
     user = ("ACL", "SETUSER", "modest")
-    raw.execute_command(*user, "on", ">right", "~grantway:*", "-@all", "+hget")
+    raw.execute_command(*user, "on", ">right", "~grantway:*", "-@all", "+hmget")
     url = server.url.replace("//", "//modest:right@")
     with closing(RedisStore(url)) as store:
         assert store.load("key") is None
@@ -465,38 +462,3 @@ def test_repeats_a_command_while_another_server_takes_over() -> None:
         server.restart()
         saving.result(PATIENCE)
         assert store.load("key") == WHOLE
-
-
-# --- TLS ---------------------------------------------------------------------------------------
-
-
-def test_connects_with_tls_and_checks_the_certificate(
-    server: ValkeyServer, prefix: str, tmp_path: Path
-) -> None:
-    """The server of the wheel has no TLS, so a terminator in front of it provides that."""
-    authority = issue(tmp_path, "authority")
-    client = "&".join(
-        f"ssl_{name}={path}"
-        for name, path in zip(
-            ("certfile", "keyfile"), issue(tmp_path, "client", authority).paths, strict=True
-        )
-    )
-    identity = issue(tmp_path, "server", authority)
-    with tls_terminator(identity, authority, server.port) as port:
-        url = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={authority.certificate}&{client}"
-        with closing(RedisStore(url, prefix=prefix)) as store:
-            asyncio.run(use_once(store))
-            with store.lock("key", 0) as fence:
-                store.save("key", WHOLE, fence=fence)
-            assert store.load("key") == WHOLE
-        for wrong, reason in (
-            # The certificate is for 127.0.0.1.
-            (url.replace("127.0.0.1", "localhost"), "TLS failed"),
-            (url.replace(authority.certificate, issue(tmp_path, "other").certificate), "TLS fail"),
-            (url.replace(f"&{client}", ""), "TLS failed|cannot be reached"),
-        ):
-            with (
-                closing(RedisStore(wrong)) as store,
-                pytest.raises(StoreUnreadableError, match=reason),
-            ):
-                store.load("key")

@@ -25,6 +25,7 @@ from grantway_plugins.stores.redis._store import RedisStore
 from tests.faults import free_port
 from tests.plugins.stores.contract import LOCK_WAIT, MARK, WHOLE, StoreContract, shown, use_once
 from tests.plugins.stores.shared import LEASE, LeaseContract
+from tests.tls_front import Certificates
 from tests.valkey_groups import ValkeyGroup, cluster_group, sentinel_group
 
 pytestmark = pytest.mark.slow
@@ -46,12 +47,34 @@ def cluster() -> Iterator[ValkeyGroup]:
         yield group
 
 
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates.issued_in(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def sentinels_with_tls(certificates: Certificates) -> Iterator[ValkeyGroup]:
+    with sentinel_group(certificates=certificates) as group:
+        yield group
+
+
+@pytest.fixture(scope="module")
+def cluster_with_tls(certificates: Certificates) -> Iterator[ValkeyGroup]:
+    with cluster_group(certificates=certificates) as group:
+        yield group
+
+
 @pytest.fixture(params=["sentinels", "cluster"])
 def group(request: pytest.FixtureRequest) -> ValkeyGroup:
-    """Both groups, complete again after the failover of an earlier test."""
+    """Each group, complete again after the failover of an earlier test."""
     found: ValkeyGroup = request.getfixturevalue(request.param)
-    found.wait_for_replicas({"sentinels": 2, "cluster": 3}[request.param])
+    found.wait_for_replicas(2 if found.sentinels else 3)
     return found
+
+
+ALL_GROUPS = pytest.mark.parametrize(
+    "group", ["sentinels", "cluster", "sentinels_with_tls", "cluster_with_tls"], indirect=True
+)
 
 
 @pytest.fixture
@@ -87,10 +110,12 @@ class TestGroups(StoreContract, LeaseContract):
             raw.hset(name, mapping={"owner": "another", "until": 2**53})
 
 
+@ALL_GROUPS
 def test_runs_on_an_event_loop(store: RedisStore) -> None:
     asyncio.run(use_once(store))
 
 
+@ALL_GROUPS
 def test_locks_and_saves_survive_a_failover(
     group: ValkeyGroup, prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -116,6 +141,7 @@ def test_locks_and_saves_survive_a_failover(
     assert MARK not in caplog.text
 
 
+@ALL_GROUPS
 def test_a_task_saves_during_a_failover(group: ValkeyGroup, prefix: str) -> None:
     name = f"{prefix}key".encode()
 
@@ -183,6 +209,27 @@ def test_reads_no_old_data_of_a_primary_that_starts_again() -> None:
         assert store.load("key") == Token("after")
         with store.lock("key", LOCK_WAIT):
             assert store.load("key") == Token("after")
+
+
+def test_the_holder_of_a_lock_does_not_read_from_a_server_without_it(
+    group: ValkeyGroup, prefix: str
+) -> None:
+    """A server that has missed a failover has a refresh token that was already used."""
+    name = f"{prefix}key"
+    with (
+        closing(RedisStore(group.url, prefix=prefix, failover=0)) as store,
+        redis.Redis(port=group.primary(name.encode()).port, protocol=2) as raw,
+    ):
+        store.save("key", WHOLE)
+        with store.lock("key", 0) as fence:
+            assert store.load("key") == WHOLE
+            raw.hset(name, "fence", fence - 1)
+            with pytest.raises(StoreUnreadableError, match="does not have the lock"):
+                store.load("key")
+            raw.hset(name, "fence", fence + 1)
+            assert store.load("key") == WHOLE
+        raw.hset(name, "fence", fence - 1)
+        assert store.load("key") == WHOLE
 
 
 def test_follows_a_slot_that_moves(cluster: ValkeyGroup, prefix: str) -> None:
@@ -283,7 +330,8 @@ def test_explains_why_no_server_is_found(sentinels: ValkeyGroup, cluster: Valkey
         (sentinels.url.replace("/tokens/", "/logins/"), "monitors no service named 'logins'"),
         (f"redis+sentinel://127.0.0.1:{free_port()}/tokens", "Sentinel 127.0.0.1.* be reached"),
         (f"redis+cluster://127.0.0.1:{free_port()}", "cannot be reached"),
-        (f"redis+cluster://127.0.0.1:{sentinels.primary().port}", "responded with"),
+        (f"redis+cluster://127.0.0.1:{sentinels.primary().port}", "not part of a cluster"),
+        (f"redis+sentinel://127.0.0.1:{first.port}/tokens", "not a Sentinel"),
         (f"redis://127.0.0.1:{first.port}", r"use redis\+cluster://"),
     ):
         with (

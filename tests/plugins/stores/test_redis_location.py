@@ -47,6 +47,11 @@ def test_repr_names_all_hosts_without_credentials(url: str, named: str) -> None:
         (f"redis+cluster://{LOGIN}127.0.0.1:port", "separated by commas"),
         (f"redis+cluster://{LOGIN}", "separated by commas"),
         (f"redis+cluster://{LOGIN}127.0.0.1?no_such_option=1", "options that redis-py supports"),
+        (
+            f"redis+cluster://{LOGIN}127.0.0.1?ssl_ca_certs=ca.pem",
+            "with rediss, because .*ca_certs",
+        ),
+        (f"redis://{LOGIN}127.0.0.1?ssl_keyfile=key.pem", "with rediss, because .* ssl_keyfile"),
         (f"redis+cluster://{LOGIN}127.0.0.1,cache.example", "to cache.example without TLS"),
         (f"redis+sentinel://{LOGIN}10.0.0.1/tokens/0", "to 10.0.0.1 without TLS"),
     ],

@@ -32,6 +32,7 @@ class RedisLease:
         self._owner = secrets.token_hex(16)
         self._times = [int(seconds * 1000), int(REMEMBERED * 1000)]
         self._timeout = timeout
+        self._fence = 0
         saved = server.confirmation
         # A lease need not be on disk: it has expired when a server has loaded its data, or nearly.
         self._confirm = Confirmation(False, saved.replicas, saved.milliseconds)
@@ -47,7 +48,10 @@ class RedisLease:
                 # It may have been acquired without a confirmation: do not let others wait for it.
                 yield self._command(scripts.RELEASE)
             raise self._error(problem)
-        return None if fence.value is None else int(fence.value)
+        if fence.value is None:
+            return None
+        self._fence = self._server.fences[self._name] = int(fence.value)
+        return self._fence
 
     def extend(self) -> Steps[bool]:
         """Extend the lease; see ``lease.Lease``."""
@@ -58,6 +62,8 @@ class RedisLease:
 
     def release(self) -> Steps[None]:
         """Release the lease; see ``lease.Lease``."""
+        if self._server.fences.get(self._name) == self._fence:
+            self._server.fences.pop(self._name, None)
         _released, problem = yield self._command(scripts.RELEASE)
         if problem:
             raise self._error(problem)

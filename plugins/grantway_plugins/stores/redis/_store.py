@@ -164,12 +164,13 @@ class RedisStore(OneProcess):
 
     def _load(self, key: str) -> Steps[Token | None]:
         name = self._name(key)
-        record, problem = yield Command(name, ["HGET", name, "token"], reads=True)
+        words = ["HMGET", name, "token", "fence"]
+        record, problem = yield Command(name, words, reads=True, fence_at=1)
         if problem:
             raise StoreUnreadableError(f"{self._where}: cannot be read: {problem}.")
-        if record.value is None:
+        if record.value[0] is None:
             return None
-        return decode_token(record.value, f"{self._where}, key {self._prefix + key!r}")
+        return decode_token(record.value[0], f"{self._where}, key {self._prefix + key!r}")
 
     def _save(self, key: str, token: Token, fence: int) -> Steps[None]:
         life = lifetime(token, self._keep_for, least=REMEMBERED + self._lease)
