@@ -34,7 +34,7 @@ def check(path: str | Path, *, workers: int = 1) -> str:
         workers: Number of worker processes that will run it.
 
     Returns:
-        A one-line summary of the file.
+        A one-line summary of the file, and a line for each warning.
 
     Raises:
         ConfigurationError: Lists every mistake with file, line and reason.
@@ -48,7 +48,8 @@ def check(path: str | Path, *, workers: int = 1) -> str:
     shown = ", ".join(
         f"{len(each)} {name}{'' if len(each) == 1 else 's'}" for name, each in counted
     )
-    return f"{config.path} is valid: {shown}"
+    warnings = (f"Warning: {each}" for each in connection_warnings(config))
+    return "\n".join([f"{config.path} is valid: {shown}", *warnings])
 
 
 def serve(path: str | Path, *, workers: int = 1, logs: LogSettings | None = None) -> None:

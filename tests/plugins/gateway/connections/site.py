@@ -190,3 +190,5 @@ on_failure = "closed"
 """)
         with gateway(config) as running:
             yield Site(url, running, staff, sold, echo, config, app)
+            for secret in (at_shop.secret, pages.secret, "code=", "state=", "gwa_", "gwr_"):
+                assert secret not in running.log

@@ -14,6 +14,7 @@ import pytest
 from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._running.building import build_runtime
 from grantway_plugins.gateway._running.connections import connection_warnings
+from grantway_plugins.gateway._running.server import check
 from tests.docs.pages import DOCS
 from tests.plugins.gateway.running.test_config import mistakes_in
 
@@ -154,6 +155,9 @@ def test_warns_about_memory_and_about_a_missing_login(tmp_path: Path) -> None:
     memory, no_login = connection_warnings(ConfigFile(path))
     assert "a restart disconnects all users" in memory
     assert "has no login" in no_login
+    summary, *warnings = check(path).splitlines()
+    assert summary.endswith("is valid: 1 route, 1 provider, 0 tenants")
+    assert warnings == [f"Warning: {memory}", f"Warning: {no_login}"]
 
 
 def test_the_file_in_the_docs_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
