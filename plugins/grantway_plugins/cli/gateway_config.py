@@ -27,10 +27,6 @@ _WRITERS: dict[str, Callable[[Plan], str]] = {
 }
 
 
-#: Configurations that also forward the pages on which users connect accounts.
-_WITH_PAGES = frozenset({"nginx", "haproxy-lua"})
-
-
 @click.command(name="config")
 @click.argument("proxy", type=click.Choice([*_WRITERS]))
 @click.option(
@@ -55,11 +51,4 @@ def command(proxy: str, config: str, listen: str) -> None:
         address = Listen().deserialize(listen)
     except ValidationError as error:
         raise click.BadParameter(error.messages[0], param_hint="'--listen'") from None
-    contents = plan(ConfigFile(config), address)
-    click.echo(_WRITERS[proxy](contents), nl=False)
-    if contents.pages_path and proxy not in _WITH_PAGES:
-        click.echo(
-            f"Forward the path {contents.pages_path} to {contents.gateway} yourself: it has the "
-            "pages of [connections], which are not in this configuration.",
-            err=True,
-        )
+    click.echo(_WRITERS[proxy](plan(ConfigFile(config), address)), nl=False)

@@ -49,6 +49,10 @@ def _site(plan: Plan, site: Site) -> Iterator[str]:
         yield f"\t\t\trewrite * {plan.metadata_path}"
         yield f"\t\t\treverse_proxy {plan.authorize} {{\n\t\t\t\theader_up Host {plan.authorize}"
         yield "\t\t\t}\n\t\t}"
+    if plan.pages_path:
+        yield "\t\t# The pages on which users connect accounts. The gateway itself serves them."
+        yield f"\t\t@pages path {plan.pages_path} {plan.pages_path}/*"
+        yield f"\t\thandle @pages {{\n\t\t\treverse_proxy {plan.gateway}\n\t\t}}"
     for number, route in enumerate(site.routes):
         yield from _route(plan, route, number)
     yield "\t\trespond 404"

@@ -87,6 +87,8 @@ def _clusters(plan: Plan, injected: Iterable[FrontRoute]) -> Iterator[str]:
     if plan.grpc:
         yield from _cluster("grantway_grpc", _gateway(plan.grpc), 5.0)
         yield from _indented(2, _protocol(f"http2_protocol_options: {{{_KEEPALIVE}}}"))
+    if plan.pages_path:
+        yield from _cluster("grantway_pages", _gateway(plan.gateway), 5.0)
     for route in plan.routes:
         name = f"grantway_to_{route.name}"
         yield from _cluster(name, route.upstream, route.connect_timeout)
@@ -112,19 +114,28 @@ def _virtual_host(plan: Plan, site: Site) -> Iterator[str]:
     yield f"- name: {json.dumps(site.host or 'any')}"
     yield f"  domains: {json.dumps(domains)}"
     yield f"  routes:{'' if site.routes or plan.metadata_path else ' []'}"
+    if plan.pages_path:
+        yield "  # The pages on which users connect accounts. The gateway itself serves them."
+        yield f"  - match: {{path_separated_prefix: {json.dumps(plan.pages_path)}}}"
+        yield "    route: {cluster: grantway_pages}"
+        yield from _without_authorization()
     if plan.metadata_path:
         yield "  # Where callers get a token (RFC 9728)."
         yield f"  - match: {{path: {json.dumps(plan.metadata_path)}}}"
         host = json.dumps(plan.authorize)
         yield f"    route: {{cluster: grantway, host_rewrite_literal: {host}}}"
-        yield "    typed_per_filter_config:"
-        yield "      envoy.filters.http.ext_authz:"
-        yield f'        "@type": {_TYPES}.filters.http.ext_authz.v3.ExtAuthzPerRoute'
-        yield "        disabled: true"
+        yield from _without_authorization()
     for route in site.routes:
         if _is_injected(plan, route):
             yield from _indented(2, injected_route(route, _forwarding(route)))
         yield from _indented(2, _route(route))
+
+
+def _without_authorization() -> Iterator[str]:
+    yield "    typed_per_filter_config:"
+    yield "      envoy.filters.http.ext_authz:"
+    yield f'        "@type": {_TYPES}.filters.http.ext_authz.v3.ExtAuthzPerRoute'
+    yield "        disabled: true"
 
 
 def _forwarding(route: FrontRoute) -> str:

@@ -106,8 +106,11 @@ local function authorize(txn)
             local status = response and response.status or 503
             if status < 400 or status > 503 then status = 503 end
             local reply = txn:reply{{status = status}}
-            local challenge = response and response.headers["www-authenticate"]
-            if challenge then reply:add_header("www-authenticate", challenge[0]) end
+            for _, copied in ipairs({{"connect-url", "content-type", "www-authenticate"}}) do
+                local value = response and response.headers[copied]
+                if value then reply:add_header(copied, value[0]) end
+            end
+            if response and response.body then reply:set_body(response.body) end
             txn:done(reply)
             return
         end
@@ -175,18 +178,39 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield f"    http-request deny deny_status 400 if {listed}"
     for site in plan.sites:
         yield from _choices(site)
-    metadata = f"{{ path {plan.metadata_path} }}" if plan.metadata_path else "FALSE"
+    own = [_metadata_condition(plan), *_pages_conditions(plan)]
+    gateways = " or ".join(filter(None, own)) or "FALSE"
     found = "{ var(txn.grantway_route) -m found }"
-    yield f"    http-request deny deny_status 404 unless {found} or {metadata}"
+    yield f"    http-request deny deny_status 404 unless {found} or {gateways}"
     yield "    # Adds the token, or responds for the gateway."
-    yield f"    http-request lua.grantway unless {metadata}"
+    yield f"    http-request lua.grantway unless {gateways}"
     for name in plan.ended_headers:
-        yield f"    http-request del-header {name}"
+        yield f"    http-request del-header {name} unless {gateways}"
     yield "    http-request set-header X-Forwarded-For %[src]"
     yield "    http-request set-header X-Forwarded-Host %[req.hdr(host)]"
+    yield from _gateway_backends(plan)
+    for route in plan.routes:
+        yield ""
+        yield from _backend(route)
+
+
+def _metadata_condition(plan: Plan) -> str:
+    return f"{{ path {plan.metadata_path} }}" if plan.metadata_path else ""
+
+
+def _pages_conditions(plan: Plan) -> list[str]:
+    path = plan.pages_path
+    return [f"{{ path {path} }}", f"{{ path_beg {path}/ }}"] if path else []
+
+
+def _gateway_backends(plan: Plan) -> Iterator[str]:
+    """Return the rules that choose a backend, and the backends of the gateway itself."""
     if plan.metadata_path:
         yield "    # Where callers get a token (RFC 9728)."
-        yield f"    use_backend grantway_metadata if {metadata}"
+        yield f"    use_backend grantway_metadata if {_metadata_condition(plan)}"
+    if plan.pages_path:
+        yield "    # The pages on which users connect accounts. The gateway itself serves them."
+        yield f"    use_backend grantway_pages if {' or '.join(_pages_conditions(plan))}"
     yield "    use_backend grantway_to_%[var(txn.grantway_route)]"
     if plan.metadata_path:
         yield "\nbackend grantway_metadata"
@@ -194,9 +218,11 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield "    timeout server 5s"
         yield f"    http-request set-header Host {plan.authorize}"
         yield f"    server grantway {plan.authorize}"
-    for route in plan.routes:
-        yield ""
-        yield from _backend(route)
+    if plan.pages_path:
+        yield "\nbackend grantway_pages"
+        yield "    timeout connect 5s"
+        yield "    timeout server 60s"
+        yield f"    server grantway {plan.gateway}"
 
 
 def _choices(site: Site) -> Iterator[str]:

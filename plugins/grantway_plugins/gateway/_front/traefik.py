@@ -46,6 +46,18 @@ passHostHeader = false
 [[http.services.grantway-metadata.loadBalancer.servers]]
 url = "http://{authorize}"
 """
+_PAGES = """\
+# The pages on which users connect accounts. The gateway itself serves them.
+[http.routers.grantway-pages]
+entryPoints = ["web"]
+rule = "Path(`{path}`) || PathPrefix(`{path}/`)"
+priority = 1_000_000
+service = "grantway-pages"
+
+[http.services.grantway-pages.loadBalancer]
+[[http.services.grantway-pages.loadBalancer.servers]]
+url = "http://{gateway}"
+"""
 
 
 def traefik(plan: Plan) -> str:
@@ -78,6 +90,8 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield from _service(route)
     if plan.metadata_path:
         yield _METADATA.format(path=plan.metadata_path, authorize=plan.authorize).rstrip("\n")
+    if plan.pages_path:
+        yield _PAGES.format(path=plan.pages_path, gateway=plan.gateway).rstrip("\n")
 
 
 def _middleware(route: FrontRoute) -> Iterator[str]:

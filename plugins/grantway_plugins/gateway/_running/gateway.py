@@ -218,7 +218,7 @@ class Gateway(OneProcess):
         """Handle an authorization request of another proxy, or a request that it forwards here."""
         active = self._current
         assert active.authorize is not None  # this listener runs only if the file has the table
-        app = active.pages_for(scope) or active.public.get(scope["raw_path"], active.authorize)
+        app = active.public.get(scope["raw_path"], active.authorize)
         await self._in(active, app, scope, receive, send)
 
     def admits(self, peer: str) -> bool:

@@ -119,6 +119,7 @@ def running_site(
     connections: str = "",
     store: str = "",
     host: str = "127.0.0.1",
+    front: int = 0,
 ) -> Iterator[Site]:
     """Run a gateway and its issuers.
 
@@ -127,10 +128,11 @@ def running_site(
         more: More tables of the file.
         connections: More keys of ``[connections]``.
         host: Host of the gateway in its URL. Browsers count ``localhost`` as another site.
+        front: Port of a proxy in front of the gateway, which its URL names; 0 for none.
         store: ``store`` in ``[gateway]``, in which FOLDER is replaced; memory by default.
     """
     port, echo = free_port(), EchoUpstream()
-    url = f"http://{host}:{port}"
+    url = f"http://{host}:{front or port}"
     openid = "openid profile email"
     with (
         issuer_with_login(time.time, name="Staff", access_token_format="jwt") as staff,

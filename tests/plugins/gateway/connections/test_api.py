@@ -139,8 +139,6 @@ def test_other_proxies_get_the_page_to_connect(site: Site, ann: str) -> None:
         assert response.status_code == 403
         assert response.headers["connect-url"] == site.page()
         assert response.json()["error"] == "connection_required"
-    page = requests.get(f"{site.gateway.authorize}/connect", allow_redirects=False, timeout=30)
-    assert page.headers["location"].startswith("/connect/-/login")
 
 
 @pytest.mark.slow
