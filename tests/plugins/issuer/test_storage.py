@@ -197,8 +197,18 @@ def test_reports_a_locked_database_on_opening(tmp_path: Path) -> None:
     IssuerStore(path).close()
 
 
-def test_rejects_a_read_only_database(tmp_path: Path) -> None:
+def test_opening_the_database_again_keeps_the_locks_of_this_process(tmp_path: Path) -> None:
+    """Otherwise another process would remove the log, and later changes would be lost."""
+    path = tmp_path / "x.db"
+    with closing(IssuerStore(path)) as store:
+        IssuerStore(path).close()
+        other = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT 1 FROM clients')"
+        subprocess.run([sys.executable, "-c", other, path], check=True)
+        assert Path(f"{path}-wal").exists()
+        store.run(lambda transaction: transaction.prune(0.0))
 
+
+def test_rejects_a_read_only_database(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     IssuerStore(path).close()
     with pytest.raises(DatabaseReadOnlyError):

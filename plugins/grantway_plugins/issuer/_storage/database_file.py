@@ -5,6 +5,8 @@ A damaged file, or one of another program, is rejected before anything is writte
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
@@ -24,8 +26,8 @@ from .schema import check_version
 BUSY_TIMEOUT = 2000
 #: Maximum size of a database that is checked completely on opening, in bytes.
 CHECKED_SIZE = 16 * 2**20
-
-_HEADER = b"SQLite format 3\x00"
+#: Size of SQLite's smallest page in bytes.
+_SMALLEST = 512
 
 
 def inspect_or_make_file(path: Path) -> int | None:
@@ -40,8 +42,7 @@ def inspect_or_make_file(path: Path) -> int | None:
     try:
         create_private_file(path)
         size = path.stat().st_size
-        with path.open("r+b") as file:
-            header = file.read(len(_HEADER))
+        _check_accessible(path)
     except FileExistsError:
         raise DatabaseReadOnlyError(f"{path.parent} is not a folder; use another file") from None
     except OSError as failed:
@@ -52,16 +53,19 @@ def inspect_or_make_file(path: Path) -> int | None:
     if not size:
         _make_private(path)
         return None
-    if header != _HEADER:
-        raise DatabaseCorruptError(
-            f"{path} is not an SQLite database; nothing was changed. Use another file"
-        )
+    foreign = DatabaseCorruptError(
+        f"{path} is not an SQLite database; nothing was changed. Use another file"
+    )
+    if size < _SMALLEST:  # SQLite would treat it as empty
+        raise foreign
     try:
         with closing(
             sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT / 1000)
         ) as connection:
             version = _inspect(connection, path, whole=size <= CHECKED_SIZE)
     except sqlite3.Error as failed:
+        if getattr(failed, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+            raise foreign from None
         raise database_error(failed, str(path)) from None
     _make_private(path)
     return version
@@ -90,6 +94,20 @@ def keep_copy(path: Path, version: int) -> None:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise database_error(failed, f"The copy {copy} cannot be made before the upgrade") from None
+
+
+def _check_accessible(path: Path) -> None:
+    """Check that this user can read and write the file, without opening it.
+
+    Closing a file ends all locks of this process on it, also those of another database connection.
+    Then another process would remove the write-ahead log, and later changes would be lost.
+
+    Raises:
+        OSError: The file is a folder or not accessible.
+    """
+    problem = errno.EISDIR if path.is_dir() else errno.EACCES
+    if path.is_dir() or not os.access(path, os.R_OK | os.W_OK):
+        raise OSError(problem, os.strerror(problem))
 
 
 def _make_private(path: Path) -> None:
