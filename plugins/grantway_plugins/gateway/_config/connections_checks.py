@@ -116,8 +116,8 @@ class ConnectionsChecks:
 
     def _provider(self, name: str, table: Table) -> Iterator[Mistake]:
         at = (*_PROVIDERS, name)
-        if name == "-":
-            yield at, "cannot have this name, which is the path of the login; rename the provider"
+        if name in {"-", ".", ".."}:
+            yield at, "cannot have this name, which is special in paths; rename the provider"
         if name not in (known := self._config.providers):
             yield at, f"is not a provider in this file; {nearest(name, known)}"
         elif "token_command" in known[name]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .sealed_json import SealedJson
 
 _SHOWN = 200
+#: Scope of OpenID Connect, which many providers rename in responses or leave out.
+_OPENID = frozenset({"address", "email", "offline_access", "openid", "phone", "profile"})
 #: Claims that name an account, best first.
 _NAMES = ("email", "preferred_username", "name", "sub")
 
@@ -54,6 +56,7 @@ class Details(Value):
         """
         wanted = tuple(requested or ())
         granted = wanted if token.scope is None else token.scope
+        missing = set(wanted) - set(granted) - _OPENID
         claims = unverified_claims(token.id_token or "")
         named = [claims[name] for name in _NAMES if isinstance(claims.get(name), str)]
         ends_at = None
@@ -66,7 +69,7 @@ class Details(Value):
             account=printable(named[0])[:_SHOWN] if named else "",
             account_id=json.dumps([claims.get("iss"), claims["sub"]]) if claims.get("sub") else "",
             scope=tuple(granted),
-            missing_scope=tuple(each for each in wanted if each not in granted),
+            missing_scope=tuple(each for each in wanted if each in missing),
             ends_at=ends_at,
         )
 

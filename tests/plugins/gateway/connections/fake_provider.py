@@ -78,6 +78,13 @@ client_id = "gateway"
 client_secret = "secret"
 timeout = 1
 
+[providers.gone]
+authorization_endpoint = "{url}/authorize"
+token_endpoint = "http://127.0.0.1:1/token"
+client_id = "gateway"
+client_secret = "secret"
+
+[connections.providers.gone]
 [connections.providers.other]
 name = "Other"
 scope = ["read", "write"]

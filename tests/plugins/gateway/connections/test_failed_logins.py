@@ -110,6 +110,12 @@ def test_the_response_with_the_token_is_lost(
     assert "is connected" in connect_other(ann, site).text
 
 
+def test_the_provider_cannot_be_reached_for_the_token(site: Site, ann: Visitor) -> None:
+    page = submit(ann, ann.open(site.page("gone")), "/connect/gone")
+    assert page.status == 502
+    assert "gone cannot be reached at the moment. Nothing has changed." in page.text
+
+
 def test_a_failed_login_keeps_the_connection(
     site: Site, ann: Visitor, provider: FakeProvider
 ) -> None:

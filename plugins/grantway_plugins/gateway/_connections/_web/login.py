@@ -6,8 +6,11 @@ import asyncio
 import hmac
 import logging
 import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
     from .sessions import BoundSession
 
 _COOKIE = "grantway_connect_login"
+#: Maximum number of logins that talk to the issuer at once.
+_THREADS = 8
+
+T = TypeVar("T")
 
 _log = logging.getLogger("grantway.gateway")
 
@@ -81,6 +88,8 @@ class PageLogin:
         self._callback = f"{at.base}/-/callback"
         self._path, self._secure = f"{at.path}/-", at.url.startswith("https:")
         self._seconds = at.login_seconds
+        # Not asyncio's threads: a slow issuer must not delay the store of the tokens.
+        self._threads = ThreadPoolExecutor(_THREADS, "grantway login")
 
     async def begin(self, session: BoundSession, return_to: str, *, again: bool) -> tuple[str, str]:
         """Return the URL at which the user logs in, and the value of the cookie.
@@ -102,7 +111,7 @@ class PageLogin:
             prompt="select_account" if again else "",
         )
         try:
-            url = await asyncio.to_thread(self._flow.begin, attempt)
+            url = await self._in_thread(partial(self._flow.begin, attempt))
         except OpenIDLoginError as error:
             failure = _failure(error)
         else:
@@ -126,7 +135,9 @@ class PageLogin:
         if len(params) != len(pairs) or not hmac.compare_digest(state, attempt.state.encode()):
             raise LoginFailedError(_NOT_STARTED, 400)
         try:
-            claims = await asyncio.to_thread(self._flow.finish, attempt, params, self._clock())
+            claims = await self._in_thread(
+                partial(self._flow.finish, attempt, params, self._clock())
+            )
         except OpenIDLoginError as error:
             failure = _failure(error)
         else:
@@ -145,6 +156,9 @@ class PageLogin:
             secure=self._secure,
             path=self._path,
         )
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _kept(self, session: BoundSession, request: Request) -> Any:
         prefix = "__Secure-" if self._secure else ""
