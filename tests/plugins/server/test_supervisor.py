@@ -165,6 +165,25 @@ async def test_a_worker_that_does_not_respond_is_missing() -> None:
 
 
 @in_event_loop
+async def test_a_worker_that_hangs_gets_no_connections_until_it_responds() -> None:
+    async with running(2) as run:
+        first, second = (await run.pids()).values()
+        os.kill(first, signal.SIGSTOP)
+        try:
+            waiting = [asyncio.create_task(run.connect()) for _ in range(4)]
+            await asyncio.sleep(0.2)
+            assert await run.supervisor.ask("who", seconds=0.2) == {1: second}
+            # The second worker gets those that the first one had not taken.
+            waiting += [asyncio.create_task(run.connect()) for _ in range(4)]
+            assert {int(each) for each in await asyncio.gather(*waiting)} == {second}
+        finally:
+            os.kill(first, signal.SIGCONT)
+        assert await run.pids() == {0: first, 1: second}
+        served = {int(await run.connect()) for _ in range(4)}
+        assert served == {first, second}
+
+
+@in_event_loop
 async def test_connections_are_refused_once_the_supervisor_stops() -> None:
     async with running(1) as run:
         pass

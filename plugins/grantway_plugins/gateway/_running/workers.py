@@ -80,7 +80,7 @@ class Workers(OneProcess):
 
     def __init__(self, config: ConfigFile, count: int, sockets: Sockets, logs: LogSettings) -> None:
         self._config, self._sockets, self._logs = config, sockets, logs
-        self._changing = asyncio.Lock()
+        self._changing, self._started = asyncio.Lock(), asyncio.Event()
         self._background: set[asyncio.Task[Any]] = set()
         self._stopping = False
         self._metrics = CombinedMetrics(COMBINED_GAUGES)
@@ -113,6 +113,7 @@ class Workers(OneProcess):
         stop = asyncio.Event()
         on_signal("SIGINT", stop.set)
         on_signal("SIGTERM", stop.set)
+        on_signal("SIGHUP", lambda: self._in_background(self.reload()))
         starting = asyncio.create_task(self._supervisor.start())
         stopped = asyncio.create_task(stop.wait())
         try:
@@ -131,7 +132,7 @@ class Workers(OneProcess):
     async def _serve(self, stop: asyncio.Event) -> None:
         for warning in (*trusted_callers(self._config), *connection_warnings(self._config)):
             _log.warning("%s", warning)
-        on_signal("SIGHUP", lambda: self._in_background(self.reload()))
+        self._started.set()
         self._in_background(
             reload_on_change(
                 self._config.path, lambda: self._config.gateway.get("reload_every"), self.reload
@@ -152,6 +153,7 @@ class Workers(OneProcess):
         Returns:
             The mistakes in the file, or None. With mistakes, nothing changes.
         """
+        await self._started.wait()
         async with self._changing:
             problem = await self._reload()
         log_reload(self._config.path, problem)

@@ -93,7 +93,19 @@ class Supervisor(OneProcess):
         ]
 
     def _queues(self, number: int) -> list[Queue]:
-        return [each.queues[number] for each in self._workers if each.ready]
+        """Return the queues of the workers that take connections."""
+        ready = [each for each in self._workers if each.ready]
+        return [each.queues[number] for each in ready if each.responds] or [
+            each.queues[number] for each in ready
+        ]
+
+    def _redistribute(self, worker: _Worker) -> None:
+        """Give the connections that a worker has not taken to others, if there are any."""
+        if not any(each.ready and each.responds for each in self._workers if each is not worker):
+            return
+        for dispatcher, queue in zip(self._dispatchers, worker.queues, strict=False):
+            for connection in queue.take_back():
+                dispatcher.hand_over(connection)
 
     async def stop(self) -> None:
         """Close the listening sockets, and end all workers; safe to repeat.
@@ -121,7 +133,8 @@ class Supervisor(OneProcess):
     ) -> dict[int, Any]:
         """Ask all ready workers, and return the responses by position.
 
-        Workers that end, or do not respond in time, are missing.
+        Workers that end, or do not respond in time, are missing. The latter get no connections
+        until they respond again.
 
         Args:
             name: Name of the request.
@@ -135,6 +148,8 @@ class Supervisor(OneProcess):
         async def ask(worker: _Worker) -> None:
             process = worker.process
             response = await worker.ask(name, argument, seconds)
+            if not worker.responds:
+                self._redistribute(worker)
             if response is not None and worker.ready and worker.process is process:
                 responses[worker.position] = response[0]
                 arrived(worker.position, response[0])
@@ -152,10 +167,7 @@ class Supervisor(OneProcess):
         while True:
             ended = await worker.wait()
             self._ended(worker.position)
-            if self.running:
-                for dispatcher, queue in zip(self._dispatchers, worker.queues, strict=True):
-                    for connection in queue.take_back():
-                        dispatcher.hand_over(connection)
+            self._redistribute(worker)
             if loop.time() - began > _STEADY:
                 delay = _FIRST_DELAY
             _log.error(
@@ -180,7 +192,7 @@ class _Worker:
 
     def __init__(self, position: int, queues: Sequence[Queue]) -> None:
         self.position, self.queues = position, queues
-        self.ready = False
+        self.ready, self.responds = False, True
         self.process: asyncio.subprocess.Process | None = None
         self._end: SupervisorEnd | None = None
 
@@ -213,7 +225,7 @@ class _Worker:
             return f"it {await self.wait()}"
         if problem is not None:
             await self.wait()
-        self.ready = problem is None
+        self.ready, self.responds = problem is None, True
         return problem
 
     async def wait(self) -> str:
@@ -232,9 +244,14 @@ class _Worker:
         assert self._end is not None
         try:
             async with asyncio.timeout(seconds):
-                return (await self._end.ask(name, argument),)
-        except (TimeoutError, ConnectionError):
+                response = (await self._end.ask(name, argument),)
+        except TimeoutError:
+            self.responds = False
             return None
+        except ConnectionError:
+            return None
+        self.responds = True
+        return response
 
     async def stop(self, seconds: float) -> None:
         """End the process; kill it after a time in seconds."""
