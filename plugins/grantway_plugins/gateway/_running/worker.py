@@ -87,8 +87,8 @@ class _Worker:
                 response = await gateway.health_of_parts()
             case "metrics":
                 response = gateway.metrics.snapshot()
-            case "reload":
-                response = await gateway.use(request.argument.encode())
+            case "update":
+                response = await gateway.use(request.argument["content"].encode())
             case name:
                 raise AssertionError(name)
         await self._supervisor.respond(request, response)

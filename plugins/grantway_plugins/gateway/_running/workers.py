@@ -168,7 +168,15 @@ class Workers(OneProcess):
             return str(error)
         if mistakes := list(needs_shared_store(config)):
             return str(config.toml.wrong(mistakes))
-        responses = await self._supervisor.ask("reload", config.toml.text, seconds=_RELOAD_PATIENCE)
+        responses: dict[int, str | None] = {}
+        # Also workers that have started meanwhile, with the old content.
+        while more := await self._supervisor.ask(
+            "update",
+            {"content": config.toml.text},
+            seconds=_RELOAD_PATIENCE,
+            skipped=responses.keys(),
+        ):
+            responses |= more
         problems = {number: each for number, each in responses.items() if each is not None}
         if len(problems) < len(responses):
             # Workers that are started later use the same content.

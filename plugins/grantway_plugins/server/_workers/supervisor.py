@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -42,7 +42,8 @@ class Supervisor(OneProcess):
         module: The module that workers run, as ``python -m MODULE FILE``; ``FILE`` is the number
             of the open socket for ``WorkerEnd``.
         count: Number of workers.
-        settings: Returns the settings for ``start``, as JSON.
+        settings: Returns the settings for ``start``, as JSON. If they have changed while a worker
+            started, it gets the new ones with a request ``update``, and responds as to ``start``.
         listening: The listening sockets.
         files: More open files that workers inherit, under the same numbers.
         grace_seconds: Maximum time in seconds that a worker may take to end after SIGTERM.
@@ -129,6 +130,7 @@ class Supervisor(OneProcess):
         argument: Any = None,
         *,
         seconds: float,
+        skipped: Container[int] = (),
         arrived: Callable[[int, Any], None] = lambda _position, _response: None,
     ) -> dict[int, Any]:
         """Ask all ready workers, and return the responses by position.
@@ -140,6 +142,7 @@ class Supervisor(OneProcess):
             name: Name of the request.
             argument: Its argument, as JSON.
             seconds: Time limit.
+            skipped: Positions of workers that are not asked.
             arrived: Called with the position and the response as soon as it arrives, in the order
                 of the requests, and never after ``ended`` for this worker.
         """
@@ -154,11 +157,18 @@ class Supervisor(OneProcess):
                 responses[worker.position] = response[0]
                 arrived(worker.position, response[0])
 
-        await asyncio.gather(*[ask(each) for each in self._workers if each.ready])
+        asked = [each for each in self._workers if each.ready and each.position not in skipped]
+        await asyncio.gather(*[ask(each) for each in asked])
         return dict(sorted(responses.items()))
 
     async def _start(self, worker: _Worker) -> str | None:
-        return await worker.start(self._module, self._files, self._settings())
+        """Start a worker with the current settings; return why it cannot start, or None."""
+        settings = self._settings()
+        problem = await worker.start(self._module, self._files, settings)
+        while problem is None and (current := self._settings()) != settings:
+            problem, settings = await worker.update(current), current
+        worker.ready = problem is None
+        return problem
 
     async def _replace(self, worker: _Worker) -> None:
         """Replace a worker each time that it ends."""
@@ -219,13 +229,24 @@ class _Worker:
                 process_group=0,
             )
         await self._end.open()
+        self.responds = True
+        return await self._configure("start", {**settings, "listening": listening})
+
+    async def update(self, settings: Mapping[str, Any]) -> str | None:
+        """Let the process use other settings; return as ``start`` does."""
+        return await self._configure("update", settings)
+
+    async def _configure(self, name: str, settings: Mapping[str, Any]) -> str | None:
+        assert self._end is not None
+        assert self.process is not None
         try:
-            problem: str | None = await self._end.ask("start", {**settings, "listening": listening})
+            problem: str | None = await self._end.ask(name, dict(settings))
         except ConnectionError:
             return f"it {await self.wait()}"
         if problem is not None:
+            if self.process.returncode is None:
+                self.process.terminate()
             await self.wait()
-        self.ready, self.responds = problem is None, True
         return problem
 
     async def wait(self) -> str:

@@ -143,6 +143,21 @@ def test_a_reload_under_load_reaches_all_workers(backends: Backends) -> None:
         assert run.log.count("The new configuration is invalid") == 1
 
 
+def test_a_reload_reaches_a_worker_that_is_starting(backends: Backends) -> None:
+    config = backends.write()
+    good = config.read_text()
+    with gateway(config, *TWO) as run:
+        os.kill(run.workers[0], signal.SIGKILL)
+        until(lambda: run.ready()[1]["workers"]["running"] == 1)
+        number = 0
+        while run.ready()[1]["workers"]["running"] == 1:
+            number += 1
+            replace_file(config, good + backends.route(f"new{number}"))
+            assert requests.post(f"{run.admin}/reload", timeout=PATIENCE).status_code == 200
+        assert number > 2
+        assert {status(f"{run.url}/new{number}") for _ in range(6)} == {200}
+
+
 def test_reload_every_works_with_workers(backends: Backends) -> None:
     config = backends.write(
         '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nreload_every = 0.05\n'
