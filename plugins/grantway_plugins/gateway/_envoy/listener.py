@@ -47,6 +47,13 @@ class GrpcListener:
                 # Otherwise a second gateway would share the port and get some of the calls.
                 ("grpc.so_reuseport", int(shared)),
                 ("grpc.max_receive_message_length", _LARGEST),
+                # Streams of secrets are idle for long: notice that an Envoy is gone, and let Envoys
+                # check as often as the printed configuration does. By default, gRPC closes
+                # connections with more than one ping in five minutes.
+                ("grpc.keepalive_time_ms", 60_000),
+                ("grpc.keepalive_timeout_ms", 20_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_ping_interval_without_data_ms", 500),
             ],
         )
         self._secrets = Secrets(gateway.shared_token, gateway.admits)

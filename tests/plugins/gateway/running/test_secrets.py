@@ -193,6 +193,20 @@ def test_open_streams_do_not_delay_a_shutdown(start: Callable[..., GatewayProces
             stream.receive()
 
 
+@pytest.mark.slow
+def test_frequent_pings_do_not_end_an_idle_stream(
+    start: Callable[..., GatewayProcess], provider: CountingProvider
+) -> None:
+    """As those of Envoy's ``connection_keepalive``."""
+    provider.lifetime = 12
+    run = start(route("one"))
+    pings = [("grpc.keepalive_time_ms", 1000), ("grpc.http2.max_pings_without_data", 0)]
+    with grpc.insecure_channel(run.grpc, options=pings) as channel:
+        stream = Subscription(channel, "one")
+        assert [stream.values()["one"] for _ in range(2)] == ["Bearer one-1", "Bearer one-2"]
+        stream.close()
+
+
 def test_tokens_are_replaced_before_they_expire(tmp_path: Path) -> None:
     lifetimes = Lifetimes(access_token=2)
     settings = IssuerSettings(lifetimes=lifetimes, registration="unrestricted")
