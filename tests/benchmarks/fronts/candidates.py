@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._front.caddy import caddy
-from grantway_plugins.gateway._front.envoy import envoy
+from grantway_plugins.gateway._front.envoy import envoy, envoy_grpc
 from grantway_plugins.gateway._front.haproxy import haproxy, haproxy_lua
 from grantway_plugins.gateway._front.nginx import nginx
 from grantway_plugins.gateway._front.plan import Plan, plan
 from grantway_plugins.gateway._front.traefik import traefik
 from tests.benchmarks.fronts import plain
 from tests.benchmarks.fronts.servers import Provider
+from tests.faults import free_port
 from tests.interop import debian, proxies
 
 HOST = "127.0.0.1"
@@ -68,7 +69,7 @@ def write_file(folder: Path, provider: Provider, ports: dict[str, int]) -> Path:
     Args:
         folder: Folder of the file.
         provider: The provider of the tokens.
-        ports: TCP ports of ``listen``, ``authorize`` and ``upstream``.
+        ports: TCP ports of ``upstream``, and of the gateway's listeners, as ``gateway_ports``.
     """
     secret = folder / "secret.txt"
     secret.touch(mode=0o600)
@@ -83,9 +84,15 @@ def write_file(folder: Path, provider: Provider, ports: dict[str, int]) -> Path:
         'extra = {tenant = "{tenant}"}\n'
         f'[routes.single]\npath = "/single"\ntenant = "single"\n{upstream.format_map(ports)}'
         f'[authorize]\nlisten = "{HOST}:{ports["authorize"]}"\n'
+        f'grpc_listen = "{HOST}:{ports["grpc"]}"\n'
         + "".join(f"[tenants.t{number}.idp]\n" for number in range(TENANTS))
     )
     return file
+
+
+def gateway_ports() -> dict[str, int]:
+    """Return free TCP ports for the gateway's listeners."""
+    return {name: free_port() for name in ("listen", "authorize", "grpc")}
 
 
 def children() -> set[int]:
@@ -127,8 +134,10 @@ def _plain_nginx(
     return proxies.nginx_http(folder, plain.nginx(port, setup.upstream), port, program)
 
 
-def _envoy(setup: Setup, folder: Path, port: int) -> AbstractContextManager[object]:
-    return proxies.envoy_file(folder, envoy(_plan(setup, port)), port)
+def _envoy(
+    setup: Setup, folder: Path, port: int, printed: Callable[[Plan], str] = envoy
+) -> AbstractContextManager[object]:
+    return proxies.envoy_file(folder, printed(_plan(setup, port)), port)
 
 
 def _plain_envoy(setup: Setup, folder: Path, port: int) -> AbstractContextManager[object]:
@@ -190,6 +199,8 @@ def candidates() -> dict[str, Front]:
         **found,
         "Envoy": Front(_plain_envoy, ""),
         "Envoy + grantway": Front(_envoy, "Envoy"),
+        "Envoy + grantway (gRPC)": Front(partial(_envoy, printed=envoy_grpc), "Envoy"),
+        "Envoy + grantway (SDS)": Front(_envoy, "Envoy", **single),
         "Envoy's credential injector": Front(_injecting_envoy, "Envoy", asks=False, **single),
         "Traefik": Front(_plain_traefik, ""),
         "Traefik + grantway": Front(_traefik, "Traefik"),

@@ -26,6 +26,7 @@ from tests.benchmarks.fronts.candidates import (
     TENANTS,
     Setup,
     candidates,
+    gateway_ports,
     write_file,
 )
 from tests.benchmarks.fronts.servers import Provider, Upstream
@@ -112,7 +113,7 @@ def _set(**values: Any) -> Callable[[_Scene], None]:
 
 CASES = {
     "down at start": Case(
-        "the provider is down at the start, for 4 s", 3600, 4, 4, 12, _up, down=True
+        "the provider is down at the start, for 4 s", 3600, 4, 4, 16, _up, down=True
     ),
     "down at expiry": Case(
         "the provider is down for 12 s, and 10-second tokens expire", 10, 2, 14, 22, _down, _up
@@ -154,8 +155,7 @@ async def _measure(case: Case) -> dict[str, Any]:
         provider = Provider(case.lifetime)
         stack.callback(provider.down)
         upstream = stack.enter_context(asgi_server(Upstream(provider)))
-        ports = {name: free_port() for name in ("listen", "authorize")}
-        ports["upstream"] = int(upstream.rpartition(":")[2])
+        ports = {"upstream": int(upstream.rpartition(":")[2]), **gateway_ports()}
         if not case.down:
             provider.up()
         file = write_file(folder, provider, ports)

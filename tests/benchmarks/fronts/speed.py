@@ -24,6 +24,7 @@ from tests.benchmarks.fronts.candidates import (
     Setup,
     candidates,
     children,
+    gateway_ports,
     on_core,
     write_file,
 )
@@ -159,7 +160,7 @@ def measure(rounds: int, seconds: float) -> dict[str, dict[str, Any]]:
         provider = Provider(_HOUR)
         provider.up()
         stack.callback(provider.down)
-        ports = {name: free_port() for name in ("upstream", "listen", "authorize")}
+        ports = {"upstream": free_port(), **gateway_ports()}
         with on_core(OTHER_CORE):
             _folder(folder, "upstream")
             stack.enter_context(
