@@ -23,6 +23,18 @@ from tests.waiting import until
 NEEDS_HAPROXY = pytest.mark.skipif(
     not debian.available("haproxy"), reason="install HAProxy: it has no wheel, and apt is missing"
 )
+#: A site that asks for client certificates may be reached by its address, without SNI.
+_CADDY_OPTIONS = """\
+{{
+    admin off
+    persist_config off
+    default_sni 127.0.0.1
+    servers {{
+        strict_sni_host insecure_off
+    }}
+    storage file_system {folder}/storage
+}}
+"""
 #: Seconds that a proxy may take to listen on a busy machine.
 _PATIENCE = 60.0
 
@@ -122,7 +134,7 @@ watch = false
 def caddy_file(folder: Path, sites: str, port: int) -> Iterator[str]:
     """Run Caddy with a Caddyfile that listens on a port, and yield its address."""
     config = folder / "Caddyfile"
-    config.write_text(f"{{\n\tadmin off\n\tpersist_config off\n}}\n{sites}")
+    config.write_text(f"{_CADDY_OPTIONS.format(folder=folder)}{sites}")
     command = [_script("caddy"), "run", "--config", str(config), "--adapter", "caddyfile"]
     with _running(command, port, folder / "caddy.log"):
         yield f"http://127.0.0.1:{port}"
@@ -140,17 +152,13 @@ def haproxy_file(folder: Path, text: str, port: int, script: str) -> Iterator[st
 
 @contextmanager
 def caddy(folder: Path, directives: str) -> Iterator[str]:
-    """Run Caddy with directives in a site, and yield its address.
-
-    A site that asks for client certificates may be reached by its address, without SNI.
-    """
+    """Run Caddy with directives in a site, and yield its address."""
     port = free_port()
     inner = directives.strip().replace("\n", "\n    ")
     config = folder / "Caddyfile"
     config.write_text(
-        "{\n    admin off\n    persist_config off\n    default_sni 127.0.0.1\n    "
-        "servers {\n        strict_sni_host insecure_off\n    }\n    storage file_system "
-        f"{folder}/storage\n}}\nhttp://:{port} {{\n    bind 127.0.0.1\n    {inner}\n}}\n"
+        f"{_CADDY_OPTIONS.format(folder=folder)}"
+        f"http://:{port} {{\n    bind 127.0.0.1\n    {inner}\n}}\n"
     )
     command = [_script("caddy"), "run", "--config", str(config), "--adapter", "caddyfile"]
     with _running(command, port, folder / "caddy.log"):

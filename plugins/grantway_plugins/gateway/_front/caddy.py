@@ -39,6 +39,12 @@ def _site(plan: Plan, site: Site) -> Iterator[str]:
     yield f"http://{site.host}:{port} {{"
     yield f"\tbind {host}"
     yield "\troute {"
+    if plan.certificate_header:
+        mode = "verify_if_given" if plan.certificate_callers else "request"
+        yield "\t\t# For certificates of callers, add TLS to the site, with client_auth and mode"
+        yield f"\t\t# {mode}. This replaces the caller's header, also without a certificate."
+        certificate = "{http.request.tls.client.certificate_der_base64}"
+        yield f'\t\trequest_header {plan.certificate_header} "{certificate}"'
     yield "\t\t# Caddy removes headers that Connection lists, which could remove the token."
     yield f"\t\t@drops header_regexp Connection (?i)({named})"
     yield "\t\trespond @drops 400"

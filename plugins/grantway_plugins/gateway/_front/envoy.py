@@ -19,7 +19,11 @@ _KEEPALIVE = "connection_keepalive: {interval: 30s, timeout: 10s}"
 
 
 def envoy(plan: Plan) -> str:
-    """Return the configuration of Envoy, as YAML."""
+    """Return the configuration of Envoy, as YAML.
+
+    Raises:
+        ConfigurationError: The file has ``client_certificate_header``.
+    """
     return "\n".join(_lines(plan, "envoy", _http_service(plan))) + "\n"
 
 
@@ -27,7 +31,8 @@ def envoy_grpc(plan: Plan) -> str:
     """Return the same configuration with ``ext_authz`` over gRPC.
 
     Raises:
-        ConfigurationError: The gateway has no gRPC listener.
+        ConfigurationError: The gateway has no gRPC listener, or the file has
+            ``client_certificate_header``.
     """
     if not plan.grpc:
         raise ConfigurationError(
@@ -38,6 +43,7 @@ def envoy_grpc(plan: Plan) -> str:
 
 
 def _lines(plan: Plan, name: str, service: Iterator[str]) -> Iterator[str]:
+    plan.check_no_certificates("Envoy")
     host, port = plan.listen
     injected = [route for route in plan.routes if _is_injected(plan, route)]
     yield f"# Created by: grantway gateway config {name} --config {plan.source}"

@@ -171,6 +171,14 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield "    # Headers of callers that upstreams may trust."
     for name in (*ORIGIN_HEADERS, "X-Forwarded-For", "X-Forwarded-Proto"):
         yield f"    http-request del-header {name}"
+    if plan.certificate_header:
+        verified = " { ssl_c_verify 0 }" if plan.certificate_callers else ""
+        errors = "" if plan.certificate_callers else " ca-ignore-err all crt-ignore-err all"
+        yield "    # For certificates of callers, add TLS to bind, like: ssl crt FILE"
+        yield f"    # verify optional ca-file FILE{errors}"
+        yield f"    http-request del-header {plan.certificate_header}"
+        certificate = f"{plan.certificate_header} %[ssl_c_der,base64]"
+        yield f"    http-request set-header {certificate} if {{ ssl_c_used }}{verified}"
     yield "    http-request deny deny_status 501 if METH_TRACE"
     yield "    # The next proxy would remove a token whose header is listed in Connection."
     for name in plan.token_headers:

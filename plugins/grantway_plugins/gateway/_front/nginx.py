@@ -58,6 +58,17 @@ map $status $grantway_forbidden {
     default "";
 }
 """
+_CERTIFICATE = """
+# For certificates of callers, add to each server, with TLS: ssl_verify_client optional_no_ca;
+"""
+_VERIFIED_CERTIFICATE = """
+# For certificates of callers, add to each server, with TLS: ssl_verify_client optional; and
+# ssl_client_certificate with the authorities. The gateway trusts the certificate that it gets.
+map $ssl_client_verify $grantway_certificate {
+    SUCCESS $ssl_client_escaped_cert;
+    default "";
+}
+"""
 
 
 def nginx(plan: Plan) -> str:
@@ -80,6 +91,9 @@ def _lines(plan: Plan) -> Iterator[str]:
             yield _PROOF.format(cached=CACHED).rstrip("\n")
     if any(route.verified for route in plan.routes):
         yield _CHALLENGE.rstrip("\n")
+    if plan.certificate_header:
+        text = _VERIFIED_CERTIFICATE if plan.certificate_callers else _CERTIFICATE
+        yield text.rstrip("\n")
     yield ""
     yield "# The names of upstreams are resolved when nginx starts or reloads."
     yield from _upstream("authorize", plan.authorize)
@@ -157,7 +171,15 @@ def _pages(plan: Plan) -> Iterator[str]:
     yield "    proxy_set_header X-Forwarded-For $remote_addr;"
     yield "    proxy_set_header X-Forwarded-Host $host;"
     yield "    proxy_set_header X-Forwarded-Proto $scheme;"
+    yield from _certificate(plan)
     yield "}"
+
+
+def _certificate(plan: Plan) -> Iterator[str]:
+    if plan.certificate_header:
+        source = "grantway_certificate" if plan.certificate_callers else "ssl_client_escaped_cert"
+        yield "    # Replaces the caller's header, also without a certificate."
+        yield f"    proxy_set_header {plan.certificate_header} ${source};"
 
 
 def _forwarding(plan: Plan, route: FrontRoute) -> Iterator[str]:
@@ -226,6 +248,7 @@ def _authorization(plan: Plan, route: FrontRoute) -> Iterator[str]:
     yield "    proxy_set_header X-Original-URI $request_uri;"
     yield "    proxy_set_header X-Original-Method $request_method;"
     yield "    proxy_set_header X-Forwarded-Host $host;"
+    yield from _certificate(plan)
     if route.tenant_header:
         yield f"    proxy_set_header {_title(route.tenant_header)} {_tenant(route)};"
     if per_caller:
@@ -241,25 +264,29 @@ def _authorization(plan: Plan, route: FrontRoute) -> Iterator[str]:
             "    proxy_set_header Access-Control-Request-Method"
             " $http_access_control_request_method;"
         )
+    if cached:
+        yield from _caching(route)
+    yield "}"
+
+
+def _caching(route: FrontRoute) -> Iterator[str]:
     uncached = " ".join(
         ["$grantway_preflight"] * route.preflight + ["$http_dpop"] * route.per_caller
     )
-    if cached and uncached:
+    if uncached:
         yield f"    proxy_cache_bypass {uncached};"
         yield f"    proxy_no_cache {uncached};"
-    if cached:
-        yield "    proxy_cache grantway;"
-        yield f'    proxy_cache_key "{" ".join(_key(route))}";'
-        yield "    # The key contains the values of these headers."
-        yield "    proxy_ignore_headers Vary;"
-        yield "    # The gateway itself sends one token request for all that wait for a token, and"
-        yield "    # allows one second of use while nginx asks again. With a lock, waiting requests"
-        yield "    # would look for the response only every 500 ms."
-        yield "    proxy_cache_lock off;"
-        yield "    proxy_cache_use_stale off;"
-        yield "    # nginx opens a new file for each response, so this never shows an old one."
-        yield "    open_file_cache max=10000 inactive=10s;"
-    yield "}"
+    yield "    proxy_cache grantway;"
+    yield f'    proxy_cache_key "{" ".join(_key(route))}";'
+    yield "    # The key contains the values of these headers."
+    yield "    proxy_ignore_headers Vary;"
+    yield "    # The gateway itself sends one token request for all that wait for a token, and"
+    yield "    # allows one second of use while nginx asks again. With a lock, waiting requests"
+    yield "    # would look for the response only every 500 ms."
+    yield "    proxy_cache_lock off;"
+    yield "    proxy_cache_use_stale off;"
+    yield "    # nginx opens a new file for each response, so this never shows an old one."
+    yield "    open_file_cache max=10000 inactive=10s;"
 
 
 def _key(route: FrontRoute) -> Iterator[str]:

@@ -20,6 +20,7 @@ from grantway_plugins.resource._metadata import metadata_url
 
 #: Characters of paths that all proxies write alike in a pattern.
 _PATH = re.compile(r"[A-Za-z0-9/._~:@,=+-]+")
+_HEADER = re.compile(r"[A-Za-z0-9-]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ANY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared, not used
 _ELSEWHERE = "cannot be expressed for a proxy in front; let the gateway forward these requests"
@@ -145,6 +146,8 @@ class Plan:
             ``[authorize]`` serves; empty if callers are not verified.
         pages_path: Path of the pages on which users connect accounts; empty if there are none.
         gateway: Host and port of the gateway, which serves these pages.
+        certificate_header: Header in which the gateway gets the caller's certificate, or empty.
+        certificate_callers: Whether a certificate is enough, so that it must be verified.
         sites: The hosts. The last one is for all other hosts.
     """
 
@@ -161,6 +164,8 @@ class Plan:
     metadata_path: str
     pages_path: str
     gateway: str
+    certificate_header: str
+    certificate_callers: bool
     sites: tuple[Site, ...]
 
     @property
@@ -177,7 +182,20 @@ class Plan:
     def ended_headers(self) -> tuple[str, ...]:
         """The headers that are for the gateway only, and not for upstreams."""
         proof = ("DPoP",) if any(route.verified for route in self.routes) else ()
-        return ("X-Grantway-Route", *proof)
+        certificate = (self.certificate_header,) if self.certificate_header else ()
+        return ("X-Grantway-Route", *proof, *certificate)
+
+    def check_no_certificates(self, proxy: str) -> None:
+        """Reject callers' certificates, which the configuration of a proxy does not pass on.
+
+        Raises:
+            ConfigurationError: The file has ``client_certificate_header``.
+        """
+        if self.certificate_header:
+            raise ConfigurationError(
+                f"inbound.client_certificate_header: the configuration of {proxy} does not set "
+                "this header, and callers could; use nginx, Caddy or HAProxy"
+            )
 
     def check_unchanged_paths(self, proxy: str) -> None:
         """Reject routes whose paths must be forwarded unchanged, which a proxy does not do.
@@ -228,6 +246,8 @@ def plan(config: ConfigFile, listen: tuple[str, int]) -> Plan:
         metadata_path=_metadata_path(config),
         pages_path="" if config.connections is None else config.connections["path"],
         gateway=_authority(config.gateway["listen"]),
+        certificate_header=(config.inbound or {}).get("client_certificate_header", ""),
+        certificate_callers=(config.inbound or {}).get("client_certificate_callers", False),
         sites=_sites(config),
     )
 
@@ -253,8 +273,8 @@ def _mistakes(config: ConfigFile) -> Iterator[Mistake]:
     if not _PATH.fullmatch(_metadata_path(config) or "/"):
         rule = "has a path with characters that proxies read differently; use other characters"
         yield ("inbound", "resource"), rule
-    if "client_certificate_header" in (config.inbound or {}):
-        rule = "needs a proxy that sets this header, which the printed configuration does not do"
+    if not _HEADER.fullmatch((config.inbound or {}).get("client_certificate_header", "X")):
+        rule = "must have only letters, digits and hyphens, because proxies drop other headers"
         yield ("inbound", "client_certificate_header"), rule
     for name, table in config.routes.items():
         yield from _route_mistakes(("routes", name), table)
@@ -320,7 +340,10 @@ def _route(config: ConfigFile, name: str, table: Mapping[str, Any]) -> FrontRout
         tenant_header=tenant_header(table["tenant"]),
         tenant_segment=tenant_segment(table["tenant"]),
         cacheable=is_cacheable(table["incoming"], table["tenant"]) and not verified,
-        per_caller=is_cacheable(table["incoming"], table["tenant"]) and verified,
+        # A cached response does not depend on the caller's certificate.
+        per_caller=is_cacheable(table["incoming"], table["tenant"])
+        and verified
+        and "client_certificate_header" not in (config.inbound or {}),
         connects=table["grant"] == CONNECTION,
         verified=verified,
         keeps=table["incoming"] == "keep",

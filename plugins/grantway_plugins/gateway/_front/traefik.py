@@ -64,9 +64,11 @@ def traefik(plan: Plan) -> str:
     """Return the dynamic configuration of Traefik, as TOML.
 
     Raises:
-        ConfigurationError: A route forwards encoded paths, which Traefik changes.
+        ConfigurationError: A route forwards encoded paths, which Traefik changes, or the file has
+            ``client_certificate_header``.
     """
     plan.check_unchanged_paths("Traefik")
+    plan.check_no_certificates("Traefik")
     return "\n".join(_lines(plan)) + "\n"
 
 

@@ -140,12 +140,31 @@ def test_nginx_caches_the_token_of_a_verified_caller_for_this_caller(
     assert "$http_authorization" not in anonymous
 
 
+def with_certificates(folder: Path, header: str) -> Path:
+    gateway = '[gateway]\ntrusted_proxies = ["127.0.0.1"]\n'
+    return config(folder, gateway + inbound(f'client_certificate_header = "{header}"\n'))
+
+
 def test_certificates_of_callers_need_a_proxy_that_sets_them(tmp_path: Path) -> None:
     """Callers could send the header themselves, because the gateway trusts the proxy."""
-    header = 'client_certificate_header = "X-Client-Cert"\n'
-    gateway = '[gateway]\ntrusted_proxies = ["127.0.0.1"]\n'
-    message = str(run(config(tmp_path, gateway + inbound(header))).exception)
-    assert "inbound.client_certificate_header needs a proxy that sets this header" in message
+    file = with_certificates(tmp_path, "X-Client-Cert")
+    for proxy in ("envoy", "traefik"):
+        message = str(run(file, proxy).exception)
+        assert "inbound.client_certificate_header: the configuration of" in message
+        assert "use nginx, Caddy or HAProxy" in message
+    for proxy in ("nginx", "caddy", "haproxy"):
+        assert "For certificates of callers" in run(file, proxy).output
+
+
+def test_nginx_caches_nothing_that_depends_on_a_certificate(tmp_path: Path) -> None:
+    output = run(with_certificates(tmp_path, "X-Client-Cert")).output
+    assert "proxy_cache_key" not in output
+    assert "proxy_set_header X-Client-Cert $ssl_client_escaped_cert;" in output
+
+
+def test_a_certificate_header_that_proxies_drop_is_reported(tmp_path: Path) -> None:
+    message = str(run(with_certificates(tmp_path, "X_Client_Cert")).exception)
+    assert "inbound.client_certificate_header must have only letters, digits" in message
 
 
 def test_an_invalid_address_is_reported(tmp_path: Path) -> None:
