@@ -110,6 +110,7 @@ from grantway_plugins.issuer._trust.trusted_token import RejectedToken, TrustedT
 from grantway_plugins.resource import (
     AcceptedIssuer,
     CertificateHeader,
+    IssuerStatus,
     Requirement,
     SharedProofs,
     VerifiedToken,
@@ -329,6 +330,7 @@ def samples() -> dict[type, Any]:
         SharedProofs(),
         CertificateHeader("X-Client-Cert", (ip_network("10.0.0.0/8"),)),
         Requirement(scopes=("read",)),
+        IssuerStatus(available=False, problem="down", since=1.0),
         VerifiedToken("https://login.example.com", "ann", claims={"acr": "1"}),
         JsonFormatter(),
         AuditEvent("login"),

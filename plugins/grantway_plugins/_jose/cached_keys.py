@@ -65,7 +65,7 @@ class CachedKeys(OneProcess):
         self._keys: KeySet | None = None
         self._read_at = 0.0
         self._tried_at = float("-inf")
-        self._problem = ""
+        self._problem, self._failing_since = "", 0.0
 
     def current(self) -> KeySteps:
         """Return the keys, and read them first if there are none, or if they expired or changed.
@@ -79,6 +79,19 @@ class CachedKeys(OneProcess):
         if age >= REFRESH_AFTER:
             self._start()
         return keys
+
+    def status(self) -> tuple[bool, str, float]:
+        """Return whether there are valid keys, the problem of the last read, and since when.
+
+        Starts a read if one is due, so that a program that no longer gets requests because of this
+        status recovers.
+        """
+        age = self._timer() - self._read_at
+        if self._keys is None or age >= REFRESH_AFTER or self._version() != self._read_version:
+            self._start()
+        with _LOCK:
+            valid = self._keys is not None and self._timer() - self._read_at < EXPIRE_AFTER
+            return valid, self._problem, self._failing_since
 
     def after(self, known: KeySet) -> KeySteps:
         """Return newer keys than the known ones, which may be the same if they were just read."""
@@ -138,8 +151,9 @@ class CachedKeys(OneProcess):
             self._tried_at = self._timer()  # a read that fails may take longer than the pause
             if isinstance(outcome, KeySet):
                 self._keys, self._read_at, self._read_version = outcome, self._timer(), version
+                self._problem, self._failing_since = "", 0.0
             else:
-                self._problem = outcome
+                self._problem, self._failing_since = outcome, self._failing_since or time.time()
         if not isinstance(outcome, KeySet):
             self._log.log(
                 self._level,

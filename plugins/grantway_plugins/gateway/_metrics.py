@@ -15,6 +15,7 @@ from grantway._processes.copies import OneProcess
 from grantway._types.quantity import check_count
 from grantway.hookspecs import hookimpl
 from grantway_plugins.gateway._connections.metrics import ConnectionMetrics
+from grantway_plugins.gateway._inbound_metrics import InboundMetrics
 from grantway_plugins.server._metrics.bounded import OTHER, Bounded
 from grantway_plugins.server._metrics.certificate_gauges import watch_certificate
 from grantway_plugins.server._metrics.combined import Family, snapshot
@@ -151,6 +152,8 @@ class GatewayMetrics(OneProcess):
             multiprocess_mode="livesum",
         )
 
+        #: Metrics of verified callers.
+        self.inbound = InboundMetrics(registry, most_values)
         #: Metrics of users' connections.
         self.connections = ConnectionMetrics(registry, most_values)
 

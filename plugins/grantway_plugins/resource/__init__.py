@@ -14,6 +14,10 @@ if TYPE_CHECKING:
         AccessDeniedError as AccessDeniedError,
         VerificationUnavailableError as VerificationUnavailableError,
     )
+    from ._issuer_status import (
+        IssuerStatus as IssuerStatus,
+        VerificationObserver as VerificationObserver,
+    )
     from ._protected_resource import ProtectedResource as ProtectedResource
     from ._request import ResourceRequest as ResourceRequest
     from ._requirement import Requirement as Requirement
@@ -27,6 +31,7 @@ if not TYPE_CHECKING:  # type checkers would accept misspelt names
             "._accepted_issuer": "AcceptedIssuer",
             "._client_certificates": "CertificateHeader",
             "._errors": "AccessDeniedError VerificationUnavailableError",
+            "._issuer_status": "IssuerStatus VerificationObserver",
             "._protected_resource": "ProtectedResource",
             "._request": "ResourceRequest",
             "._requirement": "Requirement",

@@ -40,15 +40,22 @@ class VerificationUnavailableError(GrantwayError):
 
     Attributes:
         retry_after: Delay in seconds after which the caller may try again.
+        issuer: The issuer that is not available; empty if there is another reason.
     """
 
     code = "verification_unavailable"
 
     def __init__(
-        self, message: str, *, retry_after: float = RETRY_AFTER, evidence: Evidence | None = None
+        self,
+        message: str,
+        *,
+        retry_after: float = RETRY_AFTER,
+        issuer: str = "",
+        evidence: Evidence | None = None,
     ) -> None:
         super().__init__(message, evidence=evidence)
         self.retry_after = retry_after
+        self.issuer = issuer
 
 
 class InvalidTokenError(Exception):
@@ -56,8 +63,9 @@ class InvalidTokenError(Exception):
 
     Attributes:
         passing: Whether the same token may be accepted soon, so that the result is not kept.
+        issuer: The accepted issuer that the token names; empty if it names none.
     """
 
-    def __init__(self, problem: str, *, passing: bool = False) -> None:
+    def __init__(self, problem: str, *, passing: bool = False, issuer: str = "") -> None:
         super().__init__(problem)
-        self.passing = passing
+        self.passing, self.issuer = passing, issuer

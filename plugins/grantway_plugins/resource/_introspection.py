@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from grantway._exceptions import ConfigurationError, GrantwayError
@@ -15,6 +16,7 @@ from grantway._processes.fork import fork_safe_lock
 from grantway._requests.client import Client
 
 from ._errors import InvalidTokenError, VerificationUnavailableError
+from ._issuer_status import Failing, IssuerStatus
 from ._token_cache import TokenCache
 from ._verified_token import VerifiedToken
 
@@ -22,6 +24,8 @@ from ._verified_token import VerifiedToken
 THREADS, WAITING = 8, 256
 #: Minimum seconds between two attempts to create the client.
 PAUSE = 10.0
+#: Seconds for which an issuer counts as unavailable after a question without answer.
+FAILING = 30.0
 
 #: The token, why it is not accepted, or why the issuer gave no response.
 _Outcome = VerifiedToken | InvalidTokenError | str
@@ -49,6 +53,7 @@ class Introspector(OneProcess):
         judge: Returns the token that the members of a response describe, or raises
             ``InvalidTokenError``.
         cache: Results of verifications.
+        asked: Is called with ``ok`` or ``failed`` after each question.
     """
 
     def __init__(
@@ -57,8 +62,10 @@ class Introspector(OneProcess):
         client: Client | Callable[[], Client],
         judge: Callable[[Mapping[str, Any]], VerifiedToken],
         cache: TokenCache,
+        asked: Callable[[str], None],
     ) -> None:
         self._issuer, self._judge, self._cache = issuer, judge, cache
+        self._asked, self._failing, self._last_failure = asked, Failing(), float("-inf")
         self._client = client if isinstance(client, Client) else None
         self._create = None if isinstance(client, Client) else client
         self._problem, self._failed_at = "", float("-inf")
@@ -81,8 +88,10 @@ class Introspector(OneProcess):
         if isinstance(outcome, VerifiedToken):
             return outcome
         if isinstance(outcome, InvalidTokenError):
-            raise InvalidTokenError(str(outcome))
-        raise VerificationUnavailableError(f"Introspection at {self._issuer} failed: {outcome}.")
+            raise InvalidTokenError(str(outcome), issuer=self._issuer)
+        raise VerificationUnavailableError(
+            f"Introspection at {self._issuer} failed: {outcome}.", issuer=self._issuer
+        )
 
     def problem(self) -> str:
         """Return why the client cannot be created; empty if it can. May block."""
@@ -91,6 +100,19 @@ class Introspector(OneProcess):
         except GrantwayError as error:
             return error.message.rstrip(".")
         return ""
+
+    def status(self) -> IssuerStatus:
+        """Return whether the issuer answered lately, without blocking.
+
+        It starts to create the client if there is none. A failure counts for ``FAILING`` seconds,
+        so that a program that no longer gets requests because of this status recovers.
+        """
+        if self._client is None and time.monotonic() - self._failed_at >= PAUSE:
+            with suppress(RuntimeError):  # no thread can be started
+                self._work.threads.submit(self.problem)
+        failing = time.monotonic() - self._last_failure < FAILING
+        available = self._client is not None and not failing
+        return IssuerStatus(available, self._failing.problem, self._failing.since)
 
     def close(self) -> None:
         """Stop the threads, and close the client if this object created it."""
@@ -114,7 +136,8 @@ class Introspector(OneProcess):
                 return asking
             if len(work.asking) >= THREADS + WAITING:
                 raise VerificationUnavailableError(
-                    f"Too many tokens wait for introspection at {self._issuer}."
+                    f"Too many tokens wait for introspection at {self._issuer}.",
+                    issuer=self._issuer,
                 )
             work.asking[digest] = asking
         asking.set_running_or_notify_cancel()  # a request that stops waiting cancels nothing
@@ -137,6 +160,10 @@ class Introspector(OneProcess):
             outcome = f"{error.code}, {error.message.rstrip('.')}"
         except Exception as error:  # noqa: BLE001 - requests must not wait forever
             outcome = f"unexpected {type(error).__name__}"
+        failed = isinstance(outcome, str)
+        self._failing.record(outcome if isinstance(outcome, str) else "")
+        self._last_failure = time.monotonic() if failed else float("-inf")
+        self._asked("failed" if failed else "ok")
         self._finish(digest, asking, outcome)
 
     def _finish(self, digest: bytes, asking: Future[_Outcome], outcome: _Outcome) -> None:
@@ -157,5 +184,7 @@ class Introspector(OneProcess):
                     self._client = self._create()
                 except GrantwayError as error:
                     self._problem, self._failed_at = error.message, time.monotonic()
+                    self._failing.record(error.message.rstrip("."))
                     raise
+                self._failing.record("")
             return self._client

@@ -20,7 +20,8 @@ from ._accepted_issuer import AcceptedIssuer
 from ._challenge import challenge
 from ._claims import JKT, X5T
 from ._client_certificates import CertificateHeader
-from ._errors import AccessDeniedError, InvalidTokenError
+from ._errors import AccessDeniedError, InvalidTokenError, VerificationUnavailableError
+from ._issuer_status import IssuerStatus, VerificationObserver
 from ._metadata import checked_resource, metadata_of, metadata_url, origin_of
 from ._proofs import InvalidProofError, Proofs
 from ._request import ResourceRequest
@@ -58,6 +59,8 @@ class ProtectedResource(OneProcess):
         cache_entries: Maximum number of accepted and of rejected tokens in memory.
         used_proofs: Used DPoP proofs that several processes share. By default, each process
             accepts a proof once.
+        observer: Receives the result of each request, reads of keys and questions to issuers, for
+            metrics.
         clock: Returns seconds since the epoch.
 
     Raises:
@@ -75,6 +78,7 @@ class ProtectedResource(OneProcess):
         cache_seconds: float = 300.0,
         cache_entries: int = 10_000,
         used_proofs: SharedProofs | None = None,
+        observer: VerificationObserver | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.resource = checked_resource(resource)
@@ -85,7 +89,8 @@ class ProtectedResource(OneProcess):
         self._scopes = tuple(dict.fromkeys(scopes))
         self._clock = clock
         self._cache = TokenCache(clock, cache_seconds, cache_entries)
-        self._verifier = TokenVerifier(self._issuers, resource, clock, self._cache)
+        self._verifier = TokenVerifier(self._issuers, resource, clock, self._cache, observer)
+        self._observer = observer
         self._proofs = Proofs(origin_of(resource), clock, used_proofs)
         self._metadata_url = metadata_url(resource)
 
@@ -133,6 +138,13 @@ class ProtectedResource(OneProcess):
         """Return why issuers are not available, by issuer. Blocks while it reads keys."""
         return self._verifier.problems()
 
+    def status(self) -> Mapping[str, IssuerStatus]:
+        """Return whether the issuers are available, by issuer.
+
+        Does not block; starts to read keys in the background if there are none.
+        """
+        return self._verifier.status()
+
     def close(self) -> None:
         """Stop threads and close connections."""
         self._verifier.close()
@@ -153,30 +165,40 @@ class ProtectedResource(OneProcess):
             or not requirement.needed <= verified.scope
         ):
             return None
+        if self._observer is not None:
+            self._observer.verified(verified.issuer, "cached")
         return verified
 
     def _verify(self, request: ResourceRequest, requirement: Requirement) -> Steps[VerifiedToken]:
         scheme, _, token = request.header("authorization").partition(" ")
-        scheme = scheme.lower()
+        scheme, issuer = scheme.lower(), ""
         if scheme not in _SPELLED:
             return self._without_token(request, requirement)
         try:
             token = token.lstrip(" ")
             digest = digest_of(token)
             verified = self._cache.find(digest)
+            known = verified is not None
             if verified is None:
                 if not _TOKEN.fullmatch(token):
                     raise InvalidTokenError("has characters that are not allowed")  # noqa: TRY301
                 verified = yield from self._verifier.verify(token, digest)
+            issuer = verified.issuer
             if verified.confirmation or scheme == _DPOP:
                 self._check_possession(request, scheme, token, verified)
         except InvalidTokenError as error:
             problem, code = f"The access token {error}", "invalid_token"
+            issuer = error.issuer or issuer
         except InvalidProofError as error:
             problem, code = str(error), "invalid_dpop_proof"
+        except VerificationUnavailableError as error:
+            self._observe(error.issuer or issuer, "unavailable")
+            raise
         else:
             self._check(verified, requirement, scheme)
+            self._observe(issuer, "cached" if known else "accepted")
             return verified
+        self._observe(issuer, "rejected")
         raise self._denied(problem, code, scheme)
 
     def _without_token(self, request: ResourceRequest, requirement: Requirement) -> VerifiedToken:
@@ -189,7 +211,9 @@ class ProtectedResource(OneProcess):
                 caller, problem = None, f"The client certificate {error}"
             if caller is not None:
                 self._check(caller, requirement, _BEARER)
+                self._observe("", "certificate")
                 return caller
+        self._observe("", "missing")
         scope = " ".join(requirement.scopes)
         raise self._denied(problem, "", _BEARER, {"scope": scope})
 
@@ -216,6 +240,7 @@ class ProtectedResource(OneProcess):
     def _check(self, verified: VerifiedToken, requirement: Requirement, scheme: str) -> None:
         """Check that a token meets the requirement."""
         if not requirement.needed <= verified.scope:
+            self._observe(verified.issuer, "forbidden")
             scope = " ".join(requirement.scopes)
             raise self._denied(
                 f"The access token needs the scope {scope}",
@@ -225,6 +250,7 @@ class ProtectedResource(OneProcess):
                 status=_FORBIDDEN,
             )
         if requirement.needs_login and not self._has_login(verified.claims, requirement):
+            self._observe(verified.issuer, "forbidden")
             age = requirement.max_age
             raise self._denied(
                 "The access token needs another or a newer login of the user",
@@ -235,6 +261,12 @@ class ProtectedResource(OneProcess):
                     "max_age": "" if age is None else str(age),
                 },
             )
+
+    def _observe(self, issuer: str, result: str) -> None:
+        if self._observer is not None:
+            # A certificate has an issuer, too.
+            known = any(issuer == each.issuer for each in self._issuers)
+            self._observer.verified(issuer if known else "", result)
 
     def _has_login(self, claims: Mapping[str, Any], requirement: Requirement) -> bool:
         if requirement.acr_values and claims.get("acr") not in requirement.acr_values:

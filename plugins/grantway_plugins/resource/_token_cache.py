@@ -37,7 +37,7 @@ class TokenCache(OneProcess):
     def __init__(self, clock: Callable[[], float], seconds: float, entries: int) -> None:
         self._clock, self._seconds, self._entries = clock, seconds, entries
         self._accepted: dict[bytes, tuple[VerifiedToken, float]] = {}
-        self._rejected: dict[bytes, tuple[str, float]] = {}
+        self._rejected: dict[bytes, tuple[str, float, str]] = {}
 
     def accepted(self, digest: bytes) -> VerifiedToken | None:
         """Return an accepted token, or None if it must be verified."""
@@ -54,7 +54,7 @@ class TokenCache(OneProcess):
             return accepted
         rejection = self._rejected.get(digest)
         if rejection is not None and self._clock() < rejection[1]:
-            raise InvalidTokenError(rejection[0])
+            raise InvalidTokenError(rejection[0], issuer=rejection[2])
         return None
 
     def keep(self, digest: bytes, result: VerifiedToken | InvalidTokenError) -> None:
@@ -67,7 +67,7 @@ class TokenCache(OneProcess):
                 until = min(result.expires_at, now + self._seconds)
                 _put(self._accepted, digest, (result, until), self._entries)
             elif not result.passing:
-                entry = str(result), now + REJECTED_FOR
+                entry = str(result), now + REJECTED_FOR, result.issuer
                 _put(self._rejected, digest, entry, self._entries)
 
 

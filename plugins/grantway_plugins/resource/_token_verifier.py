@@ -19,11 +19,13 @@ from ._accepted_issuer import AcceptedIssuer
 from ._claims import token_of
 from ._errors import InvalidTokenError, VerificationUnavailableError
 from ._introspection import Introspector
+from ._issuer_status import IssuerStatus, VerificationObserver
 from ._token_cache import TokenCache
 from ._verified_token import VerifiedToken
 
 if TYPE_CHECKING:
-    from grantway_plugins._jose.signature import KeySource
+    from grantway_plugins._jose.cached_keys import CachedKeys
+    from grantway_plugins._jose.key_set import KeySet
 
 #: Maximum length of a token, in characters.
 MAX_TOKEN = 16_384
@@ -49,6 +51,7 @@ class TokenVerifier(OneProcess):
         resource: The default audience.
         clock: Returns seconds since the epoch.
         cache: Results of verifications.
+        observer: Receives reads of keys and questions to issuers.
 
     Raises:
         ConfigurationError: Two issuers have the same name, or both introspect opaque tokens.
@@ -61,7 +64,9 @@ class TokenVerifier(OneProcess):
         resource: str,
         clock: Callable[[], float],
         cache: TokenCache,
+        observer: VerificationObserver | None = None,
     ) -> None:
+        asked = _ignore if observer is None else observer.asked
         self._issuers = {each.issuer: each for each in issuers}
         if not issuers or len(self._issuers) < len(issuers):
             rule = "must name each issuer once" if issuers else "must have at least one issuer"
@@ -69,7 +74,11 @@ class TokenVerifier(OneProcess):
         self._resource, self._clock, self._cache = resource, clock, cache
         self._introspectors = {
             each.issuer: Introspector(
-                each.issuer, each.introspection, partial(self._introspected, each), cache
+                each.issuer,
+                each.introspection,
+                partial(self._introspected, each),
+                cache,
+                partial(asked, each.issuer, "token"),
             )
             for each in issuers
             if each.introspection is not None
@@ -77,8 +86,11 @@ class TokenVerifier(OneProcess):
         if len(self._introspectors) > 1:
             rule = "must have introspection once, because an opaque token does not name its issuer"
             raise ConfigurationError(f"issuers: {rule}.", errors={"issuers": [rule]})
-        self._keys = {each.issuer: _keys_of(each) for each in issuers if each.introspection is None}
-        self._resource, self._clock, self._cache = resource, clock, cache
+        self._keys = {
+            each.issuer: _keys_of(each, partial(asked, each.issuer, "keys"))
+            for each in issuers
+            if each.introspection is None
+        }
 
     def verify(self, token: str, digest: bytes) -> Steps[VerifiedToken]:
         """Return a token that is not in the cache, and keep the result there.
@@ -103,6 +115,7 @@ class TokenVerifier(OneProcess):
         try:
             verified = self._judged((yield from self._signed(token, header, issuer)), issuer)
         except InvalidTokenError as error:
+            error.issuer = issuer.issuer
             self._cache.keep(digest, error)
             raise
         self._cache.keep(digest, verified)
@@ -117,6 +130,13 @@ class TokenVerifier(OneProcess):
             except KeysUnavailableError as error:
                 found[name] = str(error)
         return {name: problem for name, problem in found.items() if problem}
+
+    def status(self) -> Mapping[str, IssuerStatus]:
+        """Return whether the issuers are available, by issuer, without blocking."""
+        return {
+            **{name: each.status() for name, each in self._introspectors.items()},
+            **{name: IssuerStatus(*each.status()) for name, each in self._keys.items()},
+        }
 
     def close(self) -> None:
         """Stop threads and close connections."""
@@ -165,7 +185,7 @@ class TokenVerifier(OneProcess):
                 raise InvalidTokenError("is of another issuer")
             return claims
         raise VerificationUnavailableError(
-            f"The keys of {issuer.issuer} cannot be read: {problem}."
+            f"The keys of {issuer.issuer} cannot be read: {problem}.", issuer=issuer.issuer
         )
 
     def _introspected(self, issuer: AcceptedIssuer, members: Mapping[str, Any]) -> VerifiedToken:
@@ -185,12 +205,28 @@ def _is_access_token(kinds: list[object]) -> bool:
     return all(isinstance(each, str) and each.lower() in _ACCESS_TOKENS for each in kinds)
 
 
-def _keys_of(issuer: AcceptedIssuer) -> KeySource:
+def _ignore(_issuer: str, _subject: str, _result: str) -> None:
+    """Observe nothing."""
+
+
+def _keys_of(issuer: AcceptedIssuer, asked: Callable[[str], None]) -> CachedKeys:
     from grantway_plugins._jose.cached_keys import (  # noqa: PLC0415 - needs the extra jose
         CachedKeys,
     )
-    from grantway_plugins._jose.reading_keys import read_keys  # noqa: PLC0415 - as above
+    from grantway_plugins._jose.reading_keys import (  # noqa: PLC0415 - as above
+        UnreadableKeysError,
+        read_keys,
+    )
+
+    def read() -> KeySet:
+        try:
+            keys = read_keys(issuer)
+        except UnreadableKeysError:
+            asked("failed")
+            raise
+        asked("ok")
+        return keys
 
     path = issuer.jwks_file
     version = (lambda: None) if path is None else partial(file_signature, path)
-    return CachedKeys(issuer.issuer, partial(read_keys, issuer), version=version, log=_log)
+    return CachedKeys(issuer.issuer, read, version=version, log=_log)

@@ -46,6 +46,8 @@ def existing() -> dict[str, set[str]]:
     metrics.connections.event("login", "used", 1)
     metrics.connections.refresh("login", "refreshed", 0.0)
     metrics.connections.webhook("delivered")
+    metrics.inbound.verified("https://login.example", "accepted")
+    metrics.inbound.asked("https://login.example", "keys", "ok")
     metrics._shed.labels("login", "full")
     metrics._moves.labels("login", "open")
     return dashboards.samples(registry.collect())

@@ -226,7 +226,14 @@ class _RuntimeBuilder:
             "scopes": [dict.get(route, "scopes") for route in self._config.routes.values()],
         }
         made = self._components.get(
-            "inbound", configuration, lambda: make_inbound(self._config, table, self._used_proofs)
+            "inbound",
+            configuration,
+            lambda: make_inbound(
+                self._config,
+                table,
+                self._used_proofs,
+                None if self._metrics is None else self._metrics.inbound,
+            ),
         )
         if gateway["start"] == "strict":
             problems = made.problems()

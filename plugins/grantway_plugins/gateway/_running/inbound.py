@@ -24,6 +24,7 @@ from grantway_plugins.resource import (
     CertificateHeader,
     ProtectedResource,
     SharedProofs,
+    VerificationObserver,
 )
 
 _TIMEOUT = 10.0
@@ -34,7 +35,10 @@ Table = Mapping[str, Any]
 
 
 def make_inbound(
-    config: ConfigFile, table: Table, used_proofs: SharedProofs | None = None
+    config: ConfigFile,
+    table: Table,
+    used_proofs: SharedProofs | None = None,
+    observer: VerificationObserver | None = None,
 ) -> ProtectedResource:
     """Return the resource that verifies callers. Nothing is sent yet.
 
@@ -42,6 +46,7 @@ def make_inbound(
         config: The file.
         table: Its table ``[inbound]``.
         used_proofs: Used DPoP proofs that worker processes share, or None.
+        observer: Counts verifications, or None.
 
     Raises:
         ConfigurationError: A library or a setting is missing.
@@ -65,6 +70,7 @@ def make_inbound(
             cache_seconds=table["cache_seconds"],
             cache_entries=table["cache_entries"],
             used_proofs=used_proofs,
+            observer=observer,
         )
     except ModuleNotFoundError as missing:
         problem = str(missing)

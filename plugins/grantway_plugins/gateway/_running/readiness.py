@@ -12,6 +12,7 @@ from .gateway_provider import GatewayProvider
 from .runtime import Runtime
 
 if TYPE_CHECKING:
+    from grantway_plugins.resource import IssuerStatus
     from grantway_plugins.server._tls.certificate import ServerCertificate
 
 #: Health of the parts of a gateway, as JSON, without secrets.
@@ -25,11 +26,13 @@ _ADDED = ("in_flight", "waiting")
 
 
 async def health_of(runtime: Runtime) -> Found:
-    """Return the health of the providers, the store and the certificate."""
+    """Return the health of the providers, the store, the inbound issuers and the certificate."""
     found: dict[str, Any] = {
         "providers": {name: _provider_health(each) for name, each in runtime.providers.items()},
         "store": await _store_health(runtime),
     }
+    if runtime.inbound is not None:
+        found["inbound"] = _inbound_health(runtime.inbound.status())
     if runtime.certificate is not None:
         found["certificate"] = _certificate_health(runtime.certificate)
     return found
@@ -39,7 +42,7 @@ def combined(found: Iterable[Found]) -> Found:
     """Return the health of several processes with the same configuration.
 
     A process that has not discovered a provider decides about the provider, and otherwise the one
-    with the last outcome. The worst status decides about the store and the certificate.
+    with the last outcome. The worst status decides about each other part.
     """
 
     def decides(provider: dict[str, Any]) -> tuple[bool, float]:
@@ -83,14 +86,14 @@ def readiness(
     parts = {name: each for name, each in found.items() if name != "providers"}
     bad = [name for name, each in providers.items() if each["status"] == "failing"]
     statuses = {each["status"] for each in parts.values()}
-    store = parts.get("store", {}).get("status")
+    needed = {parts.get(name, {}).get("status") for name in ("store", "inbound")}
     running, intended = processes
     degraded = bool(bad) or not statuses <= {"ok"} or running < intended
     enough = (
         running > 0
         and (not bad or (rule == "any" and len(bad) < len(providers)))
-        and store != "failing"
-        and not (store == "degraded" and rule == "all")
+        and "failing" not in needed
+        and not ("degraded" in needed and rule == "all")
     )
     return {
         "ready": enough and not stopping,
@@ -113,6 +116,20 @@ async def _store_health(runtime: Runtime) -> dict[str, Any]:
         "error_description": health.message,
         "since": math.floor(health.since),
     }
+
+
+def _inbound_health(issuers: Mapping[str, IssuerStatus]) -> dict[str, Any]:
+    """Return the health of the callers' issuers; ``failing`` if none of them is available."""
+    available = [each.available for each in issuers.values()]
+    status = "ok" if all(available) else "degraded" if any(available) else "failing"
+    return {"status": status, "issuers": {name: _issuer(each) for name, each in issuers.items()}}
+
+
+def _issuer(status: IssuerStatus) -> dict[str, Any]:
+    members: dict[str, Any] = {"status": "ok" if status.available else "failing"}
+    if status.problem:
+        members |= {"error_description": status.problem, "since": math.floor(status.since)}
+    return members
 
 
 def _certificate_health(certificate: ServerCertificate) -> dict[str, Any]:

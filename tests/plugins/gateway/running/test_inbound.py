@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from grantway_plugins.auth._step_up import step_up_of
 from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._running.building import build_runtime
 from grantway_plugins.gateway._running.inbound import trusted_callers
+from grantway_plugins.gateway._running.readiness import health_of, readiness
 from grantway_plugins.issuer import IssuerServer
 from grantway_plugins.resource import _token_verifier
 from grantway_plugins.testing import WorkloadIssuer
@@ -34,6 +37,7 @@ from tests.plugins.gateway.running.programs import (
 )
 from tests.plugins.gateway.running.test_config import GOOD, mistakes_in
 from tests.plugins.server.proofs import KEY, proof
+from tests.waiting import until
 
 API = "http://127.0.0.1/api"
 CLAIM = {"tenant": '"claim:org_id"'}
@@ -233,7 +237,7 @@ def test_the_log_says_that_callers_are_trusted(tmp_path: Path) -> None:
 
 
 def test_a_missing_library_is_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(_issuer: object) -> None:
+    def missing(_issuer: object, _asked: object) -> None:
         raise ModuleNotFoundError("Checking JWTs needs joserfc: pip install 'grantway[jose]'.")
 
     monkeypatch.setattr(_token_verifier, "_keys_of", missing)
@@ -288,6 +292,59 @@ def test_an_issuer_with_another_identifier_stops_the_start(tmp_path: Path) -> No
     ):
         build_runtime(config_of(tmp_path, renamed.url))
     assert "names the issuer 'https://new.example'" in str(caught.value)
+
+
+def test_readyz_shows_issuers_that_are_not_available(
+    tmp_path: Path, workloads: WorkloadIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It recovers by itself: a load balancer sends nothing to a gateway that is not ready."""
+    monkeypatch.setattr(cached_keys, "PAUSE", 0.0)
+    usual = workloads.metadata
+    monkeypatch.setattr(workloads, "metadata", dict)
+    runtime = build_runtime(config_of(tmp_path, workloads.url, "degraded"))
+
+    def inbound() -> dict[str, Any]:
+        found = asyncio.run(health_of(runtime))
+        ready = readiness({**found, "providers": {}}, "any", stopping=False)
+        assert ready["ready"] is (ready["inbound"]["status"] == "ok")
+        return ready["inbound"]["issuers"][workloads.url]  # type: ignore[no-any-return]
+
+    failing = until(inbound, lambda found: "since" in found)
+    assert failing["status"] == "failing"
+    assert "names the issuer" in failing["error_description"]
+    monkeypatch.setattr(workloads, "metadata", usual)
+    assert until(inbound, lambda found: found["status"] == "ok") == {"status": "ok"}
+    runtime.components.close()
+
+
+def test_one_of_several_issuers_is_enough_unless_all_are_needed() -> None:
+    found = {"providers": {}, "inbound": {"status": "degraded"}}
+    assert readiness(found, "any", stopping=False)["ready"] is True
+    assert readiness(found, "all", stopping=False)["ready"] is False
+
+
+def test_metrics_count_callers_without_naming_them(
+    run: GatewayProcess, workloads: WorkloadIssuer
+) -> None:
+    own = token(workloads)
+    assert [get(run, "/orders/1", f"Bearer {own}").status_code for _ in range(2)] == [200, 200]
+    assert get(run, "/orders/1", f"Bearer {own}x").status_code == 401
+    assert get(run, "/orders/1").status_code == 401
+    text = requests.get(f"{run.admin}/metrics", timeout=PATIENCE).text
+    name = "grantway_inbound_verifications_total"
+    for issuer, result in (
+        (workloads.url, "accepted"),
+        (workloads.url, "cached"),
+        (workloads.url, "rejected"),
+        ("none", "missing"),
+    ):
+        assert f'{name}{{issuer="{issuer}",result="{result}"}}' in text
+    asked = f'{{issuer="{workloads.url}",result="ok",subject="keys"}}'
+    assert f"grantway_inbound_issuer_requests_total{asked}" in text
+    assert not {'"ann"', '"acme"'} & set(re.findall(r'"[^"]*"', text))
+    assert own not in text
+    ready = requests.get(f"{run.admin}/readyz", timeout=PATIENCE).json()
+    assert ready["inbound"]["issuers"][workloads.url] == {"status": "ok"}
 
 
 def test_a_degraded_start_verifies_callers_once_the_keys_can_be_read(
