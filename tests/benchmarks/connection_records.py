@@ -14,8 +14,10 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any
+
+import sqlalchemy as sa
 
 from grantway_plugins.gateway._connections._records.memory import MemoryRecords
 from grantway_plugins.gateway._connections._records.redis import RedisRecords
@@ -27,7 +29,7 @@ from tests.postgres import postgres_server
 from tests.valkey import valkey_server
 
 #: Connections that are written at once.
-_AT_ONCE = 8
+_AT_ONCE, _BATCH = 8, 5_000
 _DETAILS = "c1." + "x" * 300
 
 
@@ -40,7 +42,7 @@ def opened(kind: str) -> Iterator[ConnectionRecords]:
         with postgres_server() as postgres:
             yield SqlRecords(postgres.url, timeout=60.0)
     else:
-        with valkey_server() as valkey:
+        with valkey_server(appendfsync="everysec") as valkey:
             yield RedisRecords(valkey.url, timeout=60.0)
 
 
@@ -52,13 +54,7 @@ def connection(number: int, due_at: float) -> Connection:
 
 async def measure(records: ConnectionRecords, number: int, times: int) -> dict[str, float]:
     """Save connections, and return the median cost of each call in seconds."""
-    waiting = iter(range(number))
-
-    async def save() -> None:
-        for each in waiting:
-            await records.put(connection(each, due_at=float(each)))
-
-    await asyncio.gather(*(save() for _ in range(_AT_ONCE)))
+    await _fill(records, number)
     new, claimed = itertools.count(number), itertools.count(1)
     known = [connection(each * number // times, 0.0) for each in range(times)]
     current = iter([await records.connection(each.user, each.provider) for each in known])
@@ -100,6 +96,25 @@ async def measure(records: ConnectionRecords, number: int, times: int) -> dict[s
         found[name] = statistics.median(seconds)
     await records.close()
     return found
+
+
+async def _fill(records: ConnectionRecords, number: int) -> None:
+    made = (connection(each, due_at=float(each)) for each in range(number))
+    if isinstance(records, SqlRecords):
+        await records.page()  # creates the tables
+        table = records._database.tables.content[0]
+        with records._database.engine.connect() as raw:
+            while rows := [astuple(each) for each in itertools.islice(made, _BATCH)]:
+                names = table.columns.keys()
+                raw.execute(sa.insert(table), [dict(zip(names, row, strict=True)) for row in rows])
+            raw.exec_driver_sql(f"ANALYZE {table.name}")
+        return
+
+    async def save() -> None:
+        for each in made:
+            await records.put(each)
+
+    await asyncio.gather(*(save() for _ in range(_AT_ONCE)))
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._connections._records.sql_tables import record_tables
 from grantway_plugins.gateway._connections.connection import Connection
 from grantway_plugins.gateway._connections.details import Details
+from grantway_plugins.gateway._connections.records import ConnectionRecords
 from grantway_plugins.gateway._connections.service import Connections
 from grantway_plugins.gateway._connections.user import User
 from grantway_plugins.gateway._running.building import build_runtime
@@ -91,8 +92,18 @@ async def _seed(config: ConfigFile, database: Path, client_id: str, people: Sequ
             _write_sql(url, collector.rows, made)
         else:
             _write_redis(url, collector.rows)
-            await asyncio.gather(*(connections.records.put(each) for each in made))
+            await _put(connections.records, made)
     await runtime.components.close_async()
+
+
+async def _put(records: ConnectionRecords, made: list[Connection]) -> None:
+    waiting = iter(made)
+
+    async def put() -> None:
+        for each in waiting:
+            await records.put(each)
+
+    await asyncio.gather(*(put() for _ in range(8)))
 
 
 def _log_in(database: Path, client_id: str, people: Sequence[User]) -> Iterator[Token]:

@@ -5,7 +5,8 @@ Run ``python -m tests.fleet.connections`` for the table in ``docs/explanation/co
 Each connection has a refresh token that the issuer rotates and accepts once; its reuse detection
 revokes a login. Three gateways serve requests of random users, half of which come from a small
 group. Two gateways are killed with SIGKILL and the store is killed and restarted at random times.
-Callers repeat a failed request. At last, each connection is refreshed once more through a gateway.
+Callers repeat a failed request. At last, each connection is refreshed once more
+through a gateway (or fewer, with ``--last``).
 """
 
 from __future__ import annotations
@@ -107,6 +108,7 @@ def play(
     broken: int,
     seconds: float,
     at_once: int = 32,
+    last: int | None = None,
     seed_of_chance: int = 0,
 ) -> Outcome:
     """Connect users, let everything fail for a time, and count what is left.
@@ -118,6 +120,8 @@ def play(
         broken: Number of further connections that the issuer has ended.
         seconds: Time of the failures.
         at_once: Number of concurrent requests.
+        last: Number of connections to refresh at the end: all that were used, and random others.
+            None refreshes all.
         seed_of_chance: Determines what fails when.
     """
     name, serve = STORES[kind]
@@ -156,14 +160,13 @@ def play(
         with ExitStack() as running:
             ports = [running.enter_context(_gateway(config)).port for _ in range(GATEWAYS)]
             counts = _refresh_counts(database)
-            last = Callers(lambda: ports, key)
-            # Tokens of the load have to expire first, so that each connection is refreshed.
-            recent = sorted(people, key=lambda each: callers.finished.get(each.subject, 0.0))
-            asyncio.run(_all_once(last, recent, callers.finished, at_once))
-            outcome.after = last.outcomes
+            final = Callers(lambda: ports, key)
+            chosen = people if last is None else _some(people, callers, last, chance)
+            asyncio.run(_all_once(final, chosen, callers.finished, at_once))
+            outcome.after = final.outcomes
             ended = {each.subject for each in people[number:]}
-            outcome.lost = {who: why for who, why in last.denied.items() if who not in ended}
-            _note(kind, f"{last.outcomes}", began)
+            outcome.lost = {who: why for who, why in final.denied.items() if who not in ended}
+            _note(kind, f"{final.outcomes}", began)
             deadline = time.monotonic() + _WEBHOOKS
             while len(received) < broken and time.monotonic() < deadline:
                 time.sleep(0.2)
@@ -175,6 +178,14 @@ def play(
         outcome.webhooks = Counter(received)
     outcome.seconds = time.monotonic() - began
     return outcome
+
+
+def _some(people: list[User], callers: Callers, number: int, chance: random.Random) -> list[User]:
+    """Return all users who sent requests, and random others up to a number."""
+    used = callers.finished.keys() | callers.denied.keys()
+    rest = [each for each in people if each.subject not in used]
+    chance.shuffle(rest)
+    return [each for each in people if each.subject in used] + rest[: max(0, number - len(used))]
 
 
 def _chosen(people: list[User], number: int, chance: random.Random) -> Iterator[User]:
@@ -200,6 +211,8 @@ async def _fail(group: list[_Gateway], server: Any, chance: random.Random, secon
 async def _all_once(
     callers: Callers, people: list[User], finished: dict[str, float], at_once: int
 ) -> None:
+    """Request each user once, after the tokens of ``finished`` have expired."""
+
     async def send(some: list[User]) -> None:
         await callers.run(some, at_once)
 
@@ -322,11 +335,12 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=100_000)
     parser.add_argument("--broken", type=int, default=100, help="further connections that ended")
     parser.add_argument("--seconds", type=float, default=60.0, help="of failures")
+    parser.add_argument("--last", type=int, help="connections to refresh at the end, else all")
     parser.add_argument("--store", choices=STORES, action="append")
     options = parser.parse_args()
     print(
         "| store | connections | refreshes | requests during failures | failed and repeated | "
-        "new refresh tokens that got lost | refreshed at the end | connections lost | "
+        "refresh tokens lost | refreshed at the end | connections lost | "
         "webhooks of ended connections |\n|---|--:|--:|--:|---|--:|--:|--:|--:|",
         flush=True,
     )
@@ -338,6 +352,7 @@ def main() -> None:
                 number=options.connections,
                 broken=options.broken,
                 seconds=options.seconds,
+                last=options.last,
             )
         print(f"| {kind} | {' | '.join(outcome.row)} |", flush=True)
         assert not outcome.lost, outcome.lost

@@ -71,7 +71,7 @@ class RedisRecords(OneProcess):
         """See ``ConnectionRecords``."""
         id_ = f"{user} {provider}"
         record = await self._read(["GET", self._base + b":c:" + _bytes(id_)])
-        return None if record is None else _connection(_bytes(id_), record)
+        return None if record is None else _connection(id_, _text(record))
 
     async def connections(self, user: str) -> Sequence[Connection]:
         """See ``ConnectionRecords``."""
@@ -138,8 +138,8 @@ class RedisRecords(OneProcess):
         times = (repr(float(now)), repr(float(now + lease)))
         claimed = []
         for id_, record in _pairs(await self._change(scripts.CLAIM_JOBS, *times, limit)):
-            attempts, _, payload = _text(record).partition("\n")
-            claimed.append(Job(_text(id_), now + lease, payload, int(attempts)))
+            attempts, _, payload = record.partition("\n")
+            claimed.append(Job(id_, now + lease, payload, int(attempts)))
         return claimed
 
     async def finish(self, job_id: str) -> None:
@@ -244,14 +244,14 @@ def _record(connection: Connection) -> bytes:
     return "\n".join(lines).encode()
 
 
-def _connection(id_: bytes, record: bytes) -> Connection:
-    version, state, due_at, rest = record.split(b"\n", 3)
-    user, _, provider = _text(id_).partition(" ")
+def _connection(id_: str, record: str) -> Connection:
+    version, state, due_at, rest = record.split("\n", 3)
+    user, _, provider = id_.partition(" ")
     connected_at, refreshed_at, used_at, details = json.loads(rest)
     return Connection(
         user,
         provider,
-        "broken" if state == b"broken" else "connected",
+        "broken" if state == "broken" else "connected",
         connected_at,
         refreshed_at,
         used_at,
@@ -279,7 +279,8 @@ def _unexpired(record: bytes | None, now: float) -> str | None:
     return value if now < float(expires_at) else None
 
 
-def _pairs(flat: Sequence[bytes]) -> Iterable[tuple[bytes, bytes]]:
+def _pairs(found: bytes) -> Iterable[tuple[str, str]]:
+    flat = json.loads(found) if found else []
     return zip(flat[::2], flat[1::2], strict=True)
 
 

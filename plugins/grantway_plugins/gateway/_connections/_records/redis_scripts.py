@@ -42,6 +42,14 @@ local function record(place)
 end
 """
 
+# One text, because redis-py takes long to read many small ones on an event loop.
+_REPLY = """
+local function reply(found)
+  if #found == 0 then return '' end
+  return cjson.encode(found)
+end
+"""
+
 _COUNT = """
 local function count(record, id, number)
   local field = record:match('^%d+\\n(%a+)\\n') .. id:match(' .*$')
@@ -86,8 +94,9 @@ record(1)
 return 1
 """
 
-#: Lowest and highest identifier as for ``ZRANGEBYLEX``, limit -> connections.
-LIST = f"""{_KEYS}
+#: Lowest and highest identifier as for ``ZRANGEBYLEX``, limit -> JSON list that alternates
+#: identifiers and connections; an empty text if there are none.
+LIST = f"""{_KEYS}{_REPLY}
 local found = {{}}
 for _, id in ipairs(call('ZRANGEBYLEX', ':ids', arg[1], arg[2], 'LIMIT', 0, arg[3])) do
   local record = call('GET', ':c:' .. id)
@@ -96,11 +105,11 @@ for _, id in ipairs(call('ZRANGEBYLEX', ':ids', arg[1], arg[2], 'LIMIT', 0, arg[
     found[#found + 1] = record
   end
 end
-return found
+return reply(found)
 """
 
-#: Time, time at which the claimed ones become due again, limit, new version -> connections.
-CLAIM_DUE = f"""{_KEYS}
+#: Time, time at which the claimed ones become due again, limit, new version -> the same.
+CLAIM_DUE = f"""{_KEYS}{_REPLY}
 local found = {{}}
 for _, id in ipairs(call('ZRANGEBYSCORE', ':due', '-inf', arg[1], 'LIMIT', 0, arg[3])) do
   local old = call('GET', ':c:' .. id)
@@ -115,11 +124,11 @@ for _, id in ipairs(call('ZRANGEBYSCORE', ':due', '-inf', arg[1], 'LIMIT', 0, ar
     call('ZREM', ':due', id)
   end
 end
-return found
+return reply(found)
 """
 
-#: Time, time at which the claimed ones become due again, limit -> identifiers and jobs.
-CLAIM_JOBS = f"""{_KEYS}
+#: Time, time at which the claimed ones become due again, limit -> the same with jobs.
+CLAIM_JOBS = f"""{_KEYS}{_REPLY}
 local found = {{}}
 for _, id in ipairs(call('ZRANGEBYSCORE', ':jobs', '-inf', arg[1], 'LIMIT', 0, arg[3])) do
   local old = call('GET', ':j:' .. id)
@@ -134,7 +143,7 @@ for _, id in ipairs(call('ZRANGEBYSCORE', ':jobs', '-inf', arg[1], 'LIMIT', 0, a
     call('ZREM', ':jobs', id)
   end
 end
-return found
+return reply(found)
 """
 
 #: Identifier of a job -> 1.
