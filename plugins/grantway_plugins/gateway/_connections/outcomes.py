@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 from grantway._processes.copies import Value
 
-from .connection import State
+from .connection import Connection, State
+
+if TYPE_CHECKING:
+    from .details import Details
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +74,19 @@ class ConnectionStatus(Value):
     refreshed_at: float | None = None
     used_at: float | None = None
     ends_at: float | None = None
+
+    @classmethod
+    def of(cls, title: str, known: Connection, details: Details) -> Self:
+        """Return the status of a connection."""
+        return cls(
+            known.provider,
+            title,
+            known.state,
+            details.account,
+            details.scope,
+            details.missing_scope,
+            known.connected_at,
+            known.refreshed_at,
+            known.used_at,
+            details.ends_at,
+        )

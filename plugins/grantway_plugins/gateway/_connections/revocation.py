@@ -11,19 +11,27 @@ if TYPE_CHECKING:
     from grantway._requests.client import Client
     from grantway._types.token import Token
 
+    from .provider import ConnectionProvider
+
 #: Time limit for each request, in seconds.
 _TIMEOUT = 10.0
 
 _log = logging.getLogger("grantway.gateway")
 
 
-async def revoke(client: Client, token: Token) -> str:
+async def revoke(at: ConnectionProvider, token: Token) -> str:
     """Revoke the refresh token, then the access token.
 
     Returns:
         Why the connection was not revoked; empty if it was. Revoking a refresh token ends the
         connection (RFC 7009 section 2.1), so a failure with the access token is only logged.
     """
+    if not at.revokes:
+        return "revoke = false in the gateway's file"
+    try:
+        client = at.client
+    except ConfigurationError as error:  # its secret cannot be read
+        return error.code
     try:
         client.provider.endpoint("revocation")
     except ConfigurationError:

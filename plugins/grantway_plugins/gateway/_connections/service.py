@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from grantway._credentials.async_store import asynchronous
-from grantway._exceptions import ConfigurationError, StoreError, StoreUnreadableError
+from grantway._exceptions import StoreError, StoreUnreadableError
 from grantway._processes.copies import OneProcess
 from grantway._types.token import Token
 
@@ -124,9 +124,9 @@ class Connections(OneProcess):
         except StoreError as error:
             _log.error("The record of a connection to %s was not saved: %s", provider, error)
         other = bool(before.account_id) and details.account_id not in {"", before.account_id}
-        if other and old is not None and at.revokes:
+        if other and old is not None:
             # Not for the same account: some providers would revoke the new token as well.
-            await revoke(at.client, old)
+            await revoke(at, old)
         return Connected(
             again=known is not None,
             account=details.account,
@@ -162,7 +162,7 @@ class Connections(OneProcess):
         async with self._store.lock_async(credential.key, _LOCK) as fence:
             token = await self._stored(credential)
             if token is not None:
-                problem = await self._revoke(at, token)
+                problem = await revoke(at, token)
             await self._store.delete_async(credential.key, fence=fence)
         await credential.forget_async()
         revoked = token is not None and not problem
@@ -236,15 +236,6 @@ class Connections(OneProcess):
             _log.warning("A stored token of a connection cannot be read: %s", error)
             return None
 
-    async def _revoke(self, at: ConnectionProvider, token: Token) -> str:
-        """Revoke a token; return why it was not, or an empty text."""
-        if not at.revokes:
-            return "revoke = false in the gateway's file"
-        try:
-            return await revoke(at.client, token)
-        except ConfigurationError as error:  # the client's secret cannot be read
-            return error.code
-
     async def reencrypt_token(self, user_id: str, provider: str) -> bool:
         """Encrypt a token with the newest key; see ``EncryptedStore.reencrypt_async``."""
         return await self._encrypted.reencrypt_async(self.credential(provider, user_id).key, _LOCK)
@@ -268,18 +259,7 @@ class Connections(OneProcess):
         if known is None:
             return ConnectionStatus(at.name, at.title)
         details = Details.opened(known.details, self.sealed, user.id, at.name)
-        return ConnectionStatus(
-            at.name,
-            at.title,
-            known.state,
-            details.account,
-            details.scope,
-            details.missing_scope,
-            known.connected_at,
-            known.refreshed_at,
-            known.used_at,
-            details.ends_at,
-        )
+        return ConnectionStatus.of(at.title, known, details)
 
     def __repr__(self) -> str:
         return f"Connections({', '.join(self.providers)})"
