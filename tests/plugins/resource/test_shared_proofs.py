@@ -137,6 +137,7 @@ def test_room_is_made_by_expired_proofs_only(monkeypatch: pytest.MonkeyPatch) ->
     assert not shared.add("proof 5", 2000.0)
 
 
+@pytest.mark.slow
 def test_has_room_for_100_000_proofs() -> None:
     shared = SharedProofs()
     until = time.time() + 600

@@ -18,6 +18,7 @@ import pytest
 from grantway._exceptions import ConfigurationError
 from grantway_plugins.server._listening.address import listen
 from grantway_plugins.server._workers import supervisor as module
+from grantway_plugins.server._workers.channel import Request
 from grantway_plugins.server._workers.supervisor import Supervisor
 from tests.waiting import PATIENCE
 
@@ -189,3 +190,7 @@ async def test_connections_are_refused_once_the_supervisor_stops() -> None:
         pass
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", run.port), PATIENCE)
+
+
+def test_the_repr_of_a_request_shows_no_secret() -> None:
+    assert repr(Request(1, "start", {"content": "secret"})) == "Request(number=1, name='start')"

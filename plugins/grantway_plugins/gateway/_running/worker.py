@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from grantway._exceptions import GrantwayError
+from grantway._secrets.params import Params
 from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.resource import SharedProofs
 from grantway_plugins.server._signals import on_signal
@@ -19,6 +21,8 @@ from .gateway import Gateway
 from .logs import LogSettings
 from .server import plugins_of
 from .sockets import Sockets, serving_requests
+
+_log = logging.getLogger("grantway.gateway")
 
 
 class _Worker:
@@ -40,7 +44,7 @@ class _Worker:
         start = await anext(requests, None)
         if start is None:  # the supervisor has ended already
             return
-        settings = start.argument
+        settings = Params(start.argument)  # errors do not show the content of the file
         LogSettings(**settings["logs"]).apply()
         with Sockets.handed_over(*settings["listening"]) as sockets:
             try:
@@ -88,7 +92,11 @@ class _Worker:
             case "metrics":
                 response = gateway.metrics.snapshot()
             case "update":
-                response = await gateway.use(request.argument["content"].encode())
+                try:
+                    response = await gateway.use(request.argument["content"].encode())
+                except Exception as error:  # noqa: BLE001 - the supervisor waits for a response
+                    _log.exception("The configuration cannot be used")
+                    response = f"{type(error).__name__}; see the log"
             case name:
                 raise AssertionError(name)
         await self._supervisor.respond(request, response)

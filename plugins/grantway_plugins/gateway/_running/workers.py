@@ -14,6 +14,7 @@ from prometheus_client.exposition import choose_encoder
 
 from grantway._exceptions import ConfigurationError
 from grantway._processes.copies import OneProcess
+from grantway._secrets.params import Params
 from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._config.shared_store import needs_shared_store
 from grantway_plugins.gateway._metrics import COMBINED_GAUGES
@@ -228,13 +229,13 @@ class Workers(OneProcess):
         self._exits.inc()
 
     def _settings(self) -> Mapping[str, Any]:
-        return {
-            "path": str(self._config.path),
-            "content": self._config.toml.text,
-            "logs": asdict(self._logs),
-            "used_proofs": self._used_proofs.fileno(),
-            "grpc": self._sockets.grpc and self._sockets.grpc.getsockname()[:2],
-        }
+        return Params(
+            path=str(self._config.path),
+            content=self._config.toml.text,
+            logs=asdict(self._logs),
+            used_proofs=self._used_proofs.fileno(),
+            grpc=self._sockets.grpc and self._sockets.grpc.getsockname()[:2],
+        )
 
     def _in_background(self, work: Any) -> None:
         task = asyncio.create_task(work)

@@ -8,7 +8,7 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 #: Maximum size of a message in bytes; metrics and configuration files are much smaller.
@@ -22,12 +22,12 @@ class Request:
     Attributes:
         number: Identifies the response.
         name: The wanted action.
-        argument: Its argument, as JSON.
+        argument: Its argument, as JSON. It may contain secrets.
     """
 
     number: int
     name: str
-    argument: Any
+    argument: Any = field(repr=False)
 
 
 class WorkerEnd:

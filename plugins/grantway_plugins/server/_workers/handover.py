@@ -14,6 +14,8 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from grantway_plugins.server._listening.incident import Incident
+
 #: Maximum number of connections to accept before other tasks run.
 _BATCH = 64
 #: Pause in seconds if no worker takes connections, or no file descriptors are left.
@@ -93,6 +95,12 @@ class Dispatcher:
     def __init__(self, listening: socket.socket, queues: Callable[[], Sequence[Queue]]) -> None:
         self._listening, self._queues = listening, queues
         self._turn = 0
+        self._refused = Incident(_log, "closing connections, because no worker takes them")
+        self._exhausted = Incident(
+            _log,
+            "cannot accept connections: no file descriptors or memory left. Raise the limit of "
+            "open files (ulimit -n)",
+        )
         self._loop = asyncio.get_running_loop()
         self._paused: asyncio.TimerHandle | None = None
         listening.setblocking(False)
@@ -112,8 +120,7 @@ class Dispatcher:
                 self._turn += 1
                 if queues[self._turn % len(queues)].put(connection):
                     return True
-            # The kernel does not take it back.
-            _log.warning("a connection was closed, because no worker takes connections")
+            self._refused.happened()  # the kernel does not take it back
             return False
 
     def _resume(self) -> None:
@@ -132,8 +139,8 @@ class Dispatcher:
                 connection, _address = self._listening.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
-            except OSError as error:
-                _log.warning("cannot accept a connection: %s", error)
+            except OSError:
+                self._exhausted.happened()
                 self._pause()
                 return
             if not self.hand_over(connection):

@@ -14,6 +14,7 @@ from typing import Any
 
 from grantway._exceptions import ConfigurationError
 from grantway._processes.copies import OneProcess
+from grantway._secrets.params import Params
 
 from .channel import SupervisorEnd
 from .handover import Dispatcher, Queue
@@ -230,7 +231,7 @@ class _Worker:
             )
         await self._end.open()
         self.responds = True
-        return await self._configure("start", {**settings, "listening": listening})
+        return await self._configure("start", Params(settings, listening=listening))
 
     async def update(self, settings: Mapping[str, Any]) -> str | None:
         """Let the process use other settings; return as ``start`` does."""
@@ -240,7 +241,7 @@ class _Worker:
         assert self._end is not None
         assert self.process is not None
         try:
-            problem: str | None = await self._end.ask(name, dict(settings))
+            problem: str | None = await self._end.ask(name, settings)
         except ConnectionError:
             return f"it {await self.wait()}"
         if problem is not None:
