@@ -245,6 +245,7 @@ def test_one_worker_accepts_a_dpop_proof(backends: Backends) -> None:
                     ]
                 statuses = Counter(each.result().status_code for each in sent)
                 assert statuses == {200: 1, 401: 3}
+            assert run.ready()[1]["inbound"]["status"] == "ok"
 
 
 def test_envoys_keep_getting_tokens_if_a_worker_ends(backends: Backends) -> None:
