@@ -36,6 +36,11 @@ _MEDIA = "application/"
 #: Values of ``token_type`` (RFC 7662) and of ``token_use``, which some issuers add.
 _ACCESS_TOKENS = frozenset({"bearer", "dpop", "access_token", "access"})
 
+#: Values of the claims ``token_use`` and ``typ`` with which some issuers mark other JWTs.
+_OTHER_TOKENS = frozenset({"id", "id_token", "refresh", "refresh_token", "offline", "logout"})
+#: Claims that only ID tokens have (OpenID Connect Core section 3.3.2.11).
+_ID_TOKEN_CLAIMS = ("at_hash", "c_hash")
+
 T = TypeVar("T")
 #: Yields work in progress, to receive its result.
 Steps = Generator[Future[Any], Any, T]
@@ -183,6 +188,8 @@ class TokenVerifier(OneProcess):
         else:
             if claims.get("iss") != issuer.issuer:  # another reading of the same text
                 raise InvalidTokenError("is of another issuer")
+            if _is_other_token(claims):
+                raise InvalidTokenError("is not an access token")
             return claims
         raise VerificationUnavailableError(
             f"The keys of {issuer.issuer} cannot be read: {problem}.", issuer=issuer.issuer
@@ -203,6 +210,17 @@ class TokenVerifier(OneProcess):
 def _is_access_token(kinds: list[object]) -> bool:
     """Return whether all values of ``token_type`` and ``token_use`` describe access tokens."""
     return all(isinstance(each, str) and each.lower() in _ACCESS_TOKENS for each in kinds)
+
+
+def _is_other_token(claims: Mapping[str, Any]) -> bool:
+    """Return whether a JWT says that it is an ID token or a refresh token.
+
+    Its header does not if the issuer gives all JWTs the same ``typ``.
+    """
+    kinds = (claims.get("token_use"), claims.get("typ"))
+    return any(name in claims for name in _ID_TOKEN_CLAIMS) or any(
+        isinstance(each, str) and each.lower() in _OTHER_TOKENS for each in kinds
+    )
 
 
 def _ignore(_issuer: str, _subject: str, _result: str) -> None:
