@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,10 +23,18 @@ CONNECTION = "connection"
 USER_GRANTS = ("authorization_code", "device_code", DEVICE_CODE)
 
 
+#: Shortest ``keep_alive`` in seconds.
+_LEAST_KEEP_ALIVE = 1
 _NO_KEY = (
     "is missing; name the source of 32 random bytes in base64, which encrypt the tokens, like "
     '{{ source = "file", path = "connections.key" }}'
 )
+
+
+def _check_keep_alive(seconds: float) -> None:
+    """Reject times at which every gateway would refresh all connections all the time."""
+    if seconds and not _LEAST_KEEP_ALIVE <= seconds < math.inf:
+        raise ValidationError(f"must be 0, which never refreshes, or at least {_LEAST_KEEP_ALIVE}")
 
 
 class WebhookTable(TableSchema):
@@ -63,7 +72,7 @@ class ConnectionsTable(TableSchema):
     webhook = fields.Nested(WebhookTable)
     session_seconds = Seconds(load_default=28_800.0)
     login_seconds = Seconds(load_default=600.0)
-    keep_alive = Number(load_default=86_400.0)
+    keep_alive = Number(load_default=86_400.0, validate=_check_keep_alive)
     recheck = Seconds(load_default=5.0)
     audit_days = WholeNumber(load_default=90)
     providers = fields.Raw()  # tables of ``ConnectionProviderTable``, validated one by one
