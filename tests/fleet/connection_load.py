@@ -8,6 +8,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from joserfc import jwt
@@ -60,7 +61,7 @@ class Callers:
                 if until is not None and time.monotonic() >= until:
                     break
             for wire in wires.values():
-                wire.close()
+                await wire.close()
 
         await asyncio.gather(*(work() for _ in range(at_once)))
 
@@ -84,19 +85,24 @@ class Callers:
         self, user: User, authorization: str, port: int, wires: dict[int, _Wire]
     ) -> str:
         wire = wires.pop(port, None)
+        works = False
         try:
             async with asyncio.timeout(_TIMEOUT):
                 if wire is None:
                     wire = await _Wire.open(port)
                 status, body = await wire.get(authorization)
+            works = True
         except ConnectionRefusedError:
             self._avoided[port] = time.monotonic() + _AVOID
             return "connection refused"
+        except TimeoutError:
+            return "no response"
         except (OSError, EOFError, asyncio.LimitOverrunError):
             self._avoided[port] = time.monotonic() + _AVOID
             return "connection lost"
-        except TimeoutError:
-            return "no response"
+        finally:
+            if wire is not None and not works:
+                await wire.close()
         wires[port] = wire
         if status != 200:
             return f"{status} {body.get('error', '')}".strip()
@@ -151,5 +157,7 @@ class _Wire:
         body = await self._reader.readexactly(length)
         return int(lines[0].split()[1]), json.loads(body) if body.startswith(b"{") else {}
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self._writer.close()
+        with suppress(OSError):
+            await self._writer.wait_closed()
