@@ -73,13 +73,12 @@ async def httpcore_proxy(scope: Any, _receive: Any, send: Any) -> None:
 
 
 async def aiohttp_proxy(scope: Any, _receive: Any, send: Any) -> None:
-    """A proxy that forwards with aiohttp, like the gateway."""
+    """A proxy that forwards with aiohttp."""
+    import aiohttp
     from multidict import CIMultiDict
     from yarl import URL
 
-    from grantway_plugins.gateway._running.proxy import open_session
-
-    session = _KEPT.setdefault("aiohttp", _KEPT.get("aiohttp") or open_session())
+    session = _KEPT.setdefault("aiohttp", _KEPT.get("aiohttp") or aiohttp.ClientSession())
     url = URL(f"http://{_UPSTREAM}{scope['raw_path'].decode()}", encoded=True)
     headers = CIMultiDict((name.decode(), value.decode()) for name, value in _own(scope))
     async with session.request(scope["method"], url, headers=headers) as response:

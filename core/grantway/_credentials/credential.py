@@ -97,6 +97,15 @@ class Credential:
         """Whether ``token()`` returns at once, without starting a refresh."""
         return self._state.fresh
 
+    def token_at_once(self) -> Token | None:
+        """Return the token if ``token()`` returns it at once, without starting a refresh."""
+        state = self._state
+        if _monotonic() < state.until_monotonic and _time() < state.until:
+            token = state.token
+            if token.access_token:  # as in token()
+                return token
+        return None
+
     @property
     def fresh_for(self) -> float:
         """Seconds for which ``token()`` returns the current token at once; 0 if it is not fresh."""

@@ -42,14 +42,14 @@ RATE = 200
 OWN, OWN_PLAIN = "grantway's proxy", "grantway's proxy without tokens"
 _HOUR = 3600
 _PATIENCE = 60.0
-_WARM = 0.2
+WARM = 0.2
 _KILOBYTE = "x" * 1000
 #: Paths of small responses, and of responses with 16 kB.
 SIZES = {"small": "", "16 kB": "/large"}
 
 
 @dataclass
-class _Running:
+class Measured:
     """A proxy that is measured, and its results in each round."""
 
     front: Front
@@ -64,7 +64,7 @@ class _Running:
 class _Connection:
     """A connection that is opened again when the server closes it after many requests."""
 
-    def __init__(self, measured: _Running, number: int, size: str) -> None:
+    def __init__(self, measured: Measured, number: int, size: str) -> None:
         tenant, front = f"t{number % TENANTS}", measured.front
         self._port = measured.port
         self._request = (
@@ -102,7 +102,7 @@ class _Connection:
         self._socket.close()
 
 
-def _saturate(measured: _Running, size: str, seconds: float) -> int:
+def saturate(measured: Measured, size: str, seconds: float) -> int:
     """Send requests on all connections for some seconds, and return their number."""
     connections = [_Connection(measured, number, size) for number in range(CONNECTIONS)]
     for each in connections:
@@ -118,7 +118,7 @@ def _saturate(measured: _Running, size: str, seconds: float) -> int:
     return count
 
 
-def _paced(measured: _Running, seconds: float) -> list[float]:
+def _paced(measured: Measured, seconds: float) -> list[float]:
     """Send requests at a fixed rate, and return the seconds since each was due."""
     connections = [_Connection(measured, number, "small") for number in range(TENANTS)]
     found = []
@@ -136,17 +136,17 @@ def _paced(measured: _Running, seconds: float) -> list[float]:
     return found
 
 
-def _round(measured: _Running, serving: int, seconds: float, *, counts: bool) -> None:
+def _round(measured: Measured, serving: int, seconds: float, *, counts: bool) -> None:
     pids = {*measured.pids, *([serving] if measured.tokens and measured.front.asks else [])}
     for size in SIZES:
-        _saturate(measured, size, _WARM)
+        saturate(measured, size, WARM)
         if not counts:
             continue
         before, began = sum(map(busy, pids)), time.monotonic()
-        count = _saturate(measured, size, seconds)
+        count = saturate(measured, size, seconds)
         measured.rates[size].append(count / (time.monotonic() - began))
         measured.costs[size].append((sum(map(busy, pids)) - before) / count)
-    found = _paced(measured, seconds if counts else _WARM)
+    found = _paced(measured, seconds if counts else WARM)
     if counts:
         measured.latencies += found
 
@@ -154,7 +154,7 @@ def _round(measured: _Running, serving: int, seconds: float, *, counts: bool) ->
 def measure(rounds: int, seconds: float) -> dict[str, dict[str, Any]]:
     """Run the rounds, and return the results by name of the proxy."""
     here()
-    running: dict[str, _Running] = {}
+    running: dict[str, Measured] = {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         provider = Provider(_HOUR)
@@ -162,9 +162,11 @@ def measure(rounds: int, seconds: float) -> dict[str, dict[str, Any]]:
         stack.callback(provider.down)
         ports = {"upstream": free_port(), **gateway_ports()}
         with on_core(OTHER_CORE):
-            _folder(folder, "upstream")
+            subfolder(folder, "upstream")
             stack.enter_context(
-                nginx_http(folder / "upstream", _upstream(ports["upstream"]), ports["upstream"])
+                nginx_http(
+                    folder / "upstream", token_upstream(ports["upstream"]), ports["upstream"]
+                )
             )
         file = write_file(folder, provider, ports)
         serving = stack.enter_context(gateway(file, core=GATEWAY_CORE))
@@ -174,15 +176,15 @@ def measure(rounds: int, seconds: float) -> dict[str, dict[str, Any]]:
         own_front = Front(lambda *_: ExitStack(), OWN_PLAIN, asks=False)
         for name, port in zip((OWN, OWN_PLAIN), own.read_json(_PATIENCE), strict=True):
             base = OWN_PLAIN if name == OWN else ""
-            running[name] = _Running(
+            running[name] = Measured(
                 own_front._replace(base=base), port, (own.pid,), tokens=name == OWN
             )
         for number, (name, front) in enumerate(candidates().items()):
             port, before = free_port(), children()
             with on_core(GATEWAY_CORE):
-                stack.enter_context(front.run(setup, _folder(folder, str(number)), port))
+                stack.enter_context(front.run(setup, subfolder(folder, str(number)), port))
             pids = tuple(children() - before)
-            running[name] = _Running(front, port, pids, tokens=bool(front.base))
+            running[name] = Measured(front, port, pids, tokens=bool(front.base))
         for number in range(-1, rounds):  # the first one fills caches
             for each in running.values():
                 _round(each, serving.pid, seconds, counts=number >= 0)
@@ -194,7 +196,7 @@ def measure(rounds: int, seconds: float) -> dict[str, dict[str, Any]]:
     }
 
 
-def _summary(measured: _Running, running: dict[str, _Running], memory: float) -> dict[str, Any]:
+def _summary(measured: Measured, running: dict[str, Measured], memory: float) -> dict[str, Any]:
     base = running.get(measured.front.base)
     found: dict[str, Any] = {
         "base": measured.front.base,
@@ -215,7 +217,7 @@ def _summary(measured: _Running, running: dict[str, _Running], memory: float) ->
     return found
 
 
-def _upstream(port: int) -> str:
+def token_upstream(port: int) -> str:
     """Return the configuration of an nginx that responds with the token that it got."""
     head = 'map $http_authorization $token { "~^Bearer (.*)" $1; default "-"; }\n'
     large = f'location ~ /large/ {{ set $more "{_KILOBYTE}"; return 200 "$token{"$more" * 16}."; }}'
@@ -225,6 +227,6 @@ def _upstream(port: int) -> str:
     )
 
 
-def _folder(parent: Path, name: str) -> Path:
+def subfolder(parent: Path, name: str) -> Path:
     (parent / name).mkdir()
     return parent / name

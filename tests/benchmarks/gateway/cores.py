@@ -20,7 +20,7 @@ def pin(core: int | None) -> None:
 def machine() -> str:
     """Return the conditions of a run: versions, cores, and the load before it."""
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
-    versions = ", ".join(f"{each} {metadata.version(each)}" for each in ("uvicorn", "aiohttp"))
+    versions = ", ".join(f"{each} {metadata.version(each)}" for each in ("uvicorn", "httptools"))
     return (
         f"Python {platform.python_version()}, {versions}; {os.cpu_count()} cores, load before the "
         f"run {load} (1, 5, 15 minutes)."

@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,35 +57,39 @@ ROWS = {
 
 async def _serve(path: str) -> None:
     from grantway_plugins.gateway._config import ConfigFile
-    from grantway_plugins.gateway._running.building import build_runtime
+    from grantway_plugins.gateway._forwarding.client_protocol import ForwardingProtocol
     from grantway_plugins.gateway._running.gateway import Gateway
-    from grantway_plugins.gateway._running.proxy import Proxy, open_session
-    from grantway_plugins.gateway.upstream._asgi_middleware import ROUTE
+    from grantway_plugins.gateway.upstream._upstream_token import UpstreamToken
     from grantway_plugins.server._listening.address import listen
     from grantway_plugins.server._listening.listener import Listener
-    from grantway_plugins.server._listening.peers import Shares
 
     config = ConfigFile(path)
     limits = config.gateway["limits"]
     gateway = Gateway(config)
-    other = build_runtime(config)
     await gateway.start()
-    bare = Proxy(
-        other.targets,
-        open_session(),
-        trusted=config.gateway["trusted_proxies"],
-        limits=limits,
-        tenants=Shares(limits.requests_per_tenant),
-    )
-    route, *_ = other.upstream.routes
+    front = gateway.forwarder(b"/")
+    assert front is not None
+    route, *_ = front.upstream.routes
 
-    async def proxy(scope: Any, receive: Any, send: Any) -> None:
-        await bare({**scope, ROUTE: route}, receive, send)
+    class Bare:
+        """Takes the place of ``UpstreamAuth`` and ``BrowserRule``, and decides nothing."""
 
+        verifies = False
+
+        def open(self, request: Any) -> UpstreamToken:
+            return UpstreamToken(route, request.path, "", None, None, bare=True)
+
+        def check(self, *_headers: Any, **_options: Any) -> None:
+            pass
+
+    nothing: Any = Bare()
+    bare = replace(front, upstream=nothing, browsers=nothing)
     sockets = [listen("127.0.0.1", 0) for _ in range(2)]
     listeners = [
-        Listener(app, each, limits, files_each=2)
-        for app, each in zip((gateway.front, proxy), sockets, strict=True)
+        Listener(
+            gateway.front, each, limits, files_each=2, protocol=ForwardingProtocol.using(found)
+        )
+        for found, each in zip((gateway.forwarder, lambda _path: bare), sockets, strict=True)
     ]
     ready = asyncio.Semaphore(0)
     tasks = [asyncio.create_task(each.listen(ready.release)) for each in listeners]

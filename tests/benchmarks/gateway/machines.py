@@ -85,9 +85,9 @@ class GatewayProcess:
         }
 
 
-def _command(*words: str | Path, core: int) -> list[str | Path]:
+def _command(*words: str | Path, core: int, python: str = sys.executable) -> list[str | Path]:
     """Return a command that runs Python on one core; child processes inherit the core."""
-    return [sys.executable, _HERE / "on_core.py", str(core), *words]
+    return [python, _HERE / "on_core.py", str(core), *words]
 
 
 @contextmanager
@@ -166,9 +166,13 @@ def replace_secret(folder: Path, secret: str) -> None:
 
 
 @contextmanager
-def gateway(config: Path, *, core: int = GATEWAY_CORE) -> Iterator[GatewayProcess]:
+def gateway(
+    config: Path, *, core: int = GATEWAY_CORE, python: str = sys.executable
+) -> Iterator[GatewayProcess]:
     """Run a gateway for the block."""
-    command = _command("-m", "grantway_plugins.cli", "gateway", "--config", config, core=core)
+    command = _command(
+        "-m", "grantway_plugins.cli", "gateway", "--config", config, core=core, python=python
+    )
     with Program(command, cwd=config.parent) as program:
         yield GatewayProcess(program)
 

@@ -230,6 +230,7 @@ class RouteTable(TlsTable):
     token_timeout = Seconds()
     connect_timeout = Seconds(load_default=5.0)
     answer_timeout = Seconds(load_default=60.0)
+    idle_timeout = Seconds(load_default=3600.0)
     insecure_http = StrictBoolean(load_default=False)
     keep_host = StrictBoolean(load_default=False)
     strip_path = StrictBoolean(load_default=False)

@@ -77,6 +77,13 @@ class UserCredential:
         """See ``Credential.fresh_for``."""
         return self._held.fresh_for
 
+    def token_at_once(self) -> Token | None:
+        """See ``Credential.token_at_once``."""
+        token = self._held.token_at_once()
+        if token is not None:
+            self._connections.activity.used(self._user_id, self._provider.name)
+        return token
+
     def token(self, timeout: float | None = None) -> Token:
         """Return a valid token.
 

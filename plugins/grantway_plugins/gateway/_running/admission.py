@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable, Iterable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
-from grantway_plugins.server._http.asgi import Receive, Scope
+from grantway_plugins.server._http.asgi import Receive, Scope, peer_of
 from grantway_plugins.server._listening.peers import PeerShares
+
+
+class Counted(Protocol):
+    """A request in progress.
+
+    Attributes:
+        peer: Key of the peer whose requests are counted, or None.
+        counted: Whether the request is counted.
+    """
+
+    peer: Hashable | None
+    counted: bool
+
+    def end(self) -> None:
+        """End the request, as if the next piece of its body were late."""
+        ...
 
 
 class Admission:
@@ -27,32 +43,38 @@ class Admission:
         self._peers = PeerShares(per_peer, trusted)
         self._admitted = 0
         # Dictionaries keep insertion order, so the first entry has waited longest.
-        self._waiting: dict[Admitted, None] = {}
+        self._waiting: dict[Counted, None] = {}
 
     def admit(self, scope: Scope, receive: Receive) -> Admitted | None:
-        """Count a request, or return None if it exceeds a limit."""
-        peer = self._peers.key(scope["client"][0] if scope.get("client") else None)
+        """Count a request of ASGI, or return None if it exceeds a limit."""
+        request = Admitted(self, receive)
+        return request if self.enter(peer_of(scope), request) else None
+
+    def enter(self, host: str, request: Counted) -> bool:
+        """Count a request of an address, or return False if it exceeds a limit."""
+        peer = self._peers.key(host)
         # First, so that a peer at its limit does not end requests of other peers.
         if not self._peers.take(peer):
-            return None
+            return False
         if self._admitted >= self._most and not self._make_room():
             self._peers.give_back(peer)
-            return None
+            return False
         self._admitted += 1
-        return Admitted(self, peer, receive)
+        request.peer, request.counted = peer, True
+        return True
 
-    def leave(self, request: Admitted) -> None:
+    def leave(self, request: Counted) -> None:
         """Stop counting a request; safe to repeat."""
         if request.counted:
             request.counted = False
             self._admitted -= 1
             self._peers.give_back(request.peer)
 
-    def await_body(self, request: Admitted) -> None:
+    def await_body(self, request: Counted) -> None:
         """Record that a request waits for the next piece of its body."""
         self._waiting[request] = None
 
-    def body_came(self, request: Admitted) -> None:
+    def body_came(self, request: Counted) -> None:
         """Record that a request no longer waits."""
         self._waiting.pop(request, None)
 
@@ -66,16 +88,16 @@ class Admission:
 
 
 class Admitted:
-    """A request in progress.
+    """A request in progress in an ASGI application.
 
     Args:
         admission: The counter of requests.
-        peer: Key of the peer whose requests are counted, or None.
         receive: The ASGI server's ``receive``.
     """
 
-    def __init__(self, admission: Admission, peer: Hashable | None, receive: Receive) -> None:
-        self.peer, self.counted = peer, True
+    def __init__(self, admission: Admission, receive: Receive) -> None:
+        self.peer: Hashable | None = None
+        self.counted = False
         self._admission, self._receive = admission, receive
         self._complete = False
         self._wait: asyncio.Timeout | None = None

@@ -7,7 +7,7 @@ Any page can send requests to ``127.0.0.1``, and can point its domain there to r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -60,12 +60,20 @@ class BrowserRule:
         self._hosts = frozenset(hosts | named)
         self._below = tuple(sorted(below))
 
-    def check(self, scope: Any, *, origin: bool = True) -> None:
+    def check(
+        self,
+        headers: Iterable[tuple[bytes, bytes]],
+        *,
+        origin: bool = True,
+        websocket: bool = False,
+    ) -> None:
         """Check one request.
 
         Args:
-            scope: The ASGI scope.
+            headers: Its headers, lower-case names.
             origin: Whether to check which page sent it.
+            websocket: Whether it is a WebSocket handshake. Browsers allow these to every page, and
+                let it read what arrives, so the origin is checked on every address.
 
         Raises:
             RequestRejectedError: A web page must not send the request (403), or a header is
@@ -73,7 +81,7 @@ class BrowserRule:
         """
         host = page = site = ""
         hosts = pages = sites = 0
-        for name, value in scope["headers"]:
+        for name, value in headers:
             if name == b"host":
                 host, hosts = value.decode("latin-1"), hosts + 1
             elif name == b"origin":
@@ -86,7 +94,8 @@ class BrowserRule:
             )
         if self._checks_host and host and not self._is_own(normal_host(host)):
             raise RequestRejectedError(_HOST, status=403)
-        if origin and self._checks_origin and not self._is_allowed_page(page, site, host):
+        checks_origin = self._checks_origin or (websocket and "*" not in self._origins)
+        if origin and checks_origin and not self._is_allowed_page(page, site, host):
             raise RequestRejectedError(_PAGE, status=403)
 
     def _is_own(self, host: str) -> bool:

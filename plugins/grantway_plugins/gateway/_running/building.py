@@ -21,6 +21,7 @@ from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._config.connections_tables import CONNECTION
 from grantway_plugins.gateway._connections.service import Connections
 from grantway_plugins.gateway._connections.tokens import ConnectionTokens
+from grantway_plugins.gateway._forwarding.target import Target
 from grantway_plugins.gateway._inbound.broker import Broker
 from grantway_plugins.gateway._inbound.device_authorization import DeviceAuthorizationEndpoint
 from grantway_plugins.gateway._inbound.token_endpoint import TokenEndpoint
@@ -38,7 +39,6 @@ from .connections import ConnectionsBuilder
 from .gateway_provider import GatewayProvider
 from .inbound import make_inbound, removed_headers
 from .listener_certificate import make_certificate
-from .proxy import Target
 from .route_tokens import RouteTokens
 from .runtime import Runtime
 from .store_watch import StoreWatch

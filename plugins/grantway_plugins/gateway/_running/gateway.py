@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 from prometheus_client import CollectorRegistry
 
 from grantway._credentials.credential import Credential
@@ -24,8 +23,10 @@ from grantway_plugins.gateway._config.config_file import FIXED
 from grantway_plugins.gateway._config.cross_checks import device_path
 from grantway_plugins.gateway._config.limits import GatewayLimits
 from grantway_plugins.gateway._connections._background.worker import ConnectionWorker
+from grantway_plugins.gateway._forwarding.error_responses import no_route, too_many
+from grantway_plugins.gateway._forwarding.forwarder import Forwarder
+from grantway_plugins.gateway._forwarding.upstream_pool import UpstreamPool
 from grantway_plugins.gateway._metrics import GatewayMetrics
-from grantway_plugins.gateway.upstream._asgi_middleware import AsgiUpstreamAuth
 from grantway_plugins.gateway.upstream._rejection import RequestRejectedError, response_for
 from grantway_plugins.gateway.upstream._tenant import EVERYBODY
 from grantway_plugins.gateway.upstream._upstream_token import UpstreamToken
@@ -41,7 +42,6 @@ from .building import build_runtime
 from .decision import Decision
 from .file_watch import log_reload, reload_on_change
 from .health import Health
-from .proxy import Proxy, open_session, too_many
 from .readiness import Found, health_of, readiness
 from .resource_metadata import ResourceMetadata
 from .runtime import Runtime
@@ -61,23 +61,24 @@ _log = logging.getLogger("grantway.gateway")
 
 
 class _ActiveConfiguration:
-    """A runtime with its ASGI applications, and the number of requests that use it."""
+    """A runtime with the applications that use it."""
 
-    def __init__(self, runtime: Runtime, session: aiohttp.ClientSession, tenants: Shares) -> None:
+    def __init__(
+        self, runtime: Runtime, pool: UpstreamPool, admission: Admission, tenants: Shares
+    ) -> None:
         gateway = runtime.config.gateway
-        self.runtime = runtime
-        self.calls = 0
-        self.idle = asyncio.Event()
-        proxy = Proxy(
-            runtime.targets,
-            session,
-            trusted=gateway["trusted_proxies"],
-            limits=gateway["limits"],
-            tenants=tenants,
-        )
         url = None if runtime.connections is None else runtime.connections.settings.url
-        self.browsers = BrowserRule(gateway, runtime.config.routes, url)
-        self.front: App = AsgiUpstreamAuth(proxy, runtime.upstream)
+        self.runtime = runtime
+        self.forwarder = Forwarder(
+            runtime.upstream,
+            runtime.targets,
+            pool,
+            BrowserRule(gateway, runtime.config.routes, url),
+            gateway["trusted_proxies"],
+            gateway["limits"],
+            admission,
+            tenants,
+        )
         self.decision: Decision | None = None
         self.authorize: App | None = None
         if (table := runtime.config.authorize) is not None:
@@ -114,19 +115,17 @@ class _ActiveConfiguration:
     @contextlib.contextmanager
     def used(self) -> Iterator[None]:
         """Keep the components open for the block."""
-        self.calls += 1
+        self.forwarder.calls.enter()
         try:
             yield
         finally:
-            self.calls -= 1
-            if not self.calls:
-                self.idle.set()
+            self.forwarder.calls.leave()
 
-    def pages_for(self, scope: Scope) -> App | None:
-        """Return the pages of connections if a request is for them, or None."""
-        if self.pages is not None and self.pages.serves(scope["raw_path"].decode("latin-1")):
+    def own(self, path: bytes) -> App | None:
+        """Return the endpoint or the pages at a path, or None if requests are forwarded."""
+        if self.pages is not None and self.pages.serves(path.decode("latin-1")):
             return self.pages
-        return None
+        return self.endpoints.get(path)
 
 
 class Gateway(OneProcess):
@@ -157,7 +156,7 @@ class Gateway(OneProcess):
         if self.certificate is not None:
             self.metrics.watch_certificate(self.certificate)
         self._active: _ActiveConfiguration | None = None
-        self._session: aiohttp.ClientSession | None = None
+        self._pool = UpstreamPool()
         self._changing = asyncio.Lock()
         self._background: set[asyncio.Task[Any]] = set()
         self.stopping = False
@@ -171,11 +170,7 @@ class Gateway(OneProcess):
     async def start(self) -> None:
         """Prepare to handle requests."""
         assert self._first is not None
-        self._session = open_session()
-        self._active, self._first = (
-            _ActiveConfiguration(self._first, self._session, self._tenants),
-            None,
-        )
+        self._active, self._first = self._configuration(self._first), None
         self._in_background(self._discover_missing_providers())
         self._in_background(ConnectionWorker(lambda: self._current.runtime.connections).run())
         if self._follows_file:
@@ -189,8 +184,7 @@ class Gateway(OneProcess):
         for task in [*self._background]:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
+        self._pool.close()
         if self._active is not None:
             await self._active.runtime.components.close_async()
 
@@ -201,17 +195,29 @@ class Gateway(OneProcess):
 
     # --- Requests ---------------------------------------------------------------------------------
 
-    async def front(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request to the proxy or to the gateway's token endpoint."""
+    def forwarder(self, path: bytes) -> Forwarder | None:
+        """Return what to forward a request with, or None if `front` handles it.
+
+        Args:
+            path: Path of the request.
+        """
         active = self._current
-        pages = active.pages_for(scope)
+        active = self._current
+        return None if active.own(path) else active.forwarder
+
+    async def front(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request to one of the gateway's own endpoints and pages."""
+        active = self._current
+        app = active.own(scope["raw_path"])
         try:
             # The pages check forms themselves, and logins return to them from other sites.
-            active.browsers.check(scope, origin=pages is None)
+            active.forwarder.browsers.check(scope["headers"], origin=app is not active.pages)
         except RequestRejectedError as error:
             await send_response(send, response_for(error))
             return
-        app = pages or active.endpoints.get(scope["raw_path"], active.front)
+        if app is None:  # a reload has removed the endpoint
+            await send_response(send, no_route())
+            return
         await self._in(active, app, scope, receive, send)
 
     async def authorize(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -328,11 +334,7 @@ class Gateway(OneProcess):
         return self._build(config, before=before)
 
     def _activate(self, runtime: Runtime) -> None:
-        assert self._session is not None
-        before, self._active = (
-            self._current,
-            _ActiveConfiguration(runtime, self._session, self._tenants),
-        )
+        before, self._active = self._current, self._configuration(runtime)
         self._in_background(_retire(before, runtime))
 
     async def _discover_missing_providers(self) -> None:
@@ -369,6 +371,9 @@ class Gateway(OneProcess):
 
     async def _render(self, accept: str) -> tuple[bytes, str]:
         return self.metrics.render(accept)
+
+    def _configuration(self, runtime: Runtime) -> _ActiveConfiguration:
+        return _ActiveConfiguration(runtime, self._pool, self._admission, self._tenants)
 
     @property
     def _current(self) -> _ActiveConfiguration:
@@ -419,8 +424,6 @@ async def _no_body() -> MutableMapping[str, Any]:
 
 async def _retire(active: _ActiveConfiguration, after: Runtime) -> None:
     """Close the components that the new runtime does not reuse, once no request uses them."""
-    while active.calls:
-        active.idle.clear()
-        await active.idle.wait()
+    await active.forwarder.calls.wait_until_idle()
     with contextlib.suppress(GrantwayError):
         await active.runtime.components.close_async(after.components)

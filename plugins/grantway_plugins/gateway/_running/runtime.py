@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from grantway._credentials.pool import CredentialPool
 from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._connections.tokens import ConnectionTokens
+from grantway_plugins.gateway._forwarding.target import Target
 from grantway_plugins.gateway._inbound.device_authorization import DeviceAuthorizationEndpoint
 from grantway_plugins.gateway._inbound.token_endpoint import TokenEndpoint
 from grantway_plugins.gateway.upstream._token_exchange import TokenExchange
@@ -16,7 +17,6 @@ from grantway_plugins.gateway.upstream._upstream_auth import UpstreamAuth
 
 from .component_cache import ComponentCache
 from .gateway_provider import GatewayProvider
-from .proxy import Target
 from .store_watch import StoreWatch
 
 if TYPE_CHECKING:

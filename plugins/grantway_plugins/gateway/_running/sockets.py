@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from grantway_plugins.gateway._config import ConfigFile
+from grantway_plugins.gateway._forwarding.client_protocol import ForwardingProtocol
 from grantway_plugins.server._listening.address import address_of, listen, reserve
 from grantway_plugins.server._listening.listener import Listener
 from grantway_plugins.server._listening.serving import serving
@@ -147,6 +148,7 @@ async def serving_requests(
             config,
             files_each=2,  # each request may open a connection to an upstream
             certificate=gateway.certificate,
+            protocol=ForwardingProtocol.using(gateway.forwarder),
         )
     ]
     if sockets.authorize is not None:

@@ -21,6 +21,10 @@ class RouteCredential(TokenSource, Protocol):
         """Seconds until the token may be replaced; 0 if it is not fresh."""
         ...
 
+    def token_at_once(self) -> Token | None:
+        """Return a valid token that is available without waiting, or None."""
+        ...
+
 
 class FailedCredential:
     """Raises an error instead of returning tokens, because the credential could not be created.
@@ -34,6 +38,10 @@ class FailedCredential:
 
     def __init__(self, error: Exception) -> None:
         self._error = error
+
+    def token_at_once(self) -> Token | None:
+        """Return None."""
+        return None
 
     def token(self, timeout: float | None = None) -> Token:
         """Raise the error."""

@@ -166,6 +166,10 @@ class _ExchangedCredential(Credential):
         super().__init__(config)
         self._incoming_expiry = incoming_expiry
 
+    def token_at_once(self) -> Token | None:
+        """See ``Credential.token_at_once``."""
+        return None if time.time() >= self._incoming_expiry else super().token_at_once()
+
     def token(self, timeout: float | None = None) -> Token:
         """See ``Credential.token``."""
         self._check_incoming()

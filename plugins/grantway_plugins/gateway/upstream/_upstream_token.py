@@ -115,6 +115,19 @@ class UpstreamToken(OneProcess):
             return
         self.header = (self.route.header, self._value)
 
+    def fetch_at_once(self) -> bool:
+        """Set ``header`` if a valid token is available without waiting; return whether it is."""
+        token = None if self._credential is None else self._credential.token_at_once()
+        if token is None:
+            return False
+        try:
+            self._value = self.route.bearer.value(token)
+        except Exception:  # noqa: BLE001 - fetch() raises it again
+            return False
+        self._finish(None, token)
+        self.header = (self.route.header, self._value)
+        return True
+
     @property
     def stale(self) -> bool:
         """Whether the token in ``header`` may have expired, so that ``fetch`` must be repeated."""

@@ -67,6 +67,14 @@ class LimitedProtocol(HttpProtocol):
             self.timeout_keep_alive_task.cancel()
         super().connection_lost(exc)
 
+    def abandon(self) -> bool:
+        """End the request in progress when the server stops.
+
+        Returns:
+            False if there is none, or if it runs in a task that the server cancels.
+        """
+        return False
+
     def has_unread_request(self) -> bool:
         """Return whether the next request has arrived but has not been read.
 

@@ -42,6 +42,7 @@ class Listener(uvicorn.Server):
         date: Whether responses have a ``Date`` header.
         certificate: Certificate for TLS; None serves plain HTTP.
         direct: Answers some requests without ASGI; None sends all of them to ``app``.
+        protocol: The connections' protocol; by default it depends on ``direct``.
         proxy_only: Names of headers that are removed unless a trusted proxy sends them.
     """
 
@@ -57,6 +58,7 @@ class Listener(uvicorn.Server):
         date: bool = False,
         certificate: ServerCertificate | None = None,
         direct: DirectApp | None = None,
+        protocol: type[LimitedProtocol] | None = None,
         proxy_only: Iterable[str] = (),
     ) -> None:
         self._listening = listening
@@ -64,7 +66,7 @@ class Listener(uvicorn.Server):
         self._open = Connections(
             connection_limit(limits.connections, files_each), limits.connections_per_peer, proxies
         )
-        base = LimitedProtocol if direct is None else DirectProtocol
+        base = protocol or (LimitedProtocol if direct is None else DirectProtocol)
         self._http: Any = type(
             "Protocol",
             (base,),
@@ -160,11 +162,11 @@ class Listener(uvicorn.Server):
                 while state.connections or state.tasks:  # noqa: ASYNC110 - uvicorn has no event for it
                     await asyncio.sleep(_PAUSE)
         except TimeoutError:
-            direct = sum(
-                isinstance(each, DirectProtocol) and each.abandon()
+            abandoned = sum(
+                isinstance(each, LimitedProtocol) and each.abandon()
                 for each in list(state.connections)
             )
-            count = len(state.tasks) + direct
+            count = len(state.tasks) + abandoned
             _log.error("the grace period is over; cancelling %d requests", count)
             for task in state.tasks:
                 task.cancel()

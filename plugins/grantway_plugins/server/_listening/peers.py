@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter
 from collections.abc import Hashable, Iterable
+from functools import lru_cache
 
 _IPV6_NETWORK = 64
 
@@ -108,9 +109,10 @@ class PeerShares(Shares):
     def __init__(self, maximum: int, trusted: Iterable[object] = ()) -> None:
         super().__init__(maximum)
         self._proxies = Proxies(trusted)
+        #: Returns the key for counting a peer by its address, or None if it is exempt.
+        self.key = lru_cache(1024)(self._key)
 
-    def key(self, host: str | None) -> Hashable | None:
-        """Return the key for counting a peer, or None if it is exempt."""
+    def _key(self, host: str | None) -> Hashable | None:
         if not host or host in self._proxies:
             return None
         try:

@@ -54,7 +54,7 @@ class HttpProtocol(OneProcess, HttpToolsProtocol):
                 self.send_400_response("Invalid HTTP request received.")
             except httptools.HttpParserUpgrade as stopped:
                 if self._offered is None:
-                    self._upgraded()
+                    self._upgraded(piece[stopped.args[0] :])
                     return
                 head, self._offered = self._offered, None
                 pieces = [memoryview(head), piece[stopped.args[0] :], *pieces]
@@ -86,7 +86,7 @@ class HttpProtocol(OneProcess, HttpToolsProtocol):
         if self._offered is None:
             super().on_message_complete()
 
-    def _upgraded(self) -> None:
+    def _upgraded(self, _rest: memoryview) -> None:
         """Switch to WebSockets; after CONNECT, ignore further data."""
         if self._should_upgrade():
             self.handle_websocket_upgrade()
@@ -142,7 +142,7 @@ class _WithoutChunks:
             await self._app(scope, receive, send_plain)
         finally:
             if self._unknown_length and not self.cycle.response_complete:
-                _reset(self.cycle.transport)
+                reset(self.cycle.transport)
 
     def _start(self, message: dict[str, Any]) -> dict[str, Any]:
         headers = [(name.lower(), value) for name, value in message.get("headers", ())]
@@ -154,7 +154,7 @@ class _WithoutChunks:
         return {**message, "headers": [p for p in headers if p[0] != b"transfer-encoding"]}
 
 
-def _reset(transport: asyncio.Transport) -> None:
+def reset(transport: asyncio.Transport) -> None:
     """Reset a connection, so that the client does not accept an incomplete response."""
     connection = transport.get_extra_info("socket")
     if connection is not None:

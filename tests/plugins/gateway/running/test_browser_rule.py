@@ -145,7 +145,7 @@ def get_status(table: dict[str, Any], *headers: tuple[bytes, bytes]) -> int:
     """Return the status of the rejection, or 200."""
     rule = BrowserRule(GatewayTable().load(table), {"r": {"tenant": from_host("t.test")}})
     try:
-        rule.check({"headers": headers})
+        rule.check(headers)
     except RequestRejectedError as error:
         return error.status
     return 200

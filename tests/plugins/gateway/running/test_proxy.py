@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import aiohttp
 import pytest
 import requests
-from aiohttp.abc import AbstractResolver
 
 from grantway._exceptions import ConfigurationError
 from grantway_grants.device_code import GRANT_TYPE as DEVICE_CODE
 from grantway_plugins.gateway import hash_secret
-from grantway_plugins.gateway._running.proxy import Target, open_session
+from grantway_plugins.gateway._forwarding.target import Target
+from grantway_plugins.gateway._forwarding.upstream_pool import UpstreamPool
 from grantway_plugins.gateway._running.server import serve
 from grantway_plugins.issuer import IssuerServer
 from tests.faults import free_port
@@ -252,27 +251,21 @@ def test_responds_502_and_504_if_the_upstream_is_unavailable_or_slow(
     until(lambda: http.get(f"{run.url}/hasty/x", headers=ACME, timeout=PATIENCE).ok)
 
 
-def test_connect_timeout_includes_the_name_lookup() -> None:
-    class Silent(AbstractResolver):
-        async def resolve(self, *_args: Any, **_options: Any) -> Any:
-            await asyncio.Event().wait()
-
-        async def close(self) -> None:
-            pass
-
+def test_connect_timeout_includes_the_name_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
     route = {"upstream": "https://orders.test", "path": "/", "strip_path": False}
-    limits = {"keep_host": False, "connect_timeout": 0.05, "answer_timeout": PATIENCE}
-    target = Target.of({**route, **limits})
+    limits = {"connect_timeout": 0.05, "answer_timeout": PATIENCE, "idle_timeout": PATIENCE}
+    target = Target.of({**route, **limits, "keep_host": False, "rewrite_location": False})
     assert target is not None
 
-    async def send_request() -> None:
-        async with open_session() as session:
-            assert isinstance(session.connector, aiohttp.TCPConnector)
-            session.connector._resolver = Silent()
-            await session.get(target.url("/", ""), timeout=target.timeout)
+    async def never(*_args: Any, **_options: Any) -> Any:
+        await asyncio.Event().wait()
 
-    with pytest.raises(aiohttp.ConnectionTimeoutError):
-        asyncio.run(asyncio.wait_for(send_request(), PATIENCE))
+    async def connect() -> None:
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never)
+        await UpstreamPool().connect(target.place, target.connect_timeout)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(connect(), PATIENCE))
 
 
 def test_callers_detect_an_incomplete_response(run: GatewayProcess, http: requests.Session) -> None:
@@ -309,7 +302,14 @@ def test_cancels_the_upstream_request_if_the_caller_does_not_read(
     [
         (b"TRACE / HTTP/1.1", b"Connection: close\r\n", b"501"),
         (b"CONNECT x:1 HTTP/1.1", b"", b"501"),
-        (b"GET / HTTP/1.1", b"Connection: upgrade\r\nUpgrade: websocket\r\n", b"501"),
+        (b"POST / HTTP/1.1", b"Connection: upgrade\r\nUpgrade: websocket\r\n", b"400"),
+        (b"GET / HTTP/1.0", b"Connection: upgrade\r\nUpgrade: websocket\r\n", b"400"),
+        (b"GET / HTTP/1.1", b"Upgrade: websocket\r\n", b"400"),
+        (
+            b"GET / HTTP/1.1",
+            b"Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n",
+            b"400",
+        ),
         (b"GET / HTTP/1.1", b"Expect: unknown\r\n", b"417"),
         (b"GET / HTTP/1.1", b"X-Tenant: other\r\nConnection: close\r\n", b"400"),
         (b"GET / HTTP/1.1", b"Host: y\r\nConnection: close\r\n", b"400"),

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 import requests
 
-from grantway_plugins.gateway._running.location import host_and_port, rewritten
+from grantway_plugins.gateway._forwarding.location import host_and_port, rewritten
 from grantway_plugins.issuer import IssuerServer
 from tests.faults import FaultServer, free_port, raw
 from tests.plugins.gateway.running.conftest import Backends, make_backends

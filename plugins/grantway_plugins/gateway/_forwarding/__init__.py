@@ -1,0 +1,1 @@
+"""Forward requests to upstreams, with tokens."""

@@ -1,0 +1,344 @@
+"""WebSockets through the gateway, with a real client and server."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from tests.faults import FaultServer, raw
+from tests.interop.chromium import chromium
+from tests.plugins.gateway.running.conftest import Backends
+from tests.plugins.gateway.running.programs import PATIENCE, GatewayProcess, gateway
+from tests.raw_http import read_all, read_response
+from tests.waiting import until
+
+ACME = {"X-Tenant": "acme"}
+PORTS = 'listen = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nhosts = ["x"]\n'
+MIB = 1 << 20
+
+
+class SocketServer:
+    """A WebSocket server that returns each message, in a thread.
+
+    The message ``flood`` gets 64 MiB, and ``bye`` closes the connection with status 4000.
+
+    Attributes:
+        url: URL of the server.
+        handshakes: Headers of each handshake.
+        rejected: ``Authorization`` values that get a 401.
+        ended: Number of connections that have ended.
+        sent: Messages of the current flood that were sent.
+    """
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.handshakes: list[dict[str, str]] = []
+        self.rejected: set[str] = set()
+        self.ended = self.sent = 0
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.handshakes.append({name.lower(): value for name, value in request.headers.items()})
+        if request.headers.get("authorization") in self.rejected:
+            challenge = {"www-authenticate": 'Bearer error="invalid_token"'}
+            return web.Response(status=401, headers=challenge)
+        if request.path == "/plain":
+            return web.Response(text="no WebSocket here")
+        served = web.WebSocketResponse(protocols=["chat"], max_msg_size=0)
+        await served.prepare(request)
+        try:
+            async for message in served:
+                if message.data == "flood":
+                    for self.sent in range(64):
+                        await served.send_bytes(b"x" * MIB)
+                elif message.data == "bye":
+                    await served.close(code=4000, message=b"as requested")
+                elif message.type is aiohttp.WSMsgType.TEXT:
+                    await served.send_str(message.data)
+                else:
+                    await served.send_bytes(message.data)
+        finally:
+            self.ended += 1
+        return served
+
+
+@pytest.fixture
+def server() -> Iterator[SocketServer]:
+    found, ready = SocketServer(), threading.Event()
+    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+
+    async def serve() -> None:
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", found.handle)
+        runner = web.AppRunner(application, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        found.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        ready.set()
+        await stop.wait()
+        await runner.cleanup()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    assert ready.wait(PATIENCE)
+    yield found
+    loop.call_soon_threadsafe(stop.set)
+    thread.join(PATIENCE)
+    loop.close()
+
+
+def configuration(
+    backends: Backends, url: str, limits: str = "", settings: str = "", **route: str
+) -> Path:
+    return backends.write(
+        f"[gateway]\n{PORTS}{settings}\n[gateway.limits]\n{limits}\n"
+        + backends.provider()
+        + backends.route("chat", upstream=f'"{url}"', strip_path="true", **route)
+    )
+
+
+@contextmanager
+def running(
+    backends: Backends, url: str, limits: str = "", settings: str = "", **route: str
+) -> Iterator[GatewayProcess]:
+    with gateway(configuration(backends, url, limits, settings, **route)) as found:
+        yield found
+        assert "Traceback" not in found.log
+
+
+Use = Callable[[aiohttp.ClientWebSocketResponse], Awaitable[None]]
+
+
+def connect(run: GatewayProcess, use: Use, path: str = "", **headers: str) -> None:
+    """Open a WebSocket through the gateway, and use it."""
+
+    async def main() -> None:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(
+                f"{run.url}/chat{path}",
+                headers={**ACME, **headers},
+                protocols=["chat"],
+                max_msg_size=0,
+                timeout=aiohttp.ClientWSTimeout(ws_close=PATIENCE),
+            ) as client,
+        ):
+            await use(client)
+
+    asyncio.run(asyncio.wait_for(main(), 2 * PATIENCE))
+
+
+def refused(run: GatewayProcess, path: str = "", **headers: str) -> int:
+    """Return the status of a rejected handshake."""
+
+    async def fail(_client: aiohttp.ClientWebSocketResponse) -> None:
+        raise AssertionError
+
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        connect(run, fail, path, **headers)
+    return caught.value.status
+
+
+async def hello(client: aiohttp.ClientWebSocketResponse) -> None:
+    await client.send_str("hello")
+    assert await client.receive_str() == "hello"
+
+
+def handshake(*lines: str) -> bytes:
+    head = [
+        "GET /chat HTTP/1.1", "Host: x", "X-Tenant: acme", "Connection: Upgrade",
+        "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", *lines,
+    ]  # fmt: skip
+    return "\r\n".join([*head, "", ""]).encode()
+
+
+def open_socket(run: GatewayProcess) -> socket.socket:
+    parts = urlsplit(run.url)
+    return socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE)
+
+
+def test_relays_messages_after_a_handshake_with_the_token(
+    backends: Backends, server: SocketServer
+) -> None:
+    async def talk(client: aiohttp.ClientWebSocketResponse) -> None:
+        assert client.protocol == "chat"
+        await hello(client)
+        for size in (0, 125, 65_536, 4 * MIB):
+            await client.send_bytes(b"\x00\xff" * (size // 2))
+            assert await client.receive_bytes() == b"\x00\xff" * (size // 2)
+        await client.send_str("bye")
+        assert (await client.receive()).type is aiohttp.WSMsgType.CLOSE
+        assert client.close_code == 4000
+
+    with running(backends, server.url) as run:
+        connect(run, talk, "/room?x=1", Authorization="Bearer own", Cookie="a=1")
+        (headers,) = server.handshakes
+        until(lambda: server.ended == 1)
+    assert headers["authorization"].startswith("Bearer gwa_")
+    assert headers["cookie"] == "a=1"
+    assert headers["x-forwarded-for"] == "127.0.0.1"
+    assert headers["connection"].lower() == "upgrade"
+
+
+def test_replaces_a_token_that_the_handshake_rejects(
+    backends: Backends, server: SocketServer
+) -> None:
+    with running(backends, server.url) as run:
+        connect(run, hello)
+        server.rejected.add(server.handshakes[0]["authorization"])
+        connect(run, hello)
+    assert len({each["authorization"] for each in server.handshakes}) == 2
+    assert len(server.handshakes) == 3
+
+
+def test_passes_on_a_response_that_rejects_the_handshake(
+    backends: Backends, server: SocketServer
+) -> None:
+    with running(backends, server.url) as run:
+        assert refused(run, "/plain") == 200
+        with open_socket(run) as opened:
+            opened.sendall(handshake().replace(b"/chat", b"/chat/plain") + b"early data")
+            response = read_all(opened)
+    assert response.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in response
+    assert response.endswith(b"no WebSocket here")
+
+
+def test_rejects_another_protocol_of_the_upstream(backends: Backends) -> None:
+    other = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n"
+    with FaultServer(raw(other)) as upstream, running(backends, upstream.url) as run:
+        assert refused(run) == 502
+
+
+def test_forwards_data_that_arrives_with_the_handshake(
+    backends: Backends, server: SocketServer
+) -> None:
+    frame = b"\x81\x82\x00\x00\x00\x00hi"
+    with running(backends, server.url) as run, open_socket(run) as opened:
+        opened.sendall(handshake() + frame)
+        head = read_response(opened)
+        assert head.startswith(b"HTTP/1.1 101 ")
+        assert opened.recv(100) == b"\x81\x02hi"
+
+
+def test_slow_readers_stop_the_sender(backends: Backends, server: SocketServer) -> None:
+    async def stall(client: aiohttp.ClientWebSocketResponse) -> None:
+        await client.send_str("flood")
+        seen = -1
+        while seen != server.sent:  # until all buffers on the way are full
+            seen = server.sent
+            await asyncio.sleep(0.5)
+        assert seen < 40
+        for _ in range(64):
+            assert len(await client.receive_bytes()) == MIB
+        await hello(client)
+
+    with running(backends, server.url) as run:
+        connect(run, stall)
+
+
+def test_closes_a_socket_that_is_idle_for_idle_timeout(
+    backends: Backends, server: SocketServer
+) -> None:
+    async def idle(client: aiohttp.ClientWebSocketResponse) -> None:
+        for _ in range(6):
+            await hello(client)
+            await asyncio.sleep(0.2)
+        assert (await client.receive()).type is aiohttp.WSMsgType.CLOSED
+        assert client.close_code == aiohttp.WSCloseCode.ABNORMAL_CLOSURE
+
+    with running(backends, server.url, answer_timeout="0.5", idle_timeout="1") as run:
+        connect(run, idle)
+        until(lambda: server.ended == 1)
+
+
+def test_ends_the_upstream_connection_if_the_client_disconnects(
+    backends: Backends, server: SocketServer
+) -> None:
+    with running(backends, server.url) as run:
+        with open_socket(run) as opened:
+            opened.sendall(handshake())
+            assert read_response(opened).startswith(b"HTTP/1.1 101 ")
+            assert server.ended == 0
+        until(lambda: server.ended == 1)
+
+
+def test_counts_as_requests_of_the_tenant(backends: Backends, server: SocketServer) -> None:
+    async def occupy(client: aiohttp.ClientWebSocketResponse) -> None:
+        await hello(client)
+        assert await asyncio.to_thread(refused, run) == 503
+
+    with running(backends, server.url, "requests_per_tenant = 1") as run:
+        connect(run, occupy)
+        until(lambda: server.ended == 1)
+        connect(run, hello)
+
+
+def test_stays_open_during_reloads_and_until_the_grace_period_ends(
+    backends: Backends, server: SocketServer
+) -> None:
+    async def stay(client: aiohttp.ClientWebSocketResponse) -> None:
+        await hello(client)
+        run.reload()
+        await asyncio.to_thread(run.wait_for, "Configuration reloaded")
+        await hello(client)
+        run.process.terminate()
+        await asyncio.to_thread(run.wait_for, "the grace period is over")
+        assert (await client.receive()).type is aiohttp.WSMsgType.CLOSED
+
+    with running(backends, server.url, "grace_seconds = 1") as run:
+        connect(run, stay)
+        assert run.process.wait(PATIENCE) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "origin", "accepted"),
+    [
+        ("", "https://evil.example", False),
+        ("", "null", False),
+        ("", "http://localhost:3000", True),
+        ('origins = ["https://app.example"]', "https://app.example", True),
+        ('origins = ["https://app.example"]', "https://evil.example", False),
+        ('origins = ["*"]', "https://evil.example", True),
+    ],
+)
+def test_rejects_handshakes_of_other_sites(
+    backends: Backends, server: SocketServer, settings: str, origin: str, accepted: bool
+) -> None:
+    with running(backends, server.url, settings=settings) as run:
+        if accepted:
+            connect(run, hello, Origin=origin)
+        else:
+            assert refused(run, Origin=origin) == 403
+            assert server.handshakes == []
+
+
+@pytest.mark.slow
+def test_a_page_in_a_browser_uses_a_websocket(backends: Backends, server: SocketServer) -> None:
+    script = """url => new Promise((resolve, reject) => {
+        const socket = new WebSocket(url)
+        socket.onopen = () => socket.send("hello")
+        socket.onmessage = event => { resolve(event.data); socket.close() }
+        socket.onerror = () => resolve("failed")
+    })"""
+    with running(backends, server.url, tenant='"single"') as run, chromium() as browser:
+        url = f"{run.url.replace('http', 'ws')}/chat"
+        page = browser.new_page()
+        page.goto(f"{run.url}/chat/plain")
+        assert page.evaluate(script, url) == "hello"
+        assert server.handshakes[-1]["authorization"].startswith("Bearer gwa_")
+        count = len(server.handshakes)
+        page.route("https://evil.example/", lambda route: route.fulfill(body="<p>"))
+        page.goto("https://evil.example/")
+        assert page.evaluate(script, url) == "failed"
+        assert len(server.handshakes) == count
