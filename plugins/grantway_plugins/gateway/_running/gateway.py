@@ -202,7 +202,6 @@ class Gateway(OneProcess):
             path: Path of the request.
         """
         active = self._current
-        active = self._current
         return None if active.own(path) else active.forwarder
 
     async def front(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -268,28 +268,29 @@ def test_limits_the_time_for_which_an_upstream_reads_nothing(backends: Backends)
     assert response.startswith(b"HTTP/1.1 504 ")
 
 
+@pytest.mark.slow
 def test_a_slow_reader_does_not_make_the_gateway_store_the_response(backends: Backends) -> None:
-    sent = 0
+    size, sent = 100_000_000, 0
 
     def flood(server: RawServer, opened: socket.socket) -> None:
         nonlocal sent
         server.read(opened)
-        opened.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+        opened.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
         for _ in range(100):
-            opened.sendall(b"x" * 1_000_000)
+            opened.sendall(b"x" * (size // 100))
             sent += 1
 
-    with behind(backends, flood, answer_timeout="0.5") as (run, _):
+    with behind(backends, flood, answer_timeout="4") as (run, _):
         parts = urlsplit(run.url)
         with socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE) as opened:
             opened.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\n\r\n")
-            seen = -1
-            while seen != sent:  # until all buffers on the way are full
-                seen = sent
-                threading.Event().wait(0.7)
-            assert sent < 60
-            response = read_response(opened)  # the pause was the client's, so it is no timeout
-        assert len(response) > 100_000_000
+            # Longer than answer_timeout: the pause is the client's, so it is no timeout.
+            threading.Event().wait(6)
+            assert 0 < sent < 60
+            received = 0
+            while received < size and (piece := opened.recv(1_000_000)):
+                received += len(piece)
+        assert received >= size
 
 
 def test_a_reload_keeps_idle_connections(backends: Backends, http: requests.Session) -> None:
