@@ -20,6 +20,7 @@ from grantway_plugins.issuer import IssuerServer
 from grantway_plugins.issuer._browser_driver import BrowserDriver
 from tests.plugins.gateway.connections.test_configuration import GOOD
 from tests.plugins.gateway.running.conftest import Backends
+from tests.waiting import PATIENCE
 
 ANN = User("https://login.example.com", "ann", "Ann")
 BEN = User("https://login.example.com", "ben")
@@ -97,7 +98,7 @@ def worker_of(connections: Connections, **options: Any) -> ConnectionWorker:
     return ConnectionWorker(current, **{"tick": 0.02, "rate": 1000.0, **options})
 
 
-async def eventually(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+async def eventually(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     """Wait until a condition, which may be asynchronous, is true."""
     deadline = time.monotonic() + seconds
     while True:
