@@ -14,7 +14,7 @@ from grantway_plugins.server._http.asgi import Scope
 from grantway_plugins.server._http.wire import WireResponse
 
 from .messages import CheckRequest, CheckResponse
-from .peer import peer_of
+from .peer import NOT_ALLOWED, peer_of
 
 #: Returns the token of a request, given as an ASGI scope, or the response to its caller.
 Decide = Callable[[Scope], Awaitable[UpstreamToken | WireResponse]]
@@ -36,7 +36,7 @@ def check_service(decide: Decide, admits: Callable[[str], bool]) -> grpc.Generic
     async def check(request: Any, context: Any) -> Any:
         peer = peer_of(context)
         if not admits(peer):
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "this proxy is not allowed")
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, NOT_ALLOWED)
         found = await decide(_scope(request.attributes.request.http, peer))
         return _denied(found) if isinstance(found, WireResponse) else _granted(found)
 

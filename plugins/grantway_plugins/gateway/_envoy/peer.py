@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote
 
+#: Message to callers that may not use the services.
+NOT_ALLOWED = "only the proxies of this gateway may use this service"
+
 
 def peer_of(context: Any) -> str:
     """Return the address of the sender without its port; empty if it has no IP address.

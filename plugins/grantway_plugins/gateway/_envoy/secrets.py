@@ -17,7 +17,7 @@ import grpc
 
 from .kept_token import Find, KeptToken
 from .messages import DiscoveryRequest, DiscoveryResponse, Secret
-from .peer import peer_of
+from .peer import NOT_ALLOWED, peer_of
 
 _log = logging.getLogger("grantway.gateway")
 
@@ -59,13 +59,13 @@ class Secrets:
             stream.end()
 
     async def _stream(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
-        if not self._admits(peer_of(context)):
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "this proxy is not allowed")
+        await self._check_peer(context)
         stream = _Stream(self)
         self._streams.add(stream)
         reading = asyncio.create_task(stream.read(requests))
         try:
             async for response in stream.responses():
+                await self._check_peer(context)  # again, because of reloads
                 yield response
             if stream.problem:
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, stream.problem)
@@ -73,6 +73,10 @@ class Secrets:
             reading.cancel()
             self._streams.discard(stream)
             stream.subscribe(())
+
+    async def _check_peer(self, context: Any) -> None:
+        if not self._admits(peer_of(context)):
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, NOT_ALLOWED)
 
     def keep(self, name: str, wake: Callable[[], None]) -> KeptToken:
         """Return the token of a route, and keep it fresh until `release`."""

@@ -182,6 +182,20 @@ def test_only_allowed_proxies_get_secrets(
     assert provider.issued == {}
 
 
+def test_a_proxy_that_is_no_longer_allowed_gets_no_new_token(
+    start: Callable[..., GatewayProcess],
+) -> None:
+    run = start(route("one"))
+    with subscribed(run, "one") as stream:
+        assert stream.values() == {"one": "Bearer one-1"}
+        denied = AUTHORIZE + 'allow = ["10.0.0.0/8"]\n'
+        start(route("one", 'scope = "read"'), denied, rewrite=True)
+        run.reload()
+        with pytest.raises(grpc.RpcError) as ended:
+            stream.receive()
+    assert ended.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
 def test_open_streams_do_not_delay_a_shutdown(start: Callable[..., GatewayProcess]) -> None:
     run = start(route("one"))
     with subscribed(run, "one") as stream:
