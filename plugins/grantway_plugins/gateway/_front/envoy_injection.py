@@ -99,7 +99,12 @@ def injector(route: FrontRoute) -> Iterator[str]:
     yield "            api_config_source:"
     yield "              api_type: GRPC"
     yield "              transport_api_version: V3"
-    yield "              grpc_services: [{envoy_grpc: {cluster_name: grantway_grpc}}]"
+    yield "              grpc_services:"
+    yield "              - envoy_grpc:"
+    yield "                  cluster_name: grantway_grpc"
+    yield "                  # Connect again soon after the gateway has restarted."
+    yield "                  retry_policy:"
+    yield "                    retry_back_off: {base_interval: 0.2s, max_interval: 1s}"
     yield "- name: envoy.filters.http.upstream_codec"
     yield "  typed_config:"
     yield f'    "@type": {_TYPES}.filters.http.upstream_codec.v3.UpstreamCodec'
