@@ -37,7 +37,7 @@ def main() -> None:
     """Run the comparison, and print its tables."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.fronts", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.7, help="duration of a measurement")
+    parser.add_argument("--seconds", type=float, default=0.6, help="duration of a measurement")
     parser.add_argument("--case", action="append", choices=faults.CASES, help="measure this fault")
     parser.add_argument("--only", choices=("speed", "faults"))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to a file")

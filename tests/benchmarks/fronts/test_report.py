@@ -11,6 +11,8 @@ from tests.benchmarks.fronts.speed import OWN, SIZES
 STORED = json.loads(report.STORED.read_text(encoding="utf-8"))
 CACHING = {"nginx + grantway (cached)", "HAProxy + grantway (cached)"}
 INJECTOR = "Envoy's credential injector"
+#: Envoy has one token for all requests, and does not know when it expires.
+ENVOYS_OWN = {INJECTOR, "Envoy + grantway (SDS)"}
 
 
 def test_the_docs_show_the_stored_results() -> None:
@@ -25,16 +27,16 @@ def test_all_faults_and_sizes_are_stored_for_each_proxy() -> None:
         assert found.get("sizes", SIZES).keys() == SIZES.keys()
 
 
-def test_no_proxy_forwards_an_expired_token_of_the_gateway() -> None:
+def test_no_proxy_that_asks_the_gateway_forwards_an_expired_token() -> None:
     for case in STORED["faults"].values():
         for name, found in case.items():
             reasons = {"expired token", "no token", "unknown token"} & found["failed"].keys()
-            assert name == INJECTOR or not reasons
+            assert name in ENVOYS_OWN or not reasons
 
 
 def test_removed_tenants_are_rejected_within_the_limit() -> None:
     for name, found in STORED["faults"]["removed tenants"].items():
-        if name != INJECTOR:
+        if name not in ENVOYS_OWN:
             assert max(found["stale_s"]) < (5 if name in CACHING else 0.5)
 
 
