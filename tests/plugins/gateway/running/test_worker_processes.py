@@ -269,7 +269,9 @@ def test_envoys_keep_getting_tokens_if_a_worker_ends(backends: Backends) -> None
             options = [("grpc.use_local_subchannel_pool", 1)]
             with grpc.insecure_channel(run.grpc, options) as channel:
                 request = http_request("GET", "api.example.com", "/orders")
-                return bool(check_method(channel)(request, timeout=PATIENCE).status.code == 0)
+                # Like Envoy, connect again if the connection was one of the worker that ended.
+                found = check_method(channel)(request, timeout=PATIENCE, wait_for_ready=True)
+                return bool(found.status.code == 0)
 
         assert all(served() for _ in range(6))
         os.kill(run.workers[0], signal.SIGKILL)
