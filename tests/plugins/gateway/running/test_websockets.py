@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from grantway_plugins.testing import WorkloadIssuer
+from tests.certificates import Pki
 from tests.faults import FaultServer, raw
 from tests.interop.chromium import chromium
 from tests.plugins.gateway.running.conftest import Backends
@@ -24,6 +27,8 @@ from tests.waiting import until
 ACME = {"X-Tenant": "acme"}
 PORTS = 'listen = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nhosts = ["x"]\n'
 MIB = 1 << 20
+#: A text frame of a client, and the same from the server (RFC 6455 section 5.2).
+FRAME, ECHOED = b"\x81\x82\x00\x00\x00\x00hi", b"\x81\x02hi"
 
 
 class SocketServer:
@@ -223,12 +228,11 @@ def test_rejects_another_protocol_of_the_upstream(backends: Backends) -> None:
 def test_forwards_data_that_arrives_with_the_handshake(
     backends: Backends, server: SocketServer
 ) -> None:
-    frame = b"\x81\x82\x00\x00\x00\x00hi"
     with running(backends, server.url) as run, open_socket(run) as opened:
-        opened.sendall(handshake() + frame)
+        opened.sendall(handshake() + FRAME)
         head = read_response(opened)
         assert head.startswith(b"HTTP/1.1 101 ")
-        assert opened.recv(100) == b"\x81\x02hi"
+        assert opened.recv(100) == ECHOED
 
 
 def test_slow_readers_stop_the_sender(backends: Backends, server: SocketServer) -> None:
@@ -299,6 +303,50 @@ def test_stays_open_during_reloads_and_until_the_grace_period_ends(
     with running(backends, server.url, "grace_seconds = 1") as run:
         connect(run, stay)
         assert run.process.wait(PATIENCE) == 0
+
+
+def test_verified_callers_use_websockets_over_tls(
+    backends: Backends, server: SocketServer, tmp_path: Path
+) -> None:
+    pki = Pki(tmp_path)
+    pki.install(pki.issue("gateway"))
+    resource = "https://127.0.0.1/chat"
+    with WorkloadIssuer() as workloads:
+        config = backends.write(
+            f'[gateway]\n{PORTS}[gateway.tls]\ncertificate = "server.pem"\nkey = "server.key"\n'
+            f'[inbound]\nresource = "{resource}"\n[[inbound.issuer]]\nissuer = "{workloads.url}"\n'
+            + backends.provider()
+            + backends.route(
+                "chat", upstream=f'"{server.url}"', tenant='"claim:org_id"', scopes='"chat"'
+            )
+        )
+
+        def own(scope: str) -> str:
+            claims = {"org_id": "acme", "scope": scope}
+            token = workloads.token("ann", resource, header={"typ": "at+jwt"}, **claims)
+            return f"Authorization: Bearer {token}"
+
+        with gateway(config) as run:
+            trust = ssl.create_default_context(cafile=str(pki.authority.certificate))
+
+            def send(*lines: str) -> bytes:
+                with (
+                    open_socket(run) as plain,
+                    trust.wrap_socket(plain, server_hostname="127.0.0.1") as opened,
+                ):
+                    opened.sendall(handshake(*lines) + FRAME)
+                    head = read_response(opened)
+                    return head + opened.recv(100) if b" 101 " in head else head
+
+            assert send().startswith(b"HTTP/1.1 401 ")
+            assert send(own("other")).startswith(b"HTTP/1.1 403 ")
+            assert server.handshakes == []
+            mine = own("chat")
+            assert send(mine).endswith(b"\r\n\r\n" + ECHOED)
+    (headers,) = server.handshakes
+    assert headers["authorization"].startswith("Bearer gwa_")
+    assert headers["authorization"] not in mine
+    assert headers["x-forwarded-proto"] == "https"
 
 
 @pytest.mark.parametrize(
