@@ -60,6 +60,8 @@ def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
         provider = running.enter_context(asgi_server(Provider()))
         issuer = running.enter_context(WorkloadIssuer())
         text = (
+            # Comparing the token with the stored one must not keep it from being cached.
+            '[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nrecheck = 2\n'
             f'[providers.login]\ntoken_endpoint = "{provider}/token"\nclient_id = "x"\n'
             'auth = "none"\n'
             + route("users", "user", upstream, 'path = "/users"')

@@ -113,6 +113,20 @@ class Credential:
         return max(0.0, min(state.until_monotonic - _monotonic(), state.until - _time()))
 
     @property
+    def refresh_in(self) -> float:
+        """Seconds until the current token is refreshed; 0 if it must not be used.
+
+        Unlike ``fresh_for``, it does not end when the token is compared with the stored one.
+        """
+        state = self._state
+        if state.recheck is None:
+            return self.fresh_for
+        if not state.alive:
+            return 0.0
+        ends_in = min(state.end_monotonic - _monotonic(), state.end - _time())
+        return max(0.0, min(state.recheck.refresh_left, ends_in))
+
+    @property
     def alive(self) -> bool:
         """Whether there is a token that has not expired and was not rejected."""
         return self._state.alive

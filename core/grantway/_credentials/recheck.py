@@ -36,6 +36,11 @@ class Recheck:
         self._refresh = _after(seconds)
 
     @property
+    def refresh_left(self) -> float:
+        """Seconds until the token is refreshed; not positive if it is now."""
+        return _left(self._refresh)
+
+    @property
     def due(self) -> bool:
         """Whether the comparison should start."""
         return _left(self._begin) <= 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from grantway import Credential, Token
+from grantway import Credential, Freshness, Token
 from grantway._exceptions import ConfigurationError, LoginNeededError
 from tests import faults
 from tests.core.credential.conftest import Start
@@ -224,6 +224,33 @@ def test_requests_a_token_again_if_that_needs_no_login(
     clock.step(RECHECK)
     assert credential.token().access_token == "at-2"
     assert len(server.requests) == 2
+
+
+def test_a_comparison_does_not_shorten_the_time_until_the_refresh(
+    start: Start, clock: Clock
+) -> None:
+    client, _ = start(issue())
+    store = FaultyStore()
+    checked = client.credential(
+        **DEVICE, store=store, recheck=RECHECK, freshness=Freshness(jitter=0)
+    )
+    usual = client.credential(**DEVICE, store=store, freshness=Freshness(jitter=0))
+    checked.accept(token(1))
+    usual.accept(token(1))
+    assert checked.fresh_for <= RECHECK
+    for _ in range(3):
+        assert checked.refresh_in == pytest.approx(usual.refresh_in, abs=5)
+        clock.step(600)
+        checked.token()
+    clock.step(7200)
+    assert checked.refresh_in == 0
+    checked.accept(token(2, 20_000))
+    assert checked.refresh_in > 3000
+    checked.invalidate(checked.token())
+    assert checked.refresh_in == 0
+    checked.accept(token(3, 20_000))
+    checked.forget()
+    assert checked.refresh_in == 0
 
 
 @pytest.mark.parametrize("recheck", [0, -1, "60", float("nan"), True])

@@ -77,6 +77,11 @@ class UserCredential:
         """See ``Credential.fresh_for``."""
         return self._held.fresh_for
 
+    @property
+    def refresh_in(self) -> float:
+        """See ``Credential.refresh_in``."""
+        return self._held.refresh_in
+
     def token_at_once(self) -> Token | None:
         """See ``Credential.token_at_once``."""
         token = self._held.token_at_once()

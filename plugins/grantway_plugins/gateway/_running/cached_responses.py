@@ -68,7 +68,7 @@ class CachedResponses:
         """
         if token.header is None:
             return (NO_STORE,)
-        left = min(self._seconds, token.fresh_for, token.caller_until - time.time())
+        left = min(self._seconds, token.refresh_in, token.caller_until - time.time())
         seconds = int(left) - REVALIDATION - ROUNDING
         if seconds < 1:
             return (NO_STORE,)

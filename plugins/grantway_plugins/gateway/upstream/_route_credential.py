@@ -21,6 +21,11 @@ class RouteCredential(TokenSource, Protocol):
         """Seconds until the token may be replaced; 0 if it is not fresh."""
         ...
 
+    @property
+    def refresh_in(self) -> float:
+        """Seconds until the token is refreshed; 0 if it may be at any time."""
+        ...
+
     def token_at_once(self) -> Token | None:
         """Return a valid token that is available without waiting, or None."""
         ...
@@ -34,7 +39,7 @@ class FailedCredential:
     """
 
     fresh = False
-    fresh_for = 0.0
+    fresh_for = refresh_in = 0.0
 
     def __init__(self, error: Exception) -> None:
         self._error = error

@@ -134,9 +134,9 @@ class UpstreamToken(OneProcess):
         return self._credential is not None and not self._credential.fresh
 
     @property
-    def fresh_for(self) -> float:
-        """Seconds until the token in ``header`` may be replaced; 0 if it is not fresh."""
-        return 0.0 if self._credential is None else self._credential.fresh_for
+    def refresh_in(self) -> float:
+        """Seconds until the token in ``header`` is refreshed; 0 if it may be at any time."""
+        return 0.0 if self._credential is None else self._credential.refresh_in
 
     def rejected(self, status: int, www_authenticate: str) -> bool:
         """Return whether the upstream rejected the token, so that another one may be accepted.
