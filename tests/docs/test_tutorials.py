@@ -43,7 +43,7 @@ TUTORIAL = DOCS / "tutorial"
 FIRST = blocks(TUTORIAL / "first-token.md")
 #: The installation in the first tutorial, which the others rely on.
 INSTALL = FIRST[:1]
-PORTS = ("8400", "8410", "8411", "9000")
+PORTS = ("8080", "8400", "8401", "8410", "8411", "8412", "9000")
 #: Files that are not in a clone or slow to copy.
 NOT_CLONED = shutil.ignore_patterns(".*", "node_modules", "__pycache__", "build", "dist", "site")
 
@@ -198,6 +198,16 @@ def test_runs_a_gateway(reader: Reader) -> None:
     reader.follow(page, blocks(page))
 
 
+def test_connects_and_disconnects_accounts_of_users(reader: Reader, clone: Path) -> None:
+    page = TUTORIAL / "connections.md"
+    reader.follow(page, blocks(page))
+    folder = clone / "connections-demo"
+    for file in folder.rglob("*"):
+        # nginx's cache is the only copy of a token outside of the issuers, which store digests.
+        if file.is_file() and "cache" not in file.parts:
+            assert b"gwa_" not in file.read_bytes(), file.name
+
+
 def test_rotates_a_secret_of_the_running_gateway(reader: Reader, clone: Path) -> None:
     shutil.rmtree(clone / "gateway-demo", ignore_errors=True)
     for page in (TUTORIAL / "gateway.md", DOCS / "how-to" / "rotate-a-client-secret.md"):
@@ -229,5 +239,11 @@ def test_writes_a_grant(reader: Reader, clone: Path) -> None:
 
 
 def test_follows_every_tutorial() -> None:
-    followed = {"first-token.md", "gateway.md", "workload.md", "your-own-grant.md"}
+    followed = {
+        "connections.md",
+        "first-token.md",
+        "gateway.md",
+        "workload.md",
+        "your-own-grant.md",
+    }
     assert {page.name for page in TUTORIAL.glob("*.md")} == followed
