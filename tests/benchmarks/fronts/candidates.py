@@ -63,6 +63,10 @@ class Front(NamedTuple):
     asks: bool = True
 
 
+#: The gateway's listeners for other proxies.
+AUTHORIZE = f'[authorize]\nlisten = "{HOST}:{{authorize}}"\ngrpc_listen = "{HOST}:{{grpc}}"\n'
+
+
 def write_file(folder: Path, provider: Provider, ports: dict[str, int]) -> Path:
     """Write the gateway's file, with listed tenants.
 
@@ -70,6 +74,7 @@ def write_file(folder: Path, provider: Provider, ports: dict[str, int]) -> Path:
         folder: Folder of the file.
         provider: The provider of the tokens.
         ports: TCP ports of ``upstream``, and of the gateway's listeners, as ``gateway_ports``.
+            Those for other proxies may be missing.
     """
     secret = folder / "secret.txt"
     secret.touch(mode=0o600)
@@ -83,8 +88,7 @@ def write_file(folder: Path, provider: Provider, ports: dict[str, int]) -> Path:
         f"{upstream.format_map(ports)}"
         'extra = {tenant = "{tenant}"}\n'
         f'[routes.single]\npath = "/single"\ntenant = "single"\n{upstream.format_map(ports)}'
-        f'[authorize]\nlisten = "{HOST}:{ports["authorize"]}"\n'
-        f'grpc_listen = "{HOST}:{ports["grpc"]}"\n'
+        f"{AUTHORIZE.format_map(ports) if 'authorize' in ports else ''}"
         + "".join(f"[tenants.t{number}.idp]\n" for number in range(TENANTS))
     )
     return file

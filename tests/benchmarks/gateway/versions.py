@@ -46,7 +46,7 @@ def measure(pythons: list[str], rounds: int, seconds: float, size: str) -> None:
             running.enter_context(nginx_http(subfolder(folder, "upstream"), configured, port))
         versions = []
         for number, python in enumerate(pythons):
-            ports = {"upstream": port, "listen": free_port(), "authorize": free_port()}
+            ports = {"upstream": port, "listen": free_port()}
             file = write_file(subfolder(folder, str(number)), provider, ports)
             serving = running.enter_context(gateway(file, core=GATEWAY_CORE, python=python))
             front = Front(lambda *_: ExitStack(), python, asks=False)
