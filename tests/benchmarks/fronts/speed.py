@@ -30,7 +30,7 @@ from tests.benchmarks.fronts.candidates import (
 )
 from tests.benchmarks.fronts.servers import Provider
 from tests.benchmarks.gateway import latency
-from tests.benchmarks.gateway.cores import busy, resident
+from tests.benchmarks.gateway.cores import resident
 from tests.benchmarks.gateway.machines import GATEWAY_CORE, OTHER_CORE, gateway, here
 from tests.faults import free_port
 from tests.interop.program import Program
@@ -136,16 +136,22 @@ def _paced(measured: Measured, seconds: float) -> list[float]:
     return found
 
 
+def _busy(pid: int) -> float:
+    """Return the CPU time of a process's threads in seconds, to the nanosecond."""
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(each.read_text("ascii").split()[0]) for each in threads) / 1e9
+
+
 def _round(measured: Measured, serving: int, seconds: float, *, counts: bool) -> None:
     pids = {*measured.pids, *([serving] if measured.tokens and measured.front.asks else [])}
     for size in SIZES:
         saturate(measured, size, WARM)
         if not counts:
             continue
-        before, began = sum(map(busy, pids)), time.monotonic()
+        before, began = sum(map(_busy, pids)), time.monotonic()
         count = saturate(measured, size, seconds)
         measured.rates[size].append(count / (time.monotonic() - began))
-        measured.costs[size].append((sum(map(busy, pids)) - before) / count)
+        measured.costs[size].append((sum(map(_busy, pids)) - before) / count)
     found = _paced(measured, seconds if counts else WARM)
     if counts:
         measured.latencies += found
