@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         RedirectRefusedError as RedirectRefusedError,
         RegistryError as RegistryError,
         RequestInvalidError as RequestInvalidError,
+        ResourceMetadataError as ResourceMetadataError,
         ResponseInvalidError as ResponseInvalidError,
         ResponseTooLargeError as ResponseTooLargeError,
         SecretUnavailableError as SecretUnavailableError,
@@ -210,6 +211,7 @@ if not TYPE_CHECKING:  # type checkers would accept misspelt names
                 RedirectRefusedError
                 RegistryError
                 RequestInvalidError
+                ResourceMetadataError
                 ResponseInvalidError
                 ResponseTooLargeError
                 SecretUnavailableError

@@ -98,7 +98,7 @@ class AuthorizationCodeFlow(OneProcess):
             required = client.provider.metadata.get("require_pushed_authorization_requests")
             par = required is True
         self._par = par
-        self._scope = Scope().names(scope)
+        self._scope = Scope().names(scope) or client.provider.scope or None
         self._parameters = login_parameters(client, GRANT_TYPE, extra=extra, resource=resource)
 
     def begin(

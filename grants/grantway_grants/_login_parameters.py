@@ -76,7 +76,7 @@ def login_parameters(
         grant_type: The grant of the token request.
         extra: Provider-specific parameters. Those in ``FIRST_REQUEST_ONLY`` are not sent to the
             token endpoint.
-        resource: The APIs that the token is for (RFC 8707).
+        resource: The APIs that the token is for (RFC 8707); by default that of the provider.
 
     Raises:
         RequestInvalidError: ``resource`` is not an absolute URI, or a value is neither a string
@@ -86,6 +86,8 @@ def login_parameters(
     first = Params({name: value for name, value in (extra or {}).items() if value is not None})
     grant = client.registry.grant(grant_type)
     own = {*grant.names.wire.values()} | RESERVED
+    if resource is None and "resource" not in first:
+        resource = client.provider.resource
     if resource is not None:
         own = own | {"resource"}
     if taken := sorted(own & first.keys()):

@@ -113,7 +113,7 @@ class DeviceFlow(OneProcess):
         pause: Callable[[float], object] | None = None,
     ) -> None:
         self._client = client
-        self._scope = Scope().names(scope)
+        self._scope = Scope().names(scope) or client.provider.scope or None
         self._parameters = login_parameters(client, GRANT_TYPE, extra=extra, resource=resource)
         self._pause = pause
 

@@ -55,6 +55,7 @@ CODES = {
     "OutcomeUnknownError": "outcome_unknown",
     "ProviderUnavailableError": "provider_unavailable",
     "RedirectRefusedError": "redirect_refused",
+    "ResourceMetadataError": "resource_metadata_invalid",
     "ResponseInvalidError": "response_invalid",
     "ResponseTooLargeError": "response_too_large",
     "TokenError": "token_error",

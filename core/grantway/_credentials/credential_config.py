@@ -136,6 +136,7 @@ class CredentialConfig:
                 "params": known,
                 "extra": _constant(self.extra),
                 "refresh": _constant(self.refresh),
+                **({} if source.provider.resource is None else {"for": source.provider.resource}),
             }
         )
         return fingerprint(facts, secret)

@@ -28,6 +28,11 @@ class Provider(Protocol):
         """The host of the token endpoint, for messages."""
         ...
 
+    @property
+    def resource(self) -> str | None:
+        """The protected resource that tokens are for (RFC 8707)."""
+        ...
+
 
 class Grants(Protocol):
     """The registered grants; see ``grantway.Registry``."""

@@ -13,6 +13,7 @@
     |  |- ProviderUnavailableError      rejected with 425, 429 or 503: nothing was done
     |  |- RedirectRefusedError          a token request is never redirected
     |  `- ResponseInvalidError          not a token response
+    |     |- ResourceMetadataError      the metadata of a resource is missing or invalid
     |     `- ResponseTooLargeError      a response above the size limit
     |- TokenError                       the provider rejected the request
     |  |- InvalidRequestException       invalid_request
@@ -142,6 +143,7 @@ from .transport import (
     OutcomeUnknownError as OutcomeUnknownError,
     ProviderUnavailableError as ProviderUnavailableError,
     RedirectRefusedError as RedirectRefusedError,
+    ResourceMetadataError as ResourceMetadataError,
     ResponseInvalidError as ResponseInvalidError,
     ResponseTooLargeError as ResponseTooLargeError,
     TransportError as TransportError,

@@ -78,6 +78,30 @@ class ResponseInvalidError(TransportError):
     code = "response_invalid"
 
 
+class ResourceMetadataError(ResponseInvalidError):
+    """The metadata that leads from a protected resource to its tokens is missing or invalid.
+
+    Attributes:
+        document: URL of the document, or of the resource if it has none.
+        rule: The rule that it breaks.
+    """
+
+    code = "resource_metadata_invalid"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        document: str = "",
+        rule: str = "",
+        excerpt: str = "",
+        evidence: Evidence | None = None,
+    ) -> None:
+        super().__init__(message, excerpt=excerpt, evidence=evidence)
+        self.document = document
+        self.rule = rule
+
+
 class ResponseTooLargeError(ResponseInvalidError):
     """The response is larger than the limit; the rest was not read."""
 

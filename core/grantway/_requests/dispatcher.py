@@ -18,7 +18,7 @@ from .driver import run, run_async
 from .exchange import Exchange
 from .middleware import compose
 from .middleware.observe import Observe
-from .parameters import load, load_untyped
+from .parameters import load, load_untyped, with_resource
 from .provider import Provider, require_dialect
 from .retry import RetryPolicy, RetryRules
 
@@ -64,6 +64,7 @@ class Dispatcher:
         self._transport = transport
         self._host = provider.host
         self._token_endpoint = provider.token_endpoint
+        self._resource = provider.resource
         rules = retry if isinstance(retry, RetryRules) else RetryRules(retry, registry.errors)
         self._chain: Next = partial(
             attempts_of, provider=provider, rules=rules, errors=registry.errors
@@ -157,6 +158,8 @@ class Dispatcher:
         if sources_in(params) or sources_in(extra or {}):
             params, extra = sources_for_call(params), sources_for_call(extra or {})
             yield from _fetch(sources_in(params) + sources_in(extra), deadline)
+        if self._resource is not None:
+            params, extra = with_resource(grant, params, extra or {}, self._resource)
         loaded, computed = load(grant, params, extra or {})
         exchange = Exchange(
             "token",

@@ -17,6 +17,8 @@ from .computed_parameters import ComputedParams
 if TYPE_CHECKING:
     from grantway._types.grant import Grant
 
+_RESOURCE = "resource"
+
 
 def load(
     grant: Grant, params: Mapping[str, Any], extra: Mapping[str, Any]
@@ -55,6 +57,25 @@ def load(
 
     parameters = ComputedParams(given, load_computed)
     return parameters.first, parameters
+
+
+def with_resource(
+    grant: Grant, params: Mapping[str, Any], extra: Mapping[str, Any], resource: str
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Add the provider's resource (RFC 8707) to a request that names none.
+
+    Args:
+        grant: The grant.
+        params: The grant's parameters.
+        extra: Provider-specific parameters.
+        resource: The resource.
+    """
+    name = next((each for each, wire in grant.names.wire.items() if wire == _RESOURCE), None)
+    if name is None:
+        return params, extra if _RESOURCE in extra else Params({**extra, _RESOURCE: resource})
+    if params.get(name) is None and params.get(_RESOURCE) is None:
+        params = Params({**params, name: resource})
+    return params, extra
 
 
 def load_untyped(params: Mapping[str, Any]) -> tuple[Params, ComputedParams | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -49,6 +49,9 @@ class Provider(Value):
         registration_endpoint: The client registration endpoint (RFC 7591).
         revocation_endpoint: The revocation endpoint (RFC 7009).
         metadata: The other members of the discovered metadata.
+        resource: The protected resource that tokens are for. It is sent with every request for a
+            token that names no other (RFC 8707).
+        scope: The scope of logins that request no other.
 
     Raises:
         InsecureEndpointError: an endpoint is plain http on another machine.
@@ -63,6 +66,8 @@ class Provider(Value):
     registration_endpoint: str | None = None
     revocation_endpoint: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=_no_metadata, repr=False, hash=False)
+    resource: str | None = None
+    scope: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in _ENDPOINTS:
@@ -167,6 +172,64 @@ class Provider(Value):
             dialect=dialect,
             metadata=MappingProxyType(found),
         )
+
+    @classmethod
+    def for_resource(
+        cls,
+        url: str,
+        *,
+        issuer: str | None = None,
+        dialect: str | Dialect = RFC6749,
+        timeout: float = 10.0,
+        transport: Transport | None = None,
+    ) -> Self:
+        """Find the provider of a protected resource, such as an API or an MCP server, by its URL.
+
+        Request the resource without a token and read the metadata that its challenge names, or its
+        well-known metadata (RFC 9728), and then the metadata of its authorization server (see
+        ``discover``). The provider must support PKCE with ``S256``. Its ``resource`` and ``scope``
+        are those that the resource names.
+
+        Args:
+            url: URL of the resource: https, or http on this machine.
+            issuer: The authorization server to use, if the resource lists several; by default the
+                first one.
+            dialect: The provider's dialect.
+            timeout: Seconds for all requests.
+            transport: Sends the requests. By default, documents have at most 64 KiB, and hosts on
+                private networks are not contacted, unless the resource is on one.
+
+        Raises:
+            ResourceMetadataError: a document is missing, or breaks a rule; names both.
+            ResponseInvalidError: the authorization server does not publish its metadata.
+            InsecureEndpointError: the URL or an endpoint is plain http on another machine.
+            TransportError: the resource or its authorization server could not be reached.
+        """
+        from grantway._wire.protected_resource import (  # noqa: PLC0415 - few programs need it
+            check_pkce,
+            document_transport,
+            find_resource,
+        )
+
+        check_seconds("timeout", timeout)
+        require_secure(url, "url")
+        deadline = Deadline(timeout)
+        own = document_transport(url) if transport is None else None
+        sending = transport or own
+        assert sending is not None  # one of both is given
+        try:
+            resource = find_resource(url, issuer, sending, deadline)
+            found = cls.discover(
+                resource.issuer,
+                dialect=dialect,
+                timeout=max(0.01, deadline.remaining()),
+                transport=sending,
+            )
+        finally:
+            if own is not None:
+                own.close()
+        check_pkce(found.metadata, resource.issuer)
+        return replace(found, resource=resource.url, scope=resource.scope)
 
 
 def _reject_plain_http(issuer: str, metadata: Mapping[str, Any]) -> None:

@@ -1,0 +1,310 @@
+"""Find the authorization server of a protected resource from its URL (RFC 9728)."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+from grantway._exceptions import (
+    Evidence,
+    RedirectRefusedError,
+    ResourceMetadataError,
+    ResponseTooLargeError,
+    TransportError,
+)
+from grantway._secrets.excerpts import excerpt
+from grantway._secrets.redaction import printable
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import (
+    SERVER_FAULT,
+    HttpRequest,
+    Transport,
+    is_loopback,
+    is_web_address,
+)
+from grantway._transport.public_addresses import is_public
+
+from .challenges import parse_challenges
+
+if TYPE_CHECKING:
+    from grantway._transport.transport import HttpTransport
+
+#: Maximum size of a metadata document in bytes.
+MAX_DOCUMENT = 65_536
+_WELL_KNOWN = "/.well-known/oauth-protected-resource"
+_UNAUTHORIZED, _OK = 401, 200
+#: A scope name (RFC 6749 section 3.3).
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+_SHOWN = 200
+#: Longest wait in seconds for the challenge. A resource may answer with an endless event stream.
+_CHALLENGE = 5.0
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class FoundResource:
+    """A protected resource and how to get tokens for it.
+
+    Attributes:
+        url: The resource identifier, for ``resource`` (RFC 8707).
+        issuer: The authorization server.
+        scope: The scopes to request: those of the challenge, otherwise ``scopes_supported``;
+            empty if the resource names none.
+        metadata: All members of the metadata.
+    """
+
+    url: str
+    issuer: str
+    scope: tuple[str, ...]
+    metadata: Mapping[str, Any]
+
+
+def find_resource(
+    url: str, issuer: str | None, transport: Transport, deadline: Deadline
+) -> FoundResource:
+    """Read the metadata of a resource.
+
+    The URL in the challenge of a 401 response comes first. Without one, the well-known URLs of the
+    resource's path and of its host follow (RFC 9728 section 3).
+
+    Args:
+        url: URL of the resource.
+        issuer: The authorization server to choose, which the metadata must list; None for the
+            first one.
+        transport: Sends the requests.
+        deadline: The deadline for all requests.
+
+    Raises:
+        ResourceMetadataError: There is no valid metadata; names the document and the rule.
+        TransportError: The resource could not be reached.
+    """
+    protected, challenged, scope = _challenge(url, transport, deadline)
+    candidates = [challenged] if challenged else _well_known_addresses(url)
+    looked: list[str] = []
+    for address in candidates:
+        document = _document(address, transport, deadline, required=bool(challenged))
+        if document is None:
+            looked.append(address)
+            continue
+        found = _validated(document, address, url, issuer)
+        return FoundResource(
+            document["resource"], found, scope or _scopes(document, address), document
+        )
+    problem = (
+        "it answers without a token, so it needs no login"
+        if protected is False
+        else "it does not say where its tokens come from"
+    )
+    raise _invalid(
+        url,
+        f"has no metadata: {problem}. Looked at {' and '.join(looked)} (RFC 9728 section 3). If "
+        "you know the authorization server, use Provider.discover(issuer) and set resource",
+    )
+
+
+def _challenge(
+    url: str, transport: Transport, deadline: Deadline
+) -> tuple[bool | None, str, tuple[str, ...]]:
+    """Return whether the resource demands a token, and ``resource_metadata`` and ``scope``.
+
+    The first value is None if that is unknown.
+    """
+    limit = Deadline(min(_CHALLENGE, deadline.remaining()))
+    try:
+        response = transport.send(HttpRequest("GET", url, {"Accept": "application/json"}), limit)
+    except (RedirectRefusedError, ResponseTooLargeError):
+        return None, "", ()
+    except TransportError:
+        if limit.remaining() > 0:
+            raise
+        return None, "", ()  # perhaps an event stream
+    if response.status != _UNAUTHORIZED:
+        return (False if response.succeeded else None), "", ()
+    address, scope = "", ""
+    for each in parse_challenges(response.headers.get("www-authenticate", "")):
+        if each.scheme in {"bearer", "dpop"}:
+            address = address or each.parameters.get("resource_metadata", "")
+            scope = scope or each.parameters.get("scope", "")
+    if address and not _is_document_address(address, url):
+        raise _invalid(
+            printable(address)[:_SHOWN],
+            f"is the resource_metadata in the challenge of {url}, and must be an https URL "
+            "(RFC 9728 section 5.1)",
+        )
+    return True, address, tuple(each for each in scope.split() if _SCOPE.fullmatch(each))
+
+
+def _is_document_address(address: str, url: str) -> bool:
+    """Return whether a document may be read from an address: https, or http on this machine."""
+    if not is_web_address(address) or not address.isascii():
+        return False
+    parts = urlsplit(address)
+    return parts.scheme == "https" or (
+        is_loopback(parts.hostname or "") and is_loopback(urlsplit(url).hostname or "")
+    )
+
+
+def _well_known_addresses(url: str) -> list[str]:
+    """Return the well-known URLs, in lookup order (RFC 9728 section 3.1)."""
+    parts = urlsplit(url)
+    path = parts.path if parts.path != "/" else ""
+    own = parts._replace(path=f"{_WELL_KNOWN}{path}", fragment="")
+    root = own._replace(path=_WELL_KNOWN, query="")
+    return list(dict.fromkeys([urlunsplit(own), urlunsplit(root)]))
+
+
+def _document(
+    address: str, transport: Transport, deadline: Deadline, *, required: bool
+) -> dict[str, Any] | None:
+    """Return a metadata document; None if it does not exist and is not required."""
+    request = HttpRequest("GET", address, {"Accept": "application/json"})
+    try:
+        response = transport.send(request, deadline)
+    except RedirectRefusedError:
+        if not required:
+            return None  # many sites redirect unknown URLs to a login page
+        response, problem = None, "is redirected, perhaps to the metadata of another resource"
+    except ResponseTooLargeError:
+        response, problem = None, f"has more than {MAX_DOCUMENT} bytes"
+    if response is None:
+        raise _invalid(address, problem)
+    if response.status != _OK:
+        if required or response.status >= SERVER_FAULT:
+            raise _invalid(address, f"returned status {response.status}")
+        return None
+    if len(response.body) > MAX_DOCUMENT:
+        raise _invalid(address, f"has more than {MAX_DOCUMENT} bytes")
+    document = _json_object(response.body)
+    if document is None and (required or "json" in response.headers.get("content-type", "")):
+        raise _invalid(address, "is not a JSON object", excerpt(response.body))
+    return document  # None for a page that a site sends for any URL
+
+
+def _json_object(body: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _validated(document: dict[str, Any], address: str, url: str, issuer: str | None) -> str:
+    """Check a document, and return the authorization server to use."""
+    resource = document.get("resource")
+    if not isinstance(resource, str) or not covers(resource, url):
+        raise _invalid(
+            address,
+            f"is the metadata of {_quoted(resource)}, and not of {url}. Its resource must be this "
+            "URL, or one with the same scheme, host and port and a shorter path (RFC 9728 section "
+            "3.3)",
+        )
+    listed = document.get("authorization_servers")
+    servers = listed if isinstance(listed, list) else []
+    valid = [each for each in servers if isinstance(each, str) and _is_document_address(each, url)]
+    if issuer is not None:
+        if issuer not in valid:
+            raise _invalid(
+                address,
+                f"does not list the authorization server {issuer}; it lists "
+                f"{', '.join(map(_quoted, servers)) or 'none'}. They must be equal, also in a "
+                "trailing slash",
+            )
+        return issuer
+    if not valid:
+        raise _invalid(
+            address,
+            "must list the https URL of an authorization server in authorization_servers; it has "
+            f"{_quoted(listed)}",
+        )
+    return valid[0]
+
+
+def _scopes(document: Mapping[str, Any], address: str) -> tuple[str, ...]:
+    scopes = document.get("scopes_supported")
+    if scopes is None:
+        return ()
+    if not isinstance(scopes, list) or not all(
+        isinstance(each, str) and _SCOPE.fullmatch(each) for each in scopes
+    ):
+        raise _invalid(address, "must have a list of scope names as scopes_supported")
+    return tuple(dict.fromkeys(scopes))
+
+
+def covers(resource: str, url: str) -> bool:
+    """Return whether a resource identifier is a URL, or the beginning of its path.
+
+    RFC 9728 section 3.3 requires them to be equal. Servers with several paths, such as those of
+    MCP, publish one identifier for all of them, and a token for it is sent only to its host.
+    """
+    try:
+        one, other = urlsplit(resource), urlsplit(url)
+        same = _origin(one) == _origin(other)
+    except ValueError:
+        return False
+    if not same or one.fragment or one.query not in {"", other.query}:
+        return False
+    prefix = one.path.rstrip("/")
+    return f"{other.path.rstrip('/')}/".startswith(f"{prefix}/")
+
+
+def _origin(parts: SplitResult) -> tuple[str, str, int | None]:
+    if parts.username is not None or not parts.hostname:
+        raise ValueError(parts.scheme)
+    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
+
+
+def check_pkce(metadata: Mapping[str, Any], issuer: str) -> None:
+    """Check that an authorization server supports PKCE with ``S256`` (RFC 8414, RFC 7636).
+
+    Raises:
+        ResourceMetadataError: It does not say so. A stolen code could then be redeemed.
+    """
+    methods = metadata.get("code_challenge_methods_supported")
+    if not isinstance(methods, list) or "S256" not in methods:
+        raise _invalid(
+            issuer,
+            "is the authorization server of the resource, and its metadata must list S256 in "
+            f"code_challenge_methods_supported; it has {_quoted(methods)}. Without PKCE, a stolen "
+            "code could be redeemed",
+        )
+
+
+def document_transport(url: str) -> HttpTransport:
+    """Return a transport for the metadata of a resource."""
+    from grantway._transport.transport import HttpTransport  # noqa: PLC0415 - only if needed
+
+    return HttpTransport(max_response=MAX_DOCUMENT, public_only=not is_on_private_network(url))
+
+
+def is_on_private_network(url: str) -> bool:
+    """Return whether a URL's host is not on the public internet.
+
+    A name that this machine cannot look up counts as public: a proxy may know it.
+    """
+    host = urlsplit(url).hostname or ""
+    if is_loopback(host):
+        return True
+    try:
+        addresses = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return False
+    return not any(is_public(str(each[4][0])) for each in addresses)
+
+
+def _quoted(value: object) -> str:
+    return repr(printable(str(value))[:_SHOWN])
+
+
+def _invalid(document: str, rule: str, shown: str = "") -> ResourceMetadataError:
+    return ResourceMetadataError(
+        f"The document {document} {rule}.",
+        document=document,
+        rule=rule,
+        excerpt=shown,
+        evidence=Evidence(provider=urlsplit(document).netloc, step="discovery"),
+    )
