@@ -187,9 +187,9 @@ def test_discovery_places_the_issuers_path_correctly() -> None:
 
 
 def test_discovery_of_an_issuer_with_a_path_tries_three_urls_in_order() -> None:
-    third = f"{OPENID}/tenant/1"
+    third = f"/tenant/1{OPENID}"
     provider, asked = discover(lambda url: {third: (200, document(f"{url}/tenant/1"))}, "/tenant/1")
-    assert asked == [f"{OAUTH}/tenant/1", f"/tenant/1{OPENID}", third]
+    assert asked == [f"{OAUTH}/tenant/1", f"{OPENID}/tenant/1", third]
     assert str(provider.issuer).endswith("/tenant/1")
 
 
@@ -201,8 +201,8 @@ def test_discovery_tries_the_next_url_without_metadata(response: tuple[int, Any]
     _, asked = discover(
         lambda url: {
             f"{OAUTH}/a": response,
-            f"/a{OPENID}": response,
-            f"{OPENID}/a": (200, document(f"{url}/a")),
+            f"{OPENID}/a": response,
+            f"/a{OPENID}": (200, document(f"{url}/a")),
         },
         "/a",
     )
@@ -210,13 +210,13 @@ def test_discovery_tries_the_next_url_without_metadata(response: tuple[int, Any]
 
 
 def test_the_error_lists_the_response_of_each_url() -> None:
-    pages = {f"{OAUTH}/a": (403, b""), f"/a{OPENID}": (200, b"<html>"), f"{OPENID}/a": (302, b"")}
+    pages = {f"{OAUTH}/a": (403, b""), f"{OPENID}/a": (200, b"<html>"), f"/a{OPENID}": (302, b"")}
     with pytest.raises(ResponseInvalidError) as caught:
         discover(lambda _url: pages, "/a")
     message = str(caught.value)
     assert f"{OAUTH}/a returned 403; " in message
-    assert f"/a{OPENID} returned 200, but not a JSON object; " in message
-    assert f"{OPENID}/a returned 302, a redirect" in message
+    assert f"{OPENID}/a returned 200, but not a JSON object; " in message
+    assert f"/a{OPENID} returned 302, a redirect" in message
 
 
 TRANSIENT = {

@@ -111,7 +111,7 @@ class Provider(Value):
         """Read the provider's published metadata (RFC 8414, OpenID Connect Discovery).
 
         Try the three well-known URLs of an issuer in this order until one returns its metadata: RFC
-        8414 section 3.1, OpenID Connect Discovery, RFC 8414 section 5. Transient failures are
+        8414 section 3.1, RFC 8414 section 5, OpenID Connect Discovery. Transient failures are
         retried.
 
         Args:

@@ -36,15 +36,16 @@ _SHOWN = 200
 def well_known_addresses(issuer: str) -> tuple[str, ...]:
     """Return the URLs where an issuer may publish its metadata, in lookup order.
 
-    RFC 8414 section 3.1 puts the well-known part before the issuer's path, OpenID Connect Discovery
-    section 4 after it, and RFC 8414 section 5 puts OpenID Connect's before it.
+    RFC 8414 puts the well-known part before the issuer's path, also that of OpenID Connect (sections
+    3.1 and 5). OpenID Connect Discovery section 4 puts it after the path. The specification of MCP
+    requires this order.
     """
     parts = urlsplit(issuer)
     path = parts.path.rstrip("/")
     paths = (
         f"/.well-known/oauth-authorization-server{path}",
-        f"{path}/.well-known/openid-configuration",
         f"/.well-known/openid-configuration{path}",
+        f"{path}/.well-known/openid-configuration",
     )
     return tuple(urlunsplit(parts._replace(path=each)) for each in dict.fromkeys(paths))
 
