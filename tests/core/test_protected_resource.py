@@ -163,6 +163,7 @@ def test_an_invalid_document_is_named_with_its_rule(metadata: dict[str, Any], ru
     assert caught.value.document.endswith(f"{KNOWN}/mcp")
     assert caught.value.document in str(caught.value)
     assert caught.value.rule in str(caught.value)
+    assert not caught.value.missing
 
 
 @pytest.mark.parametrize(
@@ -206,7 +207,8 @@ def test_a_resource_without_metadata_is_an_error(status: int, reason: str) -> No
     with pytest.raises(ResourceMetadataError, match=reason) as caught:
         site.find()
     assert caught.value.document.endswith("/mcp")
-    assert f"{KNOWN}/mcp and " in str(caught.value)
+    assert caught.value.missing
+    assert f"{KNOWN}/mcp returned status 404; " in str(caught.value)
 
 
 def test_a_page_for_every_url_is_not_metadata() -> None:

@@ -84,6 +84,7 @@ class ResourceMetadataError(ResponseInvalidError):
     Attributes:
         document: URL of the document, or of the resource if it has none.
         rule: The rule that it breaks.
+        missing: Whether the resource publishes no metadata.
     """
 
     code = "resource_metadata_invalid"
@@ -94,12 +95,14 @@ class ResourceMetadataError(ResponseInvalidError):
         *,
         document: str = "",
         rule: str = "",
+        missing: bool = False,
         excerpt: str = "",
         evidence: Evidence | None = None,
     ) -> None:
         super().__init__(message, excerpt=excerpt, evidence=evidence)
         self.document = document
         self.rule = rule
+        self.missing = missing
 
 
 class ResponseTooLargeError(ResponseInvalidError):

@@ -36,9 +36,9 @@ _SHOWN = 200
 def well_known_addresses(issuer: str) -> tuple[str, ...]:
     """Return the URLs where an issuer may publish its metadata, in lookup order.
 
-    RFC 8414 puts the well-known part before the issuer's path, also that of OpenID Connect (sections
-    3.1 and 5). OpenID Connect Discovery section 4 puts it after the path. The specification of MCP
-    requires this order.
+    RFC 8414 puts the well-known part before the issuer's path (section 3.1), also that of OpenID
+    Connect (section 5). OpenID Connect Discovery section 4 puts it after the path. MCP requires
+    this order.
     """
     parts = urlsplit(issuer)
     path = parts.path.rstrip("/")

@@ -21,8 +21,8 @@ from grantway._secrets.excerpts import excerpt
 from grantway._secrets.redaction import printable
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import (
-    SERVER_FAULT,
     HttpRequest,
+    HttpResponse,
     Transport,
     is_loopback,
     is_web_address,
@@ -84,17 +84,16 @@ def find_resource(
         TransportError: The resource could not be reached.
     """
     protected, challenged, scope = _challenge(url, transport, deadline)
-    candidates = [challenged] if challenged else _well_known_addresses(url)
+    if challenged:
+        document = _document(challenged, _read(challenged, transport, deadline))
+        return _found(document, challenged, url, issuer, scope)
     looked: list[str] = []
-    for address in candidates:
-        document = _document(address, transport, deadline, required=bool(challenged))
-        if document is None:
-            looked.append(address)
-            continue
-        found = _validated(document, address, url, issuer)
-        return FoundResource(
-            document["resource"], found, scope or _scopes(document, address), document
-        )
+    for address in _well_known_addresses(url):
+        response = _read(address, transport, deadline)
+        if isinstance(response, HttpResponse) and _is_document(response):
+            return _found(_document(address, response), address, url, issuer, scope)
+        said = response if isinstance(response, str) else f"returned status {response.status}"
+        looked.append(f"{address} {said}")
     problem = (
         "it answers without a token, so it needs no login"
         if protected is False
@@ -102,8 +101,9 @@ def find_resource(
     )
     raise _invalid(
         url,
-        f"has no metadata: {problem}. Looked at {' and '.join(looked)} (RFC 9728 section 3). If "
-        "you know the authorization server, use Provider.discover(issuer) and set resource",
+        f"has no metadata: {problem}. {'; '.join(looked)} (RFC 9728 section 3). If you know the "
+        "authorization server, use Provider.discover(issuer) and set resource",
+        missing=True,
     )
 
 
@@ -158,31 +158,35 @@ def _well_known_addresses(url: str) -> list[str]:
     return list(dict.fromkeys([urlunsplit(own), urlunsplit(root)]))
 
 
-def _document(
-    address: str, transport: Transport, deadline: Deadline, *, required: bool
-) -> dict[str, Any] | None:
-    """Return a metadata document; None if it does not exist and is not required."""
-    request = HttpRequest("GET", address, {"Accept": "application/json"})
+def _read(address: str, transport: Transport, deadline: Deadline) -> HttpResponse | str:
+    """Return the response of an address, or why it cannot be used."""
     try:
-        response = transport.send(request, deadline)
+        request = HttpRequest("GET", address, {"Accept": "application/json"})
+        return transport.send(request, deadline)
     except RedirectRefusedError:
-        if not required:
-            return None  # many sites redirect unknown URLs to a login page
-        response, problem = None, "is redirected, perhaps to the metadata of another resource"
+        return "is redirected, perhaps to the metadata of another resource"
     except ResponseTooLargeError:
-        response, problem = None, f"has more than {MAX_DOCUMENT} bytes"
-    if response is None:
-        raise _invalid(address, problem)
+        return f"has more than {MAX_DOCUMENT} bytes"
+
+
+def _is_document(response: HttpResponse) -> bool:
+    """Return whether a response is meant as a document; some sites send a page for any URL."""
+    is_json = "json" in response.headers.get("content-type", "")
+    return response.status == _OK and (is_json or _json_object(response.body) is not None)
+
+
+def _document(address: str, response: HttpResponse | str) -> dict[str, Any]:
+    """Return the metadata in a response."""
+    if isinstance(response, str):
+        raise _invalid(address, response)
     if response.status != _OK:
-        if required or response.status >= SERVER_FAULT:
-            raise _invalid(address, f"returned status {response.status}")
-        return None
+        raise _invalid(address, f"returned status {response.status}")
     if len(response.body) > MAX_DOCUMENT:
         raise _invalid(address, f"has more than {MAX_DOCUMENT} bytes")
     document = _json_object(response.body)
-    if document is None and (required or "json" in response.headers.get("content-type", "")):
+    if document is None:
         raise _invalid(address, "is not a JSON object", excerpt(response.body))
-    return document  # None for a page that a site sends for any URL
+    return document
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:
@@ -191,6 +195,15 @@ def _json_object(body: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _found(
+    document: dict[str, Any], address: str, url: str, issuer: str | None, scope: tuple[str, ...]
+) -> FoundResource:
+    chosen = _validated(document, address, url, issuer)
+    return FoundResource(
+        document["resource"], chosen, scope or _scopes(document, address), document
+    )
 
 
 def _validated(document: dict[str, Any], address: str, url: str, issuer: str | None) -> str:
@@ -300,11 +313,14 @@ def _quoted(value: object) -> str:
     return repr(printable(str(value))[:_SHOWN])
 
 
-def _invalid(document: str, rule: str, shown: str = "") -> ResourceMetadataError:
+def _invalid(
+    document: str, rule: str, shown: str = "", *, missing: bool = False
+) -> ResourceMetadataError:
     return ResourceMetadataError(
         f"The document {document} {rule}.",
         document=document,
         rule=rule,
+        missing=missing,
         excerpt=shown,
         evidence=Evidence(provider=urlsplit(document).netloc, step="discovery"),
     )
