@@ -251,6 +251,8 @@ class TokenState:
                 if failure.rejected_access_token == token.access_token:
                     # The provider issued it again and has no other.
                     failure.rejected_access_token = None
+                if failure.rejected_refresh_token == token.refresh_token:
+                    failure.rejected_refresh_token = None  # the same
                 if failure.rejected_access_token is None and failure.rejected_refresh_token is None:
                     self.failure = None
 
@@ -335,6 +337,9 @@ class TokenState:
             unsaved = self.failure is not None and self.failure.unsaved is not None
             if stored is None and not unsaved:
                 self.forget()
+                # If it is stored again, the provider has issued it again.
+                failure = self._failure()
+                failure.rejected_access_token = failure.rejected_refresh_token = None
                 return
             if stored is None or unsaved or stored.access_token == seen.access_token:
                 self.recheck.confirm()

@@ -9,6 +9,8 @@ from grantway._processes.copies import Value
 
 #: ``broken``: the provider rejected the refresh token, so the user has to connect again.
 State = Literal["connected", "broken"]
+#: Reason of a broken connection that ended without a rejection by the provider.
+EXPIRED = "expired"
 EventName = Literal[
     "connected", "reconnected", "used", "refreshed", "broken", "disconnected", "revoked"
 ]

@@ -6,17 +6,18 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from grantway._credentials.async_store import asynchronous
-from grantway._exceptions import StoreError, StoreUnreadableError
+from grantway._exceptions import GrantwayError, StoreError, StoreUnreadableError
 from grantway._processes.copies import OneProcess
 from grantway._types.token import Token
 
 from ._background.due import due_at
 from ._webhook.message import BrokenMessage
-from .connection import Connection, ConnectionEvent, EventName
+from .connection import EXPIRED, Connection, ConnectionEvent, EventName
 from .details import Details
 from .outcomes import Connected, ConnectionStatus, Disconnected
 from .revocation import revoke
@@ -101,7 +102,7 @@ class Connections(OneProcess):
         details = Details.of(user, token, at.scope, now)
         old = await self._stored(credential)
         await credential.accept_async(token)
-        # The token is saved. If the record is not, the next use of the token creates it again.
+        # The token is saved. The record is created again if it cannot be saved now.
         known, before = None, Details()
         try:
             known = await self.records.connection(user.id, provider)
@@ -123,6 +124,8 @@ class Connections(OneProcess):
             self.observer.happened(event)
         except StoreError as error:
             _log.error("The record of a connection to %s was not saved: %s", provider, error)
+            # The background work saves it, also if no request uses the connection.
+            self.activity.refreshed(self.settings.keep_alive, user.id, provider, token)
         other = bool(before.account_id) and details.account_id not in {"", before.account_id}
         if other and old is not None:
             # Not for the same account: some providers would revoke the new token as well.
@@ -152,19 +155,16 @@ class Connections(OneProcess):
         Raises:
             StoreError: The token was not deleted.
         """
-        at = self.providers[provider]
         known = await self.records.connection(user_id, provider)
         if known is not None and known.state == "connected":
             # So that a request in the meantime does not report the connection as broken.
             await self.records.change(replace(known, state="broken", due_at=math.inf))
-        credential, problem = at.credential(user_id), ""
-        # The lock keeps another gateway from refreshing the token while it is revoked.
-        async with self._store.lock_async(credential.key, _LOCK) as fence:
-            token = await self._stored(credential)
-            if token is not None:
-                problem = await revoke(at, token)
-            await self._store.delete_async(credential.key, fence=fence)
-        await credential.forget_async()
+        try:
+            token, problem = await self._revoked(user_id, provider)
+        except BaseException:
+            if known is not None and known.state == "connected":
+                await self._undo(known)
+            raise
         revoked = token is not None and not problem
         name: EventName = "revoked" if revoked else "disconnected"
         event = ConnectionEvent(user_id, provider, name, self.clock(), problem or by)
@@ -174,6 +174,27 @@ class Connections(OneProcess):
         if existed or token is not None:
             self.observer.happened(event)
         return Disconnected(existed or token is not None, revoked, problem)
+
+    async def _revoked(self, user_id: str, provider: str) -> tuple[Token | None, str]:
+        """Revoke and delete a token; return it, and why it was not revoked."""
+        at = self.providers[provider]
+        credential, problem = at.credential(user_id), ""
+        # The lock keeps another gateway from refreshing the token while it is revoked.
+        async with self._store.lock_async(credential.key, _LOCK) as fence:
+            token = await self._stored(credential)
+            if token is not None:
+                problem = await revoke(at, token)
+            await self._store.delete_async(credential.key, fence=fence)
+        await credential.forget_async()
+        return token, problem
+
+    async def _undo(self, before: Connection) -> None:
+        """Mark a connection as working again whose token could not be deleted."""
+        with suppress(StoreError):
+            known = await self.records.connection(before.user, before.provider)
+            if known is not None and known.state == "broken":
+                restored = replace(known, state=before.state, due_at=before.due_at)
+                await self.records.change(restored)
 
     async def broken(self, user_id: str, provider: str, reason: str) -> bool:
         """Record that a provider rejected the token of a connection.
@@ -186,7 +207,7 @@ class Connections(OneProcess):
             return False
         # After reading the record: if the user connects again meanwhile, the change below fails.
         stored = await self._store.load_async(self.credential(provider, user_id).key)
-        if stored is not None and stored.refresh_token:
+        if stored is not None and (stored.refresh_token or await self._works(known, reason)):
             return False  # the user has connected again already
         event = ConnectionEvent(user_id, provider, "broken", self.clock(), reason)
         jobs = []
@@ -198,18 +219,45 @@ class Connections(OneProcess):
         self.observer.happened(event)
         return True
 
+    async def _works(self, known: Connection, reason: str) -> bool:
+        """Return whether there is a usable token, although an earlier one has expired."""
+        if reason != EXPIRED:
+            return False  # the access token of a rejected connection may be used until it expires
+        try:
+            await self.credential(known.provider, known.user).token_async()
+        except GrantwayError:
+            return False
+        return True
+
+    async def repaired(self, known: Connection) -> Connection:
+        """Return a broken connection as a working one if its token can be refreshed after all.
+
+        A gateway may save its new token, or a user's login, after another gateway was rejected.
+        """
+        at = self.providers.get(known.provider)
+        stored = None if at is None else await self._stored(at.credential(known.user))
+        if stored is None or not stored.refresh_token:
+            return known
+        due = due_at(stored, self.clock(), self.settings.keep_alive)
+        return replace(known, state="connected", due_at=due)
+
     async def restored(self, user_id: str, provider: str) -> Connection | None:
         """Create the record of a stored token again that was lost, without its details.
 
         Returns:
-            The record, or None if there is no token.
+            The record, or None if there is no token, or no such provider in the file any more.
         """
+        if provider not in self.providers:
+            return None
         key = self.credential(provider, user_id).key
         # With the lock, so that no record is left if the user disconnects now.
         async with self._store.lock_async(key, _LOCK):
             token = await self._store.load_async(key)
             if token is None:
                 return None
+            known = await self.records.connection(user_id, provider)
+            if known is not None:
+                return known  # a login has saved it meanwhile
             now = self.clock()
             await self.records.put(
                 Connection(

@@ -9,6 +9,8 @@ from grantway._processes.copies import OneProcess
 from grantway._types.token import Token
 from grantway_plugins.gateway.upstream._rejection import ConnectionNeededError
 
+from .connection import EXPIRED
+
 if TYPE_CHECKING:
     from grantway._credentials.credential import Credential
 
@@ -110,7 +112,7 @@ class UserCredential:
             token = await self._held.token_async(timeout)
         except LoginNeededError as error:
             rejected = _is_rejected(error)
-            reason = str(error.members.get("error") or "") or ("" if rejected else "expired")
+            reason = str(error.members.get("error") or "") or ("" if rejected else EXPIRED)
         else:
             self._connections.activity.used(self._user_id, self._provider.name)
             return token

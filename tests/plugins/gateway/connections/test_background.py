@@ -493,6 +493,20 @@ def test_a_lost_record_is_created_again_on_use(opened: Open) -> None:
     asyncio.run(main())
 
 
+def test_activity_of_a_provider_that_left_the_file_does_not_stop_the_work(opened: Open) -> None:
+    connections = opened()
+    connections.activity.used(ANN.id, "removed")
+
+    async def main() -> None:
+        await connections.connected(ANN, "github", Token("at", refresh_token="rt"))
+        connections.activity.used(*ABOUT)
+        async with working(connections):
+            await eventually(lambda: not len(connections.activity))
+        assert await names(connections) == ["connected", "used"]
+
+    asyncio.run(main())
+
+
 def test_activity_survives_a_failing_database_and_is_logged_once(
     opened: Open,
     monkeypatch: pytest.MonkeyPatch,

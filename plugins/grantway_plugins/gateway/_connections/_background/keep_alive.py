@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from grantway._exceptions import GrantwayError, LoginNeededError
+from grantway_plugins.gateway._connections.connection import EXPIRED
 
 if TYPE_CHECKING:
     from grantway_plugins.gateway._connections.connection import Connection
@@ -38,7 +39,7 @@ async def keep_alive(connections: Connections, connection: Connection) -> None:
     try:
         await at.credential(user).refresh_async()
     except LoginNeededError as error:
-        reason = str(error.members.get("error") or "expired")
+        reason = str(error.members.get("error") or EXPIRED)
     except GrantwayError:
         connections.observer.kept_alive(provider, "failed", lag)
         return

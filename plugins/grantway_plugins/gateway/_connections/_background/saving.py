@@ -66,6 +66,8 @@ async def _save(connections: Connections, change: Change) -> None:
             known = await connections.restored(change.user, change.provider)
         if known is None:
             return  # disconnected meanwhile
+        if known.state == "broken":
+            known = await connections.repaired(known)
         if await connections.records.change(_changed(known, change), events=events):
             for event in events:
                 connections.observer.happened(event)
