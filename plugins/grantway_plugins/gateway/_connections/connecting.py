@@ -76,7 +76,7 @@ class Connecting:
             failure = ConnectError(unreachable(at), 502)
         else:
             attempt = Attempt(user.id, begun.redirect_uri, begun.state, begun.code_verifier)
-            await self._attempts.keep(session_id, at.name, attempt)
+            await self._attempts.keep(session_id, at.identity, attempt)
             return begun.url
         raise failure
 
@@ -95,13 +95,13 @@ class Connecting:
         Raises:
             ConnectError: The account was not connected.
         """
-        attempt = await self._attempts.find(session_id, at.name)
+        attempt = await self._attempts.find(session_id, at.identity)
         if attempt is None or attempt.user != user.id:
             raise ConnectError(_NOT_STARTED, 400)
         # Not taken: otherwise any link could end a login that the user has started.
         if state is not None and not attempt.has_state(state):
             raise ConnectError(_OTHER, 400)
-        if state is not None and not await self._attempts.take(session_id, at.name, attempt):
+        if state is not None and not await self._attempts.take(session_id, at.identity, attempt):
             raise ConnectError(_NOT_STARTED, 400)
         token = await self._redeem(at, attempt, query)
         return await self._save(user, at, token)

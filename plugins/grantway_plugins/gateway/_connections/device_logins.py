@@ -156,14 +156,26 @@ class DeviceLogins:
             else:
                 problem = await self._save(login, token)
                 if not problem:
-                    await self._records.take(_key(login.of.id, login.provider), now)
-                    await self._records.finish(job.id)
+                    await self._end(job, login, None)
                     return
-        await self._keep(replace(login, interval=pause, problem=problem))
-        if problem:
-            await self._records.finish(job.id)
-        else:
-            await self._records.schedule(replace(job, due_at=now + pause))
+        await self._end(job, login, replace(login, interval=pause, problem=problem))
+
+    async def _end(self, job: Job, polled: DeviceLogin, after: DeviceLogin | None) -> None:
+        """Save a login after a poll, or remove it if it is connected.
+
+        Nothing is saved if the user has started another login while the provider was asked.
+        """
+        last = await self.find(polled.of.id, polled.provider)
+        is_last = last is not None and last.id == polled.id
+        if is_last and after is None:
+            await self._records.take(_key(polled.of.id, polled.provider), self._connections.clock())
+        elif is_last and after is not None:
+            await self._keep(after)
+            if not after.problem:
+                due_at = self._connections.clock() + after.interval
+                await self._records.schedule(replace(job, due_at=due_at))
+                return
+        await self._records.finish(job.id)
 
     async def _save(self, login: DeviceLogin, token: Token) -> str:
         """Save the token, and return the error code if that failed."""

@@ -49,6 +49,7 @@ class ConnectionProvider(OneProcess):
         extra: Additional parameters of the login.
         token_extra: Those of them that are sent with token requests, too.
         revokes: Whether tokens are revoked at the provider.
+        identity: Identifies the provider and the client, which a reload may change.
         pool: Credentials by ``User.id``.
     """
 
@@ -75,6 +76,7 @@ class ConnectionProvider(OneProcess):
         self._store = store
         self._config, self._refreshed = self._common_config(recheck), refreshed
         self.token_extra: Params = self._config.extra
+        self.identity = self._config.name
         self.pool = CredentialPool(self._make)
 
     @property

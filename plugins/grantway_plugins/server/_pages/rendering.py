@@ -82,8 +82,9 @@ class PageRenderer:
             policy += "; form-action 'self'"
         if scripts:
             policy += "; script-src 'self'"
+        page = self._templates.get_template(template).render(self._common, **values)
         return Response(
-            self._templates.get_template(template).render(self._common, **values),
+            page.encode("utf-8", "replace"),  # JSON of other servers may contain lone surrogates
             status,
             media_type="text/html",
             headers={

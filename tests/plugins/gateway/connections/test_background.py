@@ -585,7 +585,7 @@ def test_counts_are_shown_and_removed_ones_become_zero(
         await connections.connected(ANN, "github", Token("at", expires_at=1e12))
         async with working(connections):
             await eventually(lambda: shown("connected") == 1)
-            await connections.broken(*ABOUT, "expired")
+            await connections.broken(*ABOUT, "invalid_grant")
             await eventually(lambda: (shown("connected"), shown("broken")) == (0, 1))
 
     asyncio.run(main())

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -151,6 +152,63 @@ def test_a_newer_login_replaces_an_earlier_one(
         assert found is not None
         assert found.id == second.id
         assert [each.id for each in await jobs(connections)] == [PREFIX + second.id]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("approved", [False, True])
+def test_a_login_that_begins_during_a_poll_replaces_the_polled_one(
+    connections: Connections,
+    later: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    approved: bool,
+) -> None:
+    real = Client.create_token_async
+    begun: list[DeviceLogin] = []
+
+    async def begin_meanwhile(self: Client, **params: Any) -> Token:
+        begun.append(await begin(connections))
+        return await real(self, **params)
+
+    async def main() -> None:
+        first = await begin(connections)
+        if approved:
+            decide(first)
+        with monkeypatch.context() as patched:
+            patched.setattr(Client, "create_token_async", begin_meanwhile)
+            await poll(connections, later)
+        found = await DeviceLogins(connections).find(ANN.id, "github")
+        assert found is not None
+        assert found.id == begun[0].id
+        assert [each.id for each in await jobs(connections)] == [PREFIX + found.id]
+
+    asyncio.run(main())
+
+
+def test_a_gateway_that_stops_during_a_poll_saves_the_token(
+    connections: Connections, later: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Client.create_token_async
+    sent = asyncio.Event()
+
+    async def slow(self: Client, **params: Any) -> Token:
+        token = await real(self, **params)
+        sent.set()
+        await asyncio.sleep(0.2)
+        return token
+
+    async def main() -> None:
+        login = await begin(connections)
+        decide(login)
+        later[0] += login.interval
+        monkeypatch.setattr(Client, "create_token_async", slow)
+        task = asyncio.create_task(worker_of(connections).run())
+        await sent.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        (known,) = await connections.records.connections(ANN.id)
+        assert known.state == "connected"
 
     asyncio.run(main())
 

@@ -144,6 +144,14 @@ def test_a_narrower_scope_is_shown(site: Site, ann: Visitor, provider: FakeProvi
     assert "<dt>Not allowed</dt><dd><code>write</code>" in page.text
 
 
+def test_text_that_is_not_unicode_does_not_hide_the_page(
+    site: Site, ann: Visitor, provider: FakeProvider
+) -> None:
+    provider.token = {"refresh_token": "rt", "scope": "read \ud800"}
+    assert "is connected" in connect_other(ann, site).text
+    assert ann.open(site.page("other")).status == 200
+
+
 def test_another_account_replaces_the_first_one(site: Site, ann: Visitor) -> None:
     connect(ann, site, "first.at.shop")
     ann.http.cookies.clear()  # the shop remembers the account
@@ -204,3 +212,25 @@ def test_a_provider_is_removed_from_the_file_meanwhile(
     site.config.write_text(text)
     site.gateway.reload()
     until(lambda: site.gateway.log, lambda log: log.count("Configuration reloaded") == 2)
+
+
+def test_the_provider_is_replaced_in_the_file_during_a_login(site: Site, ann: Visitor) -> None:
+    begun = submit(ann, ann.open(site.page("other")), "/connect/other", until="/callback?")
+    before = site.config.read_text()
+    table, rest = before.split("[providers.other]")
+    replaced = rest.replace('client_id = "gateway"', 'client_id = "another"', 1)
+    try:
+        _reload(site, f"{table}[providers.other]{replaced}")
+        page = ann.open(begun.url)
+    finally:
+        _reload(site, before)
+    assert page.status == 400
+    assert "Nothing was connected." in page.text
+
+
+def _reload(site: Site, text: str) -> None:
+    message = "Configuration reloaded"
+    earlier = site.gateway.log.count(message)
+    site.config.write_text(text)
+    site.gateway.reload()
+    until(lambda: site.gateway.log, lambda log: log.count(message) == earlier + 1)

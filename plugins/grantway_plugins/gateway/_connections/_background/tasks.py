@@ -12,6 +12,8 @@ from grantway._processes.copies import OneProcess
 #: Seconds of waiting tasks that are accepted, so that claimed work starts long before its lease
 #: ends.
 _BACKLOG = 2.0
+#: Seconds for which running tasks may end when they are stopped. They may hold a new token.
+_LAST = 3.0
 
 
 class Tasks(OneProcess):
@@ -27,6 +29,7 @@ class Tasks(OneProcess):
         self._running = asyncio.Semaphore(at_once)
         self._most = max(at_once, int(_BACKLOG * rate))
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
         self._allowed, self._at = 0.0, time.monotonic()
 
     def free(self) -> int:
@@ -44,8 +47,11 @@ class Tasks(OneProcess):
         task.add_done_callback(self._tasks.discard)
 
     async def stop(self) -> None:
-        """Cancel all tasks, and wait for their end."""
+        """Let running tasks end for some seconds, then cancel them; do not start waiting ones."""
+        self._stopping = True
         tasks = [*self._tasks]
+        if tasks:
+            await asyncio.wait(tasks, timeout=_LAST)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -53,6 +59,7 @@ class Tasks(OneProcess):
     async def _run(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             async with self._running:
-                await work
+                if not self._stopping:
+                    await work
         finally:
             work.close()  # if it was cancelled before it began
