@@ -10,16 +10,11 @@ from grantway_plugins.server._log_format import LOG_FORMATS, LogFormat
 
 from .gateway_config import command as config_command
 from .gateway_connections import command as connections_command
-
-_config = click.option(
-    "--config",
-    type=click.Path(),
-    help="The TOML file that describes the gateway.  [required]",
-)
+from .gateway_file import GatewayGroup, gateway_file
 
 
-@click.group(name="gateway", invoke_without_command=True)
-@_config
+@click.group(name="gateway", cls=GatewayGroup, invoke_without_command=True)
+@gateway_file(required=False)
 @click.option(
     "--check", "only_check", is_flag=True, help="Report the mistakes in the file, and exit."
 )

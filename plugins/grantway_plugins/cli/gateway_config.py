@@ -16,6 +16,8 @@ from grantway_plugins.gateway._front.nginx import nginx
 from grantway_plugins.gateway._front.plan import Plan, plan
 from grantway_plugins.gateway._front.traefik import traefik
 
+from .gateway_file import gateway_file
+
 _WRITERS: dict[str, Callable[[Plan], str]] = {
     "nginx": nginx,
     "envoy": envoy,
@@ -29,12 +31,7 @@ _WRITERS: dict[str, Callable[[Plan], str]] = {
 
 @click.command(name="config")
 @click.argument("proxy", type=click.Choice([*_WRITERS]))
-@click.option(
-    "--config",
-    required=True,
-    type=click.Path(),
-    help="The TOML file that describes the gateway.",
-)
+@gateway_file()
 @click.option(
     "--listen",
     default="127.0.0.1:8080",

@@ -19,15 +19,14 @@ from grantway_plugins.gateway._connections.reencryption import Reencryption, ree
 from grantway_plugins.gateway._connections.service import Connections
 from grantway_plugins.gateway._running.building import build_runtime
 
+from .gateway_file import gateway_file
 from .terminal import Terminal
 
 Result = TypeVar("Result")
 
 _PAGE = 500
 _MOST_EVENTS = 100_000
-_config = click.option(
-    "--config", required=True, type=click.Path(), help="The TOML file that describes the gateway."
-)
+_config = gateway_file()
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -59,7 +58,14 @@ def list_(
         rules = {name: value for name, value in wanted.items() if value is not None}
         return [each for each in shown if all(each[name] == rules[name] for name in rules)]
 
-    _print(_run(config, found), _COLUMNS, as_json=as_json)
+    rows = _run(config, found)
+    _print(rows, _COLUMNS, as_json=as_json)
+    if any(row["subject"] is None for row in rows):
+        click.echo(
+            "Some records name no user: they were lost, or encrypted with a key that is not in "
+            "key in [connections]. If you removed a key, add it after the newest.",
+            err=True,
+        )
 
 
 _COLUMNS = ("user", "issuer", "subject", "provider", "state", "connected_at", "used_at", "due_at")
@@ -102,7 +108,14 @@ def audit(user: str, config: str, as_json: bool, limit: int) -> None:
             for each in await connections.records.history(user, limit)
         ]
 
-    _print(_run(config, found), ("at", "event", "provider", "reason", "count"), as_json=as_json)
+    rows = _run(config, found)
+    _print(rows, ("at", "event", "provider", "reason", "count"), as_json=as_json)
+    if not rows:
+        click.echo(
+            f"No events of {user} are kept; find the ids of users with: "
+            "grantway gateway connections list",
+            err=True,
+        )
 
 
 @command.command(name="disconnect", context_settings={"ignore_unknown_options": True})

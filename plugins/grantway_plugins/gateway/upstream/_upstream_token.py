@@ -12,6 +12,7 @@ from grantway._types.token import Token
 from grantway_plugins.auth._presentation import Presentation
 
 from ._rejection import ConnectionNeededError, RequestRejectedError
+from ._store_failures import STORE_FAILURES
 
 if TYPE_CHECKING:
     from ._observer import Observer, Outcome
@@ -220,6 +221,8 @@ class UpstreamToken(OneProcess):
                     self._observer.waited(self.route, time.monotonic() - started)
             except Exception:
                 logger.exception("an observer failed")
+        if isinstance(result, Exception):
+            STORE_FAILURES.failed(self.route, result)
         if isinstance(result, Token):
             self.report("injected" if self._token is None else "again")
             self._token = result

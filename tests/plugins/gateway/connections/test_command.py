@@ -71,6 +71,9 @@ def test_lists_audits_and_removes_connections(
     assert f"{ANN.id} has no connection to github" in again.stderr
     unknown = grantway(*COMMAND, "disconnect", ANN.id, "gitlab", *config)
     assert "known: github" in unknown.stderr
+    unknown_user = grantway(*COMMAND, "audit", "stranger", "--json", *config)
+    assert json.loads(unknown_user.stdout) == []
+    assert "No events of stranger are kept" in unknown_user.stderr
     for each in (listed, only, removed, again):
         assert connected.access_token not in each.stdout + each.stderr
         assert "Traceback" not in each.stderr
@@ -84,6 +87,9 @@ def test_ends_a_rotation_of_keys(file: Path, connected: Token) -> None:
     assert "Keep the older keys" in wrong.stderr
     assert "Nothing was removed" in wrong.stderr
     assert OTHER not in wrong.stderr + wrong.stdout
+    unreadable = grantway(*COMMAND, "list", *config)
+    assert ANN.id in unreadable.stdout
+    assert "If you removed a key, add it after the newest" in unreadable.stderr
     file.write_text(text.replace(OLD, f"{NEW},{OLD}"))
     done = grantway(*COMMAND, "reencrypt", *config)
     assert done.returncode == 0, done.stderr
