@@ -26,6 +26,11 @@ class SecretField(fields.Field[str | Params]):
     ) -> str | Params:
         if isinstance(value, str):
             return str(Text(example='"..."').deserialize(value))
+        if isinstance(value, list):
+            raise ValidationError(
+                f"must be one secret, not a list, like {_EXAMPLE}; if several are allowed here, "
+                "this secret contains them with commas between them"
+            )
         if not isinstance(value, Mapping):
             raise ValidationError(f"must be text, or a table with its source, like {_EXAMPLE}")
         if not is_source(value):
