@@ -51,7 +51,9 @@ class ConnectionsChecks:
             return
         if self._config.connections is None:
             yield (*at, "grant"), "needs a table [connections], with which users connect accounts"
-        elif (name := table["provider"]) not in (known := self._config.connection_providers):
+        elif (name := table["provider"]) not in self._config.providers:
+            return  # another check reports it
+        elif name not in (known := self._config.connection_providers):
             rule = f"has no table [connections.providers.{name}]; add it"
             if known:
                 rule += f", or use another provider ({', '.join(sorted(known))})"

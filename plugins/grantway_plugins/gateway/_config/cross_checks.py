@@ -49,6 +49,7 @@ class CrossChecks:
         yield self._plugins()
         yield self._stores()
         yield self._network()
+        yield self._listeners()
         if self._config.inbound is not None:
             yield self._certificate_header(self._config.inbound)
             yield self._issuers(self._config.inbound)
@@ -101,6 +102,21 @@ class CrossChecks:
             if not str(error).startswith(str(config.path)):
                 return  # caused by an environment variable, which each provider reports
             yield from mistakes_of(error)
+
+    def _listeners(self) -> Iterator[Mistake]:
+        """Report two listeners with the same address, of which only one could be opened."""
+        taken: dict[tuple[str, int], str] = {}
+        for name, table in (
+            ("gateway", self._config.gateway),
+            ("authorize", self._config.authorize),
+        ):
+            for key in ("listen", "admin", "grpc_listen"):
+                address = (table or {}).get(key)
+                if address is None or address[1] == 0:  # the system picks a free port
+                    continue
+                first = taken.setdefault(address, f"{name}.{key}")
+                if first != f"{name}.{key}":
+                    yield (name, key), f"is also the address of {first}; choose another port"
 
     def _certificate_header(self, table: Table) -> Iterator[Mistake]:
         if "client_certificate_header" in table and not self._config.gateway["trusted_proxies"]:
@@ -176,7 +192,10 @@ class CrossChecks:
             return
         known = default_registry().grants
         if grant not in known:
-            yield (*at, "grant"), f"is not registered by any plugin; {nearest(grant, known)}"
+            yield (
+                (*at, "grant"),
+                f"is not registered by any plugin; {nearest(grant, [*known, CONNECTION])}",
+            )
         else:
             yield from self._params(at, table)
 

@@ -36,7 +36,8 @@ def envoy_grpc(plan: Plan) -> str:
     """
     if not plan.grpc:
         raise ConfigurationError(
-            "authorize.grpc_listen: is missing; Envoy connects to this address with gRPC",
+            "authorize.grpc_listen is missing; Envoy connects to this address with gRPC. Add "
+            f'grpc_listen = "127.0.0.1:8413" to [authorize] in {plan.source}',
             errors={"grpc_listen": ["is missing"]},
         )
     return "\n".join(_lines(plan, "envoy-grpc", _grpc_service(plan))) + "\n"

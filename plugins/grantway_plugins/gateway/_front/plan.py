@@ -261,7 +261,11 @@ def _authority(address: tuple[str, int] | None) -> str:
 
 def _mistakes(config: ConfigFile) -> Iterator[Mistake]:
     if config.authorize is None:
-        yield ("authorize",), "is missing; the proxy gets its tokens from this listener"
+        rule = (
+            "is missing; the proxy gets its tokens from this listener. Add a table [authorize] "
+            'with listen = "127.0.0.1:8412"'
+        )
+        yield ("authorize",), rule
     else:
         for name in ("listen", "grpc_listen"):
             host, port = config.authorize.get(name, ("localhost", 1))

@@ -124,6 +124,8 @@ def encoded(path: str | bytes) -> str:
 
 
 def _normal(path: str) -> str:
+    if path[:1] != "/":
+        raise RequestRejectedError("The path must begin with a slash")
     if not _ALLOWED.fullmatch(path):
         raise RequestRejectedError(
             "The path is invalid, or has characters that must be percent-encoded"

@@ -108,6 +108,13 @@ INBOUND = GOOD[GOOD.index("[inbound]") : GOOD.index("[connections]")]
 CONNECTIONS = GOOD[GOOD.index("[connections]") : GOOD.index("[providers.github]")]
 
 
+def test_an_unknown_provider_is_reported_once(tmp_path: Path) -> None:
+    text = GOOD.replace('provider = "github"', 'provider = "gitub"')
+    assert mistakes_in(tmp_path, text) == [
+        "29: routes.github.provider is not a provider in this file; did you mean github?"
+    ]
+
+
 def test_users_are_identified_by_verified_tokens(tmp_path: Path) -> None:
     found = mistakes_in(tmp_path, GOOD.replace(INBOUND, ""))
     assert found == [

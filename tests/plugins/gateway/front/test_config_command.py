@@ -63,6 +63,14 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
         assert key in message
 
 
+def test_says_which_listener_to_add(tmp_path: Path) -> None:
+    message = str(run(config(tmp_path, "")).exception)
+    assert 'Add a table [authorize] with listen = "127.0.0.1:8412"' in message
+    file = config(tmp_path)
+    message = str(run(file, "envoy-grpc").exception)
+    assert f'Add grpc_listen = "127.0.0.1:8413" to [authorize] in {file}' in message
+
+
 @pytest.mark.parametrize("listen", ["127.0.0.1:0", "0.0.0.0:8412"])
 def test_an_address_that_a_proxy_cannot_connect_to_is_reported(tmp_path: Path, listen: str) -> None:
     authorize = f'[authorize]\nlisten = "{listen}"\nallow = ["10.0.0.0/8"]\n'

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from grantway._exceptions import ConfigurationError
+from grantway_plugins.cli.gateway import command
 from grantway_plugins.gateway import hash_secret
 from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._config.limits import GatewayLimits
@@ -115,6 +117,11 @@ def test_reads_a_valid_file(tmp_path: Path) -> None:
         ('admin = "127.0.0.1:0"', 'hosts = ["a.example:80"]', "3: gateway.hosts must be host names without a port"),
         ('admin = "127.0.0.1:0"', 'origins = ["app.example"]', "3: gateway.origins must be origins of web pages"),
         ('admin = "127.0.0.1:0"', 'admin = "8401"', "3: gateway.admin must be host and port"),
+        ('listen = "127.0.0.1:0"\nadmin = "127.0.0.1:0"', 'listen = "127.0.0.1:8499"\nadmin = "127.0.0.1:8499"', "3: gateway.admin is also the address of gateway.listen; choose another port"),
+        ("[routes.orders]", '[authorize]\nlisten = "127.0.0.1:8411"\ngrpc_listen = "127.0.0.1:8411"\n[routes.orders]', "12: authorize.grpc_listen is also the address of authorize.listen"),
+        ('path = "/orders"', 'path = "orders"', "11: routes.orders.path cannot be matched: The path must begin with a slash"),
+        ('path = "/orders"', 'grant = "conection"', "11: routes.orders.grant is not registered by any plugin; did you mean connection?"),
+        ('client_secret = "very secret and never shown"', 'client_secret = ["very secret"]', "8: providers.idp.client_secret must be one secret, not a list"),
         ('admin = "127.0.0.1:0"', "limits = {connections = 0}", "3: gateway.limits.connections must be a whole number from 1"),
         ('client_id = "my', 'breaker = {failures = 0}\nclient_id = "my', "7: providers.idp.breaker.failures must be a whole number from 1"),
         ('client_id = "my', 'breaker = {share = 2}\nclient_id = "my', "7: providers.idp.breaker.share must be a number greater than 0 and at most 1"),
@@ -285,6 +292,19 @@ def test_the_command_reports_mistakes(tmp_path: Path) -> None:
     assert check(written(tmp_path, GOOD)).stdout.endswith(
         "gateway.toml is valid: 1 route, 1 provider, 0 tenants\n"
     )
+
+
+def test_the_command_takes_one_file(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD)
+    config = ["--config", str(path)]
+    for given, hint in (
+        ([*config, *config, "--check"], "give one file"),
+        (["config", "nginx", *config, *config], "give one file"),
+        ([str(path)], "name the gateway's file with --config"),
+    ):
+        result = CliRunner().invoke(command, given)
+        assert result.exit_code == 2
+        assert hint in result.output
 
 
 @pytest.mark.parametrize(
