@@ -76,7 +76,7 @@ class ConnectionProvider(OneProcess):
         self._store = store
         self._config, self._refreshed = self._common_config(recheck), refreshed
         self.token_extra: Params = self._config.extra
-        self.identity = self._config.name
+        self.identity: str = self._config.name or name
         self.pool = CredentialPool(self._make)
 
     @property
