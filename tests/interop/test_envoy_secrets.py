@@ -36,7 +36,7 @@ pytestmark = pytest.mark.slow
 #: Lifetime of tokens in seconds.
 LIFETIME = 3
 #: Seconds that an empty secret may take to reach Envoy on a busy machine.
-_PUSHED = 0.3
+_PUSHED = 1.0
 DOWN = '[providers.down]\ntoken_endpoint = "http://127.0.0.1:{port}/token"\nclient_id = "x"\n'
 
 
@@ -294,7 +294,9 @@ class Upstream:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         token = dict(scope["headers"])[b"authorization"].decode().removeprefix("Bearer ")
-        self.ages[token] = time.monotonic() - self._provider.times[token]
+        # A new token may arrive here before the provider has recorded it.
+        now = time.monotonic()
+        self.ages[token] = now - self._provider.times.get(token, now)
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 

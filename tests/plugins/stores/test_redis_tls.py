@@ -17,6 +17,7 @@ from tests.plugins.stores.contract import LOCK_WAIT, WHOLE, use_once
 from tests.tls_front import Certificates, tls_front
 from tests.valkey import ValkeyServer, valkey_server
 from tests.valkey_groups import SERVICE, cluster_group, sentinel_group
+from tests.waiting import PATIENCE
 
 #: Part of the URL of a store, with the place of the port.
 SCHEMES = pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def port(
 
 def failure(url: str, **options: float) -> str:
     """Return the error of a store that cannot be used, which threads and event loops share."""
-    with closing(RedisStore(url, timeout=1.0, failover=30.0, **options)) as store:
+    with closing(RedisStore(url, timeout=PATIENCE, failover=PATIENCE, **options)) as store:
         with pytest.raises(StoreUnreadableError) as failed:
             store.load("key")
         with pytest.raises(StoreUnreadableError) as failed_too:

@@ -98,10 +98,10 @@ def test_a_use_costs_less_than_two_microseconds() -> None:
     users = [f"user-{number % 500}" for number in range(count)]
     best = math.inf
     for _ in range(5):
-        started = time.perf_counter()
+        started = time.thread_time()  # without the time of other processes
         for user in users:
             activity.used(user, "github")
-        best = min(best, time.perf_counter() - started)
+        best = min(best, time.thread_time() - started)
     assert best / count < 2e-6
 
 

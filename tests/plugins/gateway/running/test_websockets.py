@@ -251,17 +251,18 @@ def test_slow_readers_stop_the_sender(backends: Backends, server: SocketServer) 
         connect(run, stall)
 
 
+@pytest.mark.slow
 def test_closes_a_socket_that_is_idle_for_idle_timeout(
     backends: Backends, server: SocketServer
 ) -> None:
     async def idle(client: aiohttp.ClientWebSocketResponse) -> None:
-        for _ in range(6):
+        for _ in range(5):  # for longer than idle_timeout
             await hello(client)
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.5)
         assert (await client.receive()).type is aiohttp.WSMsgType.CLOSED
         assert client.close_code == aiohttp.WSCloseCode.ABNORMAL_CLOSURE
 
-    with running(backends, server.url, answer_timeout="0.5", idle_timeout="1") as run:
+    with running(backends, server.url, idle_timeout="2") as run:
         connect(run, idle)
         until(lambda: server.ended == 1)
 
