@@ -46,9 +46,9 @@ def port(
         yield port
 
 
-def failure(url: str, **options: float) -> str:
+def failure(url: str) -> str:
     """Return the error of a store that cannot be used, which threads and event loops share."""
-    with closing(RedisStore(url, timeout=PATIENCE, failover=PATIENCE, **options)) as store:
+    with closing(RedisStore(url, timeout=PATIENCE, failover=PATIENCE)) as store:
         with pytest.raises(StoreUnreadableError) as failed:
             store.load("key")
         with pytest.raises(StoreUnreadableError) as failed_too:
