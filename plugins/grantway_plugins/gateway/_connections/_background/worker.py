@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from grantway._exceptions import StoreError
@@ -113,10 +114,10 @@ class ConnectionWorker(OneProcess):
         records, now = connections.records, connections.clock()
         if limit := self._refreshes.free():
             for each in await records.claim_due(now, lease=self._lease, limit=limit):
-                self._refreshes.start(_guarded(keep_alive(connections, each)))
+                self._refreshes.start(_guarded(partial(keep_alive, connections, each)))
         if limit := self._jobs.free():
             for job in await records.claim_jobs(now, lease=self._lease, limit=limit):
-                self._jobs.start(_guarded(_do(connections, job)))
+                self._jobs.start(_guarded(partial(_do, connections, job)))
         monotonic = time.monotonic()
         if monotonic >= self._count_at:
             self._count_at = monotonic + _spread(COUNT_EVERY)
@@ -134,10 +135,10 @@ async def _do(connections: Connections, job: Job) -> None:
     # Leave other jobs to a newer gateway, which has planned them.
 
 
-async def _guarded(work: Coroutine[Any, Any, None]) -> None:
+async def _guarded(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Do claimed work. If it fails, it is due again when the claim ends."""
     try:
-        await work
+        await work()
     except StoreError as error:
         _log.info("Background work on a connection is tried again later: %s", error)
     except Exception:  # noqa: BLE001 - as above; the task has no caller
