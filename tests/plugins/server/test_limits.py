@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from grantway._exceptions import ConfigurationError
 from grantway_plugins.server import Limits
+from grantway_plugins.server._listening.address import listen
 from grantway_plugins.server._listening.connections import Connections
 from grantway_plugins.server._listening.peers import PeerShares
 from tests.plugins.server.listening import connect, echo, listening
@@ -147,6 +149,31 @@ def test_closes_an_idle_connection(hasty: int) -> None:
         idle.sendall(GET)
         assert read_response(idle).startswith(b"HTTP/1.1 200 ")
         assert read_all(idle) == b""
+
+
+def test_closes_a_connection_whose_client_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The unread part is small, so the operating system and asyncio could store all of it."""
+
+    async def respond(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * 60_000})
+
+    def small(host: str, port: int) -> socket.socket:
+        opened = listen(host, port)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        return opened
+
+    monkeypatch.setattr("tests.plugins.server.listening.listen", small)
+    with (
+        listening(respond, send_seconds=0.2, idle_seconds=0.1, header_seconds=0.1) as port,
+        socket.socket() as slow,
+    ):
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.settimeout(PATIENCE)
+        slow.connect(("127.0.0.1", port))
+        slow.sendall(GET)
+        threading.Event().wait(1)
+        assert 0 < len(read_all(slow)) < 60_000
 
 
 def test_the_time_limit_of_the_next_header_starts_after_the_response() -> None:

@@ -95,7 +95,8 @@ class ForwardingProtocol(LimitedProtocol):
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         if isinstance(cycle, ClientResponse):
             self._current = cycle.forwarding
-            self._current.received()
+            # Not at once: thousands of pipelined requests that the gateway rejects would nest.
+            self.loop.call_soon(self._current.received)
         else:
             super()._start_asgi_task(cycle, app)
 

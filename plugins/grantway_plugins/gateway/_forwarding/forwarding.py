@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 #: Methods of requests that may be sent twice (RFC 9110 section 9.2.2).
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
-_BODILESS = frozenset({204, 304})
+_BODILESS = frozenset({101, 204, 304})
 _UNAUTHORIZED = 401
 _EVENTS = b"text/event-stream"
 
@@ -96,6 +96,8 @@ class Forwarding:
 
     def received(self) -> None:
         """Continue with what the client has sent."""
+        if self._done:
+            return
         if not self.started:
             self.started = True
             self._run(self._start)
@@ -300,6 +302,8 @@ class Forwarding:
 
     def writable(self) -> None:
         """Continue to send."""
+        if self._fetching:  # what was taken may have to be sent again
+            return
         self._client.flow.resume_reading()
         if not self._tunnelled and not self.sent:
             self._run(self._take)

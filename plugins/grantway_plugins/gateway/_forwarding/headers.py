@@ -30,6 +30,8 @@ _OWN = frozenset(
     }
 )
 _VIA = b"1.1 grantway"
+#: The name of a header (RFC 9110 section 5.1). The parser of responses also accepts spaces.
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 #: Headers of a WebSocket handshake for this hop (RFC 6455 section 4.1).
 UPGRADE = (b"connection: upgrade", b"upgrade: websocket")
@@ -163,6 +165,8 @@ def _origin(before: Mapping[bytes, list[bytes]], sender: Sender) -> Iterator[byt
 @lru_cache(1024)
 def _forwarded_name(name: bytes) -> bytes:
     """Return the lower-case name of a response's header; empty if it is for one hop only."""
+    if _NAME.fullmatch(name) is None:
+        raise UpstreamResponseError("invalid name of a header")
     name = name.lower()
     return b"" if name in HOP_BY_HOP else name
 
@@ -175,8 +179,8 @@ def response_lines(headers: Sequence[Pair], *, bodiless: bool) -> list[bytes]:
         bodiless: Whether responses with this status have no body, whatever ``Content-Length`` says.
 
     Raises:
-        UpstreamResponseError: A value contains control characters, or the body has an unsupported
-            transfer coding.
+        UpstreamResponseError: A name is invalid, a value contains control characters, or the body
+            has an unsupported transfer coding.
     """
     lines = []
     dropped: frozenset[bytes] = frozenset()

@@ -45,6 +45,8 @@ class UpstreamPool:
         idle = self._idle.get(place)
         while idle:
             connection, _ = idle.popitem()
+            if connection.transport.is_closing():
+                continue
             if is_safe or not _has_news(connection):
                 return connection
             connection.abort()

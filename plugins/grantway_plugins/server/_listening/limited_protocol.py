@@ -50,6 +50,9 @@ class LimitedProtocol(HttpProtocol):
     def connection_made(self, transport: Any) -> None:
         """Reject the connection if there are too many."""
         super().connection_made(transport)
+        if self.scheme == "http":  # asyncio limits the time in which TLS connections end
+            # Time the client whenever data is unsent: by default, 64 KiB may wait without limit.
+            transport.set_write_buffer_limits(0)
         if self.handshake is not None:
             self.open.remove(self.handshake)
         problem = self.open.admit(self, self.client[0] if self.client else None)
@@ -248,6 +251,10 @@ class LimitedProtocol(HttpProtocol):
         """Stop the time limit for reading the response."""
         self._stop_unsent()
         super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        """Reject invalid data, which may arrive while a response is being sent."""
+        self._end(b"400 Bad Request", msg.encode())
 
     def _has_unknown_coding(self) -> bool:
         """Return whether the body has a transfer coding other than chunked, such as gzip."""

@@ -591,3 +591,15 @@ def test_reports_the_line_that_enables_unavailable_telemetry(
     monkeypatch.setitem(sys.modules, "grantway_plugins.telemetry", None)
     with pytest.raises(ConfigurationError, match=r"gateway\.toml.*2.*grantway\[telemetry\]"):
         serve(path)
+
+
+def test_rejects_thousands_of_pipelined_requests_one_by_one(
+    run: GatewayProcess, http: requests.Session
+) -> None:
+    count = 3000
+    rejected = b"GET /x HTTP/1.1\r\nHost: evil.test\r\n\r\n"
+    last = b"GET /x HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n\r\n"
+    received = raw(run.url, rejected * count + last)
+    assert received.count(b"HTTP/1.1 403 ") == count + 1
+    assert "Traceback" not in run.log
+    assert http.get(f"{run.url}/x", headers=ACME, timeout=PATIENCE).ok

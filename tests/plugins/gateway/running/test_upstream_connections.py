@@ -256,6 +256,26 @@ def test_passes_on_a_response_to_an_incomplete_request(backends: Backends) -> No
         server.released.set()
 
 
+def test_rejects_invalid_data_only_between_responses(backends: Backends) -> None:
+    part = b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\npart"
+
+    def begin(server: RawServer, opened: socket.socket) -> None:
+        server.read(opened)
+        opened.sendall(part)
+        server.released.wait(PATIENCE)
+
+    with behind(backends, begin) as (run, server):
+        parts = urlsplit(run.url)
+        with socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE) as opened:
+            opened.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\n\r\n")
+            received = b""
+            while not received.endswith(b"part"):
+                received += opened.recv(1000)
+            opened.sendall(b"\x00\r\n\r\n")
+            assert read_all(opened) == b""
+        server.released.set()
+
+
 def test_limits_the_time_for_which_an_upstream_reads_nothing(backends: Backends) -> None:
     def wait(server: RawServer, _opened: socket.socket) -> None:
         server.released.wait(PATIENCE)

@@ -31,6 +31,10 @@ MALFORMED = {
     "short": b"HTTP/1.1 20 X\r\nContent-Length: 0\r\n\r\n",
     "name-space": OK + b"X A: a\r\n" + HI,
     "name-colon": OK + b"X-A : a\r\n" + HI,
+    # The parser accepts these names.
+    "connection-colon": OK + b"Connection : a\r\n" + HI,
+    "length-colon": OK + b"Content-Length : 2\r\n\r\nhi",
+    "coding-colon": OK + b"Transfer-Encoding : chunked\r\n" + CHUNKED,
     "name-8bit": OK + b"X\xe9A: a\r\n" + HI,
     "nameless": OK + b": a\r\n" + HI,
     "colonless": OK + b"abc\r\n" + HI,

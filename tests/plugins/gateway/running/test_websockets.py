@@ -225,6 +225,22 @@ def test_rejects_another_protocol_of_the_upstream(backends: Backends) -> None:
         assert refused(run) == 502
 
 
+def test_removes_the_length_of_a_response_that_switches(backends: Backends) -> None:
+    """RFC 9110 section 8.6: a 101 response has no Content-Length."""
+    switching = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+    switching += b"Connection: upgrade\r\nContent-Length: 5\r\n\r\n"
+    with (
+        FaultServer(raw(switching + FRAME)) as upstream,
+        running(backends, upstream.url) as run,
+        open_socket(run) as opened,
+    ):
+        opened.sendall(handshake())
+        head = read_response(opened)
+        assert head.startswith(b"HTTP/1.1 101 ")
+        assert b"content-length" not in head
+        assert opened.recv(100) == FRAME
+
+
 def test_forwards_data_that_arrives_with_the_handshake(
     backends: Backends, server: SocketServer
 ) -> None:
