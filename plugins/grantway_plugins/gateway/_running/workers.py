@@ -178,12 +178,14 @@ class Workers(OneProcess):
             skipped=responses.keys(),
         ):
             responses |= more
+        if not responses:
+            return "No worker is ready, so none could check it; reload again"
         problems = {number: each for number, each in responses.items() if each is not None}
         if len(problems) < len(responses):
             # Workers that are started later use the same content.
             self._config = config
         if len(problems) == len(responses):
-            return next(iter(problems.values()), None)
+            return next(iter(problems.values()))
         return (
             "\n".join(
                 f"Worker {number + 1} keeps the old configuration, so reload again: {each}"

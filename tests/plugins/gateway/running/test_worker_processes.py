@@ -335,3 +335,19 @@ def test_connections_of_users_need_a_shared_store(backends: Backends) -> None:
     )
     with pytest.raises(ConfigurationError, match="line 3: connections needs a store that the work"):
         check(config, workers=2)
+
+
+def test_a_reload_without_a_worker_is_not_accepted(backends: Backends) -> None:
+    config = backends.write()
+    with gateway(config, *TWO) as run:
+        for each in run.workers:
+            os.kill(each, signal.SIGKILL)
+        until(lambda: run.metric("grantway_worker_exits_total") == 2)
+        replace_file(config, config.read_text() + backends.route("new"))
+        response = requests.post(f"{run.admin}/reload", timeout=PATIENCE)
+        if response.status_code == 400:  # unless a worker was ready again
+            assert "No worker is ready" in response.text
+            until(lambda: run.ready()[1]["workers"]["running"] == 2)
+            assert requests.post(f"{run.admin}/reload", timeout=PATIENCE).status_code == 200
+        until(lambda: run.ready()[1]["workers"]["running"] == 2)
+        assert {status(f"{run.url}/new") for _ in range(4)} == {200}
