@@ -62,7 +62,7 @@ def _check_cache_seconds(seconds: int) -> None:
 def _check_connection(data: Mapping[str, Any]) -> None:
     """Reject settings of a route that its users' connections determine."""
     if not is_user(data["tenant"]):
-        rule = 'must be "user" with grant = "connection": each user has an own connection'
+        rule = 'must be "user" with grant = "connection": each user has a separate connection'
         raise ValidationError({"tenant": [rule]})
     if data["tenants"] == "listed":
         raise ValidationError({"tenants": ['cannot be "listed" with grant = "connection"']})

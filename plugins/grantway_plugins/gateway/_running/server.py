@@ -60,7 +60,7 @@ def serve(path: str | Path, *, workers: int = 1, logs: LogSettings | None = None
     Args:
         path: The configuration file.
         workers: Number of processes that handle requests. With 1, this process handles them.
-        logs: Settings of the log; None leaves the log of this process as it is.
+        logs: Settings of the log; with None, the log of this process is not changed.
 
     Raises:
         ConfigurationError: The file has mistakes, all listed with line and reason, or an address

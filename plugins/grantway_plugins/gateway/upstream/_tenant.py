@@ -153,7 +153,7 @@ def from_claim(name: str) -> TenantRule:
 
 
 def from_user() -> TenantRule:
-    """Return a rule that gives each user a tenant of their own.
+    """Return a rule that makes each user a tenant.
 
     It needs the ``inbound`` of ``UpstreamAuth``. The tenant is a hash of the issuer and the subject
     of the caller's verified token, because two issuers may use one subject. A caller without a
