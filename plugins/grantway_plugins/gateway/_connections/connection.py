@@ -18,7 +18,7 @@ EventName = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Connection(Value):
-    """What is known about a connection. Its token is in the gateway's store, not here.
+    """The record of a connection. Its token is in the gateway's store, not here.
 
     Attributes:
         user: ``User.id`` of the user.

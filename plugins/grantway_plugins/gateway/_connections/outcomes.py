@@ -1,4 +1,4 @@
-"""What the pages and the API show about connections."""
+"""Details of connections that the pages and the API show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all requests that are forwarded with one configuration share."""
+"""Objects that all requests forwarded with one configuration share."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Calls:
 
 @dataclass(eq=False)
 class Forwarder:
-    """What all requests that are forwarded with one configuration share.
+    """Objects that all requests forwarded with one configuration share.
 
     Attributes:
         upstream: Finds the route and token of a request.

@@ -38,7 +38,7 @@ UPGRADE = (b"connection: upgrade", b"upgrade: websocket")
 CHUNKED = b"transfer-encoding: chunked"
 #: Longest name whose rule is cached.
 _CACHED = 64
-#: What to do with a header of a request.
+#: Treatment of a header of a request.
 _DROP, _SET, _IF_TRUSTED, _FORWARD = range(4)
 
 
@@ -69,7 +69,7 @@ def _rule(name: bytes) -> tuple[int, bytes]:
 
 
 class Sender(NamedTuple):
-    """The client, as the upstream is told about it.
+    """The client, as described to the upstream.
 
     Attributes:
         address: Its address; empty if unknown.

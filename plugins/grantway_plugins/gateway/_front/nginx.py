@@ -52,7 +52,7 @@ map $http_dpop $grantway_cached {{
 }}
 """
 _CHALLENGE = """
-# What a verified caller's token lacks.
+# Requirements that a verified caller's token does not meet.
 map $status $grantway_forbidden {
     403 $grantway_challenge;
     default "";
