@@ -57,9 +57,9 @@ class Forwarding:
 
     __slots__ = (
         "_body", "_client", "_connection", "_done", "_entered", "_fetching", "_forwarder",
-        "_head", "_headers", "_host", "_lost", "_rejected", "_target", "_task", "_tenant",
-        "_token", "_tunnelled", "_url", "_uses_configuration", "counted", "early", "method",
-        "peer", "response", "sent", "started", "websocket",
+        "_head", "_headers", "_host", "_lost", "_rejected", "_streams", "_target", "_task",
+        "_tenant", "_token", "_tunnelled", "_url", "_uses_configuration", "counted", "early",
+        "method", "peer", "response", "sent", "started", "websocket",
     )  # fmt: skip
 
     def __init__(
@@ -83,6 +83,7 @@ class Forwarding:
         self._entered = self._uses_configuration = self._done = self._tunnelled = self._fetching = (
             False
         )
+        self._streams = False
         self._lost = ""
         self._rejected = False
         self._host = b""
@@ -288,12 +289,14 @@ class Forwarding:
         data = head if body.empty else head + body.next()
         if data:
             connection.transport.write(data)
+        # The body may end during the response, even during an event stream.
+        limit = target.idle_timeout if self._streams else target.answer_timeout
         if body.empty or body.complete:
             self.sent = True
-            connection.limit(target.answer_timeout)
+            connection.limit(limit)
         elif connection.write_paused:
             self._client.flow.pause_reading()
-            connection.limit(target.answer_timeout)
+            connection.limit(limit)
         else:
             connection.limit(None)
             self._wait()
@@ -377,10 +380,11 @@ class Forwarding:
                 connection.transport.write(early)
             self._client.flow.resume_reading()
             return self.response.switch(lines)
-        if any(
+        self._streams = any(
             name.lower() == b"content-type" and value.lower().startswith(_EVENTS)
             for name, value in headers
-        ):
+        )
+        if self._streams:
             connection.limit(target.idle_timeout)
         return self.response.start(status, lines, length_known=connection.length_known)
 

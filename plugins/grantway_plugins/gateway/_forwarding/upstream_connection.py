@@ -8,7 +8,7 @@ from typing import Protocol
 
 import httptools
 
-from .headers import Pair
+from .headers import Pair, named_by_connection
 from .upstream_pool import Place, UpstreamPool
 
 #: Maximum bytes of a response's header, and of chunk sizes and trailers beyond 8 for each byte of
@@ -245,6 +245,7 @@ class UpstreamConnection(asyncio.Protocol):
             status == _SWITCHING
             and self._exchange.websocket
             and names.get(b"upgrade", b"").strip().lower() == b"websocket"
+            and b"upgrade" in named_by_connection(self.headers)
         ):
             self.switched = True
         elif status == _SWITCHING or not 100 <= status <= _LAST_FINAL:  # noqa: PLR2004

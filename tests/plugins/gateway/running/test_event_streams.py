@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -106,6 +108,31 @@ def test_answer_timeout_does_not_end_an_idle_event_stream(
         events.texts.put("data: 1\n\n")
         assert next(lines) == "data: 1"
         assert not events.disconnected.is_set()
+
+
+def test_answer_timeout_does_not_end_a_stream_that_began_before_the_request_ended(
+    backends: Backends, events: EventServer
+) -> None:
+    with running(backends, events, answer_timeout="1") as run:
+        host, port = urlsplit(run.url).hostname, urlsplit(run.url).port
+        with socket.create_connection((host, port), timeout=PATIENCE) as opened:
+            opened.sendall(
+                b"POST /events HTTP/1.1\r\nHost: localhost\r\nX-Tenant: acme\r\n"
+                b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
+            )
+            events.texts.put("data: 1\n\n")
+            assert "data: 1" in receive_until(opened, "data: 1")
+            opened.sendall(b"0\r\n\r\n")
+            threading.Event().wait(1.5)
+            events.texts.put("data: 2\n\n")
+            assert "data: 2" in receive_until(opened, "data: 2")
+
+
+def receive_until(opened: socket.socket, text: str) -> str:
+    received = ""
+    while text not in received and (piece := opened.recv(4096)):
+        received += piece.decode()
+    return received
 
 
 @pytest.mark.parametrize("path", ["/events", "/text"])

@@ -219,8 +219,11 @@ def test_passes_on_a_response_that_rejects_the_handshake(
     assert response.endswith(b"no WebSocket here")
 
 
-def test_rejects_another_protocol_of_the_upstream(backends: Backends) -> None:
-    other = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n"
+@pytest.mark.parametrize(
+    "headers", [b"Upgrade: h2c\r\nConnection: upgrade\r\n", b"Upgrade: websocket\r\n"]
+)
+def test_rejects_another_protocol_of_the_upstream(backends: Backends, headers: bytes) -> None:
+    other = b"HTTP/1.1 101 Switching Protocols\r\n" + headers + b"\r\n"
     with FaultServer(raw(other)) as upstream, running(backends, upstream.url) as run:
         assert refused(run) == 502
 
