@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -49,6 +50,14 @@ def fork_servers_stop(nothing_is_left_running: None) -> Iterator[None]:
     """Stop the fork servers before the check for programs left running."""
     with forkserver(), server_stops():
         yield
+
+
+@pytest.fixture(autouse=True)
+def log_levels_are_reset() -> Iterator[None]:
+    """Undo the log levels that commands set, because some tests run commands in this process."""
+    yield
+    for name in ("grantway.tls", "uvicorn.error"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 def _is_worker(config: pytest.Config) -> bool:

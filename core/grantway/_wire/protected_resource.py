@@ -275,7 +275,7 @@ def check_pkce(metadata: Mapping[str, Any], issuer: str) -> None:
     """Check that an authorization server supports PKCE with ``S256`` (RFC 8414, RFC 7636).
 
     Raises:
-        ResourceMetadataError: It does not say so. A stolen code could then be redeemed.
+        ResourceMetadataError: Its metadata does not list ``S256``.
     """
     methods = metadata.get("code_challenge_methods_supported")
     if not isinstance(methods, list) or "S256" not in methods:
