@@ -134,7 +134,7 @@ async def load(url: str, during: Coroutine[Any, Any, object], *, tasks: int = 4)
 def test_tokens_rotate_under_load_without_a_failed_request(
     envoy: str, running: Running, echo: EchoUpstream
 ) -> None:
-    """Each request has a valid token of its own route, whatever the caller sends."""
+    """Each request carries a valid token of the route that it matches."""
 
     def rotated() -> bool:
         tokens = tokens_by_host(echo)

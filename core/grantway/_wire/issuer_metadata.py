@@ -143,11 +143,8 @@ def _judge(look: _Look, response: HttpResponse, expected: str) -> None:
         look.again = is_refused(status, "", headers, {}) or is_failed(status, "", headers, {})
         look.wait = retry_after(response.headers) if look.again else None
         return
-    try:
-        found = json.loads(response.body)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
+    found = json_object(response.body)
+    if found is None:
         look.said = "returned 200, but not a JSON object"
         look.shown = excerpt(response.body)
         return
@@ -157,6 +154,15 @@ def _judge(look: _Look, response: HttpResponse, expected: str) -> None:
         look.said = f"names the issuer {look.named!r}"
         return
     look.found = found
+
+
+def json_object(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object in a response, or None if it has none."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _failure(issuer: str, looks: list[_Look]) -> TransportError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import socket
 from collections.abc import Mapping
@@ -30,6 +29,7 @@ from grantway._transport.http import (
 from grantway._transport.public_addresses import is_public
 
 from .challenges import parse_challenges
+from .issuer_metadata import json_object
 
 if TYPE_CHECKING:
     from grantway._transport.transport import HttpTransport
@@ -84,16 +84,15 @@ def find_resource(
         TransportError: The resource could not be reached.
     """
     protected, challenged, scope = _challenge(url, transport, deadline)
-    if challenged:
-        document = _document(challenged, _read(challenged, transport, deadline))
-        return _found(document, challenged, url, issuer, scope)
     looked: list[str] = []
-    for address in _well_known_addresses(url):
+    for address in [challenged] if challenged else _well_known_addresses(url):
         response = _read(address, transport, deadline)
-        if isinstance(response, HttpResponse) and _is_document(response):
-            return _found(_document(address, response), address, url, issuer, scope)
-        said = response if isinstance(response, str) else f"returned status {response.status}"
-        looked.append(f"{address} {said}")
+        document = _document(address, response, required=bool(challenged))
+        if document is not None:
+            chosen = _validated(document, address, url, issuer)
+            scopes = scope or _scopes(document, address)
+            return FoundResource(document["resource"], chosen, scopes, document)
+        looked.append(f"{address} {_problem(response)}")
     problem = (
         "it answers without a token, so it needs no login"
         if protected is False
@@ -169,41 +168,26 @@ def _read(address: str, transport: Transport, deadline: Deadline) -> HttpRespons
         return f"has more than {MAX_DOCUMENT} bytes"
 
 
-def _is_document(response: HttpResponse) -> bool:
-    """Return whether a response is meant as a document; some sites send a page for any URL."""
-    is_json = "json" in response.headers.get("content-type", "")
-    return response.status == _OK and (is_json or _json_object(response.body) is not None)
+def _problem(response: HttpResponse | str) -> str:
+    return response if isinstance(response, str) else f"returned status {response.status}"
 
 
-def _document(address: str, response: HttpResponse | str) -> dict[str, Any]:
-    """Return the metadata in a response."""
-    if isinstance(response, str):
-        raise _invalid(address, response)
-    if response.status != _OK:
-        raise _invalid(address, f"returned status {response.status}")
+def _document(
+    address: str, response: HttpResponse | str, *, required: bool
+) -> dict[str, Any] | None:
+    """Return the metadata in a response; None if there is none and it is not required."""
+    if isinstance(response, str) or response.status != _OK:
+        if required:
+            raise _invalid(address, _problem(response))
+        return None
+    document = json_object(response.body)
+    if document is None and not required and "json" not in response.headers.get("content-type", ""):
+        return None  # some sites send a page for any URL
     if len(response.body) > MAX_DOCUMENT:
         raise _invalid(address, f"has more than {MAX_DOCUMENT} bytes")
-    document = _json_object(response.body)
     if document is None:
         raise _invalid(address, "is not a JSON object", excerpt(response.body))
     return document
-
-
-def _json_object(body: bytes) -> dict[str, Any] | None:
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _found(
-    document: dict[str, Any], address: str, url: str, issuer: str | None, scope: tuple[str, ...]
-) -> FoundResource:
-    chosen = _validated(document, address, url, issuer)
-    return FoundResource(
-        document["resource"], chosen, scope or _scopes(document, address), document
-    )
 
 
 def _validated(document: dict[str, Any], address: str, url: str, issuer: str | None) -> str:

@@ -223,12 +223,12 @@ class Forwarding:
 
     # --- The upstream -----------------------------------------------------------------------------
 
-    def _connect(self, *, anew: bool = False) -> None:
-        """Send the request on an idle connection or on a new one."""
+    def _connect(self, *, reuse: bool = True) -> None:
+        """Send the request on a new connection, or on an idle one with ``reuse``."""
         assert self._target is not None
         self._head = self._request_head()
         connection = None
-        if not anew:
+        if reuse:
             pool = self._forwarder.pool
             connection = pool.take(self._target.place, is_safe=self._is_safe())
         if connection is None:
@@ -333,7 +333,7 @@ class Forwarding:
             self._upstream_failed(reason, timed_out=timed_out)
 
     def _reconnect(self) -> None:
-        self._connect(anew=True)
+        self._connect(reuse=False)
 
     def _pass_on(self) -> None:
         connection = self._connection

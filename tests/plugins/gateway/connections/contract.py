@@ -47,7 +47,7 @@ def numbers(due: list[Any]) -> list[int]:
 
 
 class RecordsContract:
-    """The fixture ``reopen`` opens the same empty records as often as it is called."""
+    """Each call of the fixture ``reopen`` opens the same records, which are empty at first."""
 
     @pytest.fixture
     def run(self) -> Iterator[Run[Any]]:

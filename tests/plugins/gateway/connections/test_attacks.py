@@ -1,6 +1,6 @@
 """Mallory sends Alice links, and addresses of other logins, at every step of a login.
 
-Nothing of Alice's account may end up with Mallory, and nothing of Mallory's with Alice.
+Neither may get a token for the account of the other.
 """
 
 from __future__ import annotations

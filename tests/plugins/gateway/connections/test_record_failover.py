@@ -65,7 +65,7 @@ class TestGroups(DatabaseContract):
 def test_confirmed_changes_survive_a_failover(
     group: ValkeyGroup, reopen: Callable[[], RedisRecords]
 ) -> None:
-    """Gateways save, change and claim all the time; nothing that was confirmed is missing."""
+    """Gateways save, change and claim during the failover; no confirmed change is missing."""
     stopped = asyncio.Event()
 
     async def gateway(first: int, confirmed: list[int], claimed: list[Any]) -> None:
