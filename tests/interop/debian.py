@@ -12,7 +12,8 @@ from filelock import FileLock
 
 #: Seconds that a download may take.
 _PATIENCE = 300.0
-_FOLDER = Path(__file__).parent / ".debian"
+#: Outside of the tests, because some of them list all files of the tests.
+_FOLDER = Path(__file__).parents[2] / "build" / "debian"
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
 
 
@@ -34,7 +35,7 @@ def command(name: str) -> list[str]:
     installed = _installed(name)
     if installed is not None:
         return [installed]
-    _FOLDER.mkdir(exist_ok=True)
+    _FOLDER.mkdir(parents=True, exist_ok=True)
     unpacked = _FOLDER / name
     with FileLock(_FOLDER / "lock", timeout=2 * _PATIENCE):
         if not unpacked.exists():
