@@ -13,6 +13,7 @@ from typing import Any
 import requests
 
 from tests.interop import node_packages
+from tests.interop.mcp_scenarios import EXTENSION
 from tests.interop.program import Program
 from tests.waiting import PATIENCE
 
@@ -22,19 +23,27 @@ _END = re.compile(r"Total: \d+ passed, \d+ failed")
 
 
 def judge_issuer(
-    issuer: str, client_id: str, port: int, approve: Callable[[str], str], folder: Path
+    issuer: str,
+    client_id: str,
+    *,
+    version: str,
+    port: int,
+    approve: Callable[[str], str],
+    folder: Path,
 ) -> dict[str, str]:
     """Run the scenarios for authorization servers, and return the status of each check.
 
     Args:
         issuer: URL of the issuer.
         client_id: A public client with the redirect URI ``http://127.0.0.1:PORT/callback``.
+        version: Version of the protocol.
         port: The port, which the package listens on.
         approve: Approves a request as the user, and returns the redirect.
         folder: Folder for the results.
     """
-    options = ("--url", issuer, "--client-id", client_id, "--port", str(port))
-    command = _command("authorization", *options, "--resource", "https://api.example.com/")
+    options = ["--url", issuer, "--client-id", client_id, "--port", str(port)]
+    options += ["--resource", "https://api.example.com/", "--spec-version", version]
+    command = _command("authorization", *options)
     with Program([*command, "-o", str(folder)], cwd=node_packages.FOLDER) as program:
         url = ""
         listening = False
@@ -56,19 +65,31 @@ def judge_server(url: str, scenario: str, folder: Path) -> dict[str, str]:
 
 
 def judge_client(
-    command: str, scenario: str, folder: Path, environment: Mapping[str, str]
+    command: str, scenario: str, version: str, folder: Path, environment: Mapping[str, str]
 ) -> dict[str, str]:
     """Run a scenario for MCP clients, and return the status of each check.
 
     Args:
         command: The client's command, to which the package appends the URL of a server.
         scenario: Name of the scenario.
+        version: Version of the protocol, or ``extension``.
         folder: Folder for the results.
         environment: Environment variables to set for the client.
     """
-    options = ("--command", command, "--scenario", scenario, "-o", str(folder))
+    options = ["--command", command, "--scenario", scenario, "-o", str(folder)]
+    if version != EXTENSION:
+        options += ["--spec-version", version]
     _run("client", *options, environment=environment)
     return _checks(folder)
+
+
+def listed(command: str) -> dict[str, tuple[str, ...]]:
+    """Return the package's scenarios of a command, with the versions of the protocol of each."""
+    option = {"client": "--client", "server": "--server", "authorization": "--authorization"}
+    lines = _run("list", option[command])
+    found = re.findall(r"^  - (\S+) \[(.*)\]$", lines, re.MULTILINE)
+    assert found, lines
+    return {name: tuple(versions.split(",")) for name, versions in found}
 
 
 def _command(*arguments: str) -> list[str]:
@@ -76,7 +97,7 @@ def _command(*arguments: str) -> list[str]:
     return [str(node_packages.NODE), _PROGRAM, *arguments]
 
 
-def _run(*arguments: str, environment: Mapping[str, str] | None = None) -> None:
+def _run(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
     finished = subprocess.run(
         _command(*arguments),
         cwd=node_packages.FOLDER,
@@ -89,6 +110,7 @@ def _run(*arguments: str, environment: Mapping[str, str] | None = None) -> None:
     )
     # It is 1 if a check fails, or if the client failed although the scenario does not permit that.
     assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout
 
 
 def _checks(folder: Path) -> dict[str, str]:

@@ -17,6 +17,7 @@ from grantway_plugins.issuer import (
     IssuerSettings,
 )
 from grantway_plugins.issuer._decisions.operator_clients import add_client
+from tests.interop import mcp_scenarios
 from tests.interop.mcp_conformance import judge_issuer, judge_server
 from tests.interop.mcp_server import (
     SCOPE,
@@ -103,9 +104,10 @@ def test_a_token_for_another_server_is_rejected(issuer: IssuerServer, server: st
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("version", mcp_scenarios.VERSIONS)
 @pytest.mark.parametrize("kind", ["registered", "document"])
 def test_the_issuer_passes_the_conformance_tests(
-    issuer: IssuerServer, driver: BrowserDriver, tmp_path: Path, kind: str
+    issuer: IssuerServer, driver: BrowserDriver, tmp_path: Path, kind: str, version: str
 ) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -119,12 +121,19 @@ def test_the_issuer_passes_the_conformance_tests(
         made = requests.post(f"{issuer.url}/register", json=metadata, timeout=30)
         client_id = made.json()["client_id"]
     try:
-        checks = judge_issuer(issuer.url, client_id, port, driver.approve_authorization, tmp_path)
+        checks = judge_issuer(
+            issuer.url,
+            client_id,
+            version=version,
+            port=port,
+            approve=driver.approve_authorization,
+            folder=tmp_path,
+        )
     finally:
         publisher.close()
     assert checks == {
         "authorization-server-metadata": "SUCCESS",
-        "authorization-server-metadata-cimd": "SUCCESS",
+        **({"authorization-server-metadata-cimd": "SUCCESS"} if version >= "2025-11-25" else {}),
         "authorization-code-grant": "SUCCESS",
     }
 

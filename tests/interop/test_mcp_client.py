@@ -11,52 +11,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.interop import mcp_scenarios
 from tests.interop.mcp_conformance import judge_client
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-#: The scenarios of authorization, except the two of the superseded protocol 2025-03-26.
-SCENARIOS = (
-    "metadata-default",
-    "metadata-var1",
-    "metadata-var2",
-    "metadata-var3",
-    "metadata-issuer-mismatch",
-    "basic-cimd",
-    "pre-registration",
-    "scope-from-www-authenticate",
-    "scope-from-scopes-supported",
-    "scope-omitted-when-undefined",
-    "scope-step-up",
-    "scope-retry-limit",
-    "offline-access-scope",
-    "offline-access-not-supported",
-    "token-endpoint-auth-basic",
-    "token-endpoint-auth-post",
-    "token-endpoint-auth-none",
-    "resource-mismatch",
-    "authorization-server-migration",
-    "iss-supported",
-    "iss-not-advertised",
-    "iss-supported-missing",
-    "iss-wrong-issuer",
-    "iss-unexpected",
-    "iss-normalized",
-    "client-credentials-jwt",
-    "client-credentials-basic",
-    "enterprise-managed-authorization",
-    "dpop",
-    "dpop-nonce",
-    "wif-jwt-bearer",
-)
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_passes_the_conformance_tests_of_clients(tmp_path: Path, scenario: str) -> None:
+@pytest.mark.parametrize(("scenario", "version"), mcp_scenarios.runs(mcp_scenarios.CLIENT))
+def test_passes_the_conformance_tests_of_clients(
+    tmp_path: Path, scenario: str, version: str
+) -> None:
+    module = "mcp_configured_client" if version == "2025-03-26" else "mcp_client"
     checks = judge_client(
-        f"{sys.executable} -m tests.interop.mcp_client",
+        f"{sys.executable} -m tests.interop.{module}",
         f"auth/{scenario}",
+        version,
         tmp_path,
         {"PYTHONPATH": str(ROOT)},
     )
