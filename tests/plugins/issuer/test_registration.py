@@ -64,6 +64,20 @@ def exchange(client: Caller, token: str, **params: Any) -> requests.Response:
 # --- open ---------------------------------------------------------------------------------------
 
 
+def test_an_anonymous_client_may_ask_the_user_for_further_scopes() -> None:
+    """MCP clients register the scopes of the first challenge, and need others later (step-up)."""
+    with issuer(registration="open", registration_scopes=("a", "b", "c")) as caller:
+        caller.register_rfc(
+            scope="a", token_endpoint_auth_method="none", grant_types=["authorization_code", DEVICE]
+        )
+        assert caller.login(scope="a b")["scope"] == "a b"
+        assert caller.login()["scope"] == "a"
+        assert caller.start(scope="c")["user_code"]
+        assert caller.sent_back(scope="a d")["error"] == "invalid_scope"
+        refused = caller.as_rfc("/device_authorization", scope="d")
+        assert refused.json()["error"] == "invalid_scope"
+
+
 def test_an_anonymous_client_cannot_register_for_a_grant_without_user_approval() -> None:
     with issuer() as caller:
         refused = register(caller, **MACHINE)

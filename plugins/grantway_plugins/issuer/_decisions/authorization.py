@@ -30,6 +30,7 @@ from .authorization_request import (
     ErrorPage,
     ResponseMode,
 )
+from .client_scope import exceeds_scope
 from .confirmation import requested_confirmation
 from .interaction import demands_of, is_known
 from .issuer import Issuer
@@ -81,7 +82,7 @@ def validate(
     state = request.values.get("state")
     try:
         _check(issuer, client, request, mode)
-        scope = _scope(client, request.values)
+        scope = _scope(client, request.values, issuer.settings)
         check_nonce(request.values.get("nonce"))
         resources = check_requested(issuer.settings, request.resources)
         confirmation = requested_confirmation(request.values)
@@ -253,11 +254,13 @@ def _check_challenge(values: Mapping[str, str], *, must_use_pkce: bool) -> None:
         raise DenialError("invalid_request", rule)
 
 
-def _scope(client: RegisteredClient, values: Mapping[str, str]) -> tuple[str, ...]:
+def _scope(
+    client: RegisteredClient, values: Mapping[str, str], settings: IssuerSettings
+) -> tuple[str, ...]:
     scope = values.get("scope") or values.get("scopes")  # AWS's parameter is named scopes
     if scope is None:
         return client.scope
     names = tuple(dict.fromkeys(scope.split(" ")))
-    if not _SCOPE.fullmatch(scope) or not set(names) <= set(client.scope):
-        raise DenialError("invalid_scope", "scope exceeds the scopes that the client registered")
+    if not _SCOPE.fullmatch(scope) or exceeds_scope(client, names, settings):
+        raise DenialError("invalid_scope", "scope exceeds the scopes that the client may request")
     return names

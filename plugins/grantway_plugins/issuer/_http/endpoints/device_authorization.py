@@ -10,6 +10,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError
 from grantway._types.fields import Scope, Text
 from grantway_grants.device_code import GRANT_TYPE
 from grantway_plugins.issuer._decisions.authentication import authenticate, credentials_of
+from grantway_plugins.issuer._decisions.client_scope import exceeds_scope
 from grantway_plugins.issuer._decisions.issuer import Issuer
 from grantway_plugins.issuer._decisions.randomness import (
     digest,
@@ -81,8 +82,8 @@ def device_authorization(issuer: Issuer, request: WireRequest) -> UnitOfWork:
         if GRANT_TYPE not in client.grant_types:
             return Denial("unauthorized_client", f"The client is not registered for {GRANT_TYPE}")
         scope = params.get("scope") or client.scope
-        if not set(scope) <= set(client.scope):
-            return Denial("invalid_scope", "scope exceeds the scopes that the client registered")
+        if exceeds_scope(client, scope, issuer.settings):
+            return Denial("invalid_scope", "scope exceeds the scopes that the client may request")
         content = _start(issuer, client, tuple(scope), resources, now=now, transaction=transaction)
         if request.dialect is WireFormat.AWS:
             content = {camel(name): value for name, value in content.items()}
