@@ -217,3 +217,13 @@ def test_a_stale_form_links_to_the_same_request(rfc: Caller) -> None:
     page = ask(rfc, rfc.url + html.unescape(link))
     assert form_of(page.text)["state"] == "a&b"
     assert form_of(page.text)["code_challenge"] == CHALLENGE
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
+def test_the_port_on_this_machine_may_differ(caller: Caller, host: str) -> None:
+    """Native clients listen on a free port, and some of them on localhost."""
+    caller.register_rfc(redirect_uris=[f"http://{host}/cb"])
+    url = caller.authorize_url(redirect_uri=f"http://{host}:3000/cb")
+    assert ask(caller, url).status_code == 200
+    elsewhere = caller.authorize_url(redirect_uri=f"http://{host}:3000/other")
+    assert ask(caller, elsewhere).status_code == 400

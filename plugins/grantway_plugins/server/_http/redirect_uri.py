@@ -9,8 +9,9 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 
 from grantway._exceptions import ConfigurationError
 
-#: Loopback addresses, for which any port is accepted (RFC 8252 section 7.3).
-LOOPBACK = frozenset({"127.0.0.1", "::1"})
+#: Hosts on this machine, for which any port is accepted (RFC 8252 section 7.3). Native clients with
+#: a metadata document use localhost with a free port as well.
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+")
 
@@ -31,7 +32,7 @@ def check_redirect_uri(uri: Any) -> str:
         raise ConfigurationError("must be a URI without user name and with a valid port")
     if parts.scheme == "https" and parts.hostname:
         return uri
-    if parts.scheme == "http" and parts.hostname in LOOPBACK | {"localhost"}:
+    if parts.scheme == "http" and parts.hostname in LOOPBACK:
         return uri
     if "." in parts.scheme:
         return uri
@@ -44,7 +45,7 @@ def check_redirect_uri(uri: Any) -> str:
 def is_registered(uri: str, registered: tuple[str, ...]) -> bool:
     """Return whether a client may use this redirect URI.
 
-    The URI must equal a registered one. The port may differ for http to 127.0.0.1 or [::1].
+    The URI must equal a registered one. The port may differ for http to this machine.
     """
     if uri in registered:
         return True
@@ -69,9 +70,7 @@ def is_web(uri: str) -> bool:
 def stays_on_this_machine(uri: str) -> bool:
     """Return whether the URI refers to the browser's own machine."""
     parts = _split(uri)
-    return (
-        parts is not None and parts.scheme == "http" and parts.hostname in LOOPBACK | {"localhost"}
-    )
+    return parts is not None and parts.scheme == "http" and parts.hostname in LOOPBACK
 
 
 def destination(uri: str) -> str:
