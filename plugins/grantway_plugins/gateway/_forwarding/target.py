@@ -26,6 +26,7 @@ class Target:
         origin: Scheme, host and port, such as ``http://127.0.0.1:9000``.
         place: The host and port to connect to, and the TLS settings.
         prefix: Path to add before the path of a request.
+        whole: Path of a request from whose path nothing is left.
         stripped: Prefix to remove from the path of a request.
         host: The ``Host`` to send; empty to forward that of the request.
         connect_timeout: Seconds to connect, including the name lookup and the TLS handshake.
@@ -37,6 +38,7 @@ class Target:
     origin: str
     place: Place
     prefix: str
+    whole: str
     stripped: str
     host: bytes
     connect_timeout: float
@@ -63,6 +65,7 @@ class Target:
                 None if parts.scheme == "http" else _tls(network),
             ),
             prefix=parts.path.rstrip("/"),
+            whole=parts.path or "/",
             stripped=route["path"].rstrip("/") if route["strip_path"] else "",
             host=b"" if route["keep_host"] else parts.netloc.encode("ascii"),
             connect_timeout=route["connect_timeout"],
@@ -73,7 +76,8 @@ class Target:
 
     def path(self, path: str) -> str:
         """Return the path of a request at the upstream."""
-        return self.prefix + (path.removeprefix(self.stripped) or "/")
+        rest = path.removeprefix(self.stripped)
+        return self.prefix + rest if rest else self.whole
 
     def rewritten(self, headers: Sequence[Pair], host: bytes) -> Sequence[Pair]:
         """Return the headers of a response, with URLs at the upstream leading to the gateway.

@@ -192,13 +192,14 @@ def test_selects_upstream_path_and_token_by_route(
         return str(response.json()["path"])
 
     assert path("/api/x") == "/base/x"
-    assert path("/api") == "/base/"
+    assert path("/api") == "/base"
+    assert path("/api/") == "/base/"
     assert path("/apix") == "/apix"
     assert dict(backends.echo.requests[0]["headers"])["host"] == urlsplit(run.url).netloc
     assert path("/api/x", host="other.example.com") == "/api/x"
     tokens = backends.echo.tokens
-    assert tokens[0] == tokens[1] == tokens[2]
-    assert tokens[3] != tokens[0]  # the single tenant of the route
+    assert len(set(tokens[:4])) == 1
+    assert tokens[4] != tokens[0]  # the single tenant of the route
 
 
 @pytest.mark.parametrize("path", ["/chunked", "/status/204", "/status/304", "/status/404"])
