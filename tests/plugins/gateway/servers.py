@@ -7,7 +7,7 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from wsgiref.validate import validator
 
@@ -39,6 +39,7 @@ class _Uvicorn(uvicorn.Server):
             connection.shutdown()
         while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110
             await asyncio.sleep(_PAUSE)
+        await self.lifespan.shutdown()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -46,10 +47,18 @@ class _Uvicorn(uvicorn.Server):
 
 
 @contextmanager
-def asgi_server(app: Any, port: int = 0) -> Iterator[str]:
+def asgi_server(
+    app: Any, port: int = 0, *, lifespan: Literal["on", "off"] = "off"
+) -> Iterator[str]:
     """Serve an ASGI application and yield its URL."""
     config = uvicorn.Config(
-        app, port=port, loop="asyncio", ws="none", lifespan="off", log_config=None, access_log=False
+        app,
+        port=port,
+        loop="asyncio",
+        ws="none",
+        lifespan=lifespan,
+        log_config=None,
+        access_log=False,
     )
     server = _Uvicorn(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
