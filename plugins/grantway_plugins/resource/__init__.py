@@ -1,7 +1,8 @@
 """Verify the access tokens that a protected resource receives (RFC 6750, RFC 9068, RFC 7662).
 
 ``ProtectedResource`` accepts tokens of one or more ``AcceptedIssuer``. The gateway uses it for its
-callers. Modules are imported on first use.
+callers. The modules ``asgi``, ``fastapi``, ``flask``, ``django`` and ``mcp`` are adapters for web
+frameworks. Modules are imported on first use.
 """
 
 from grantway._lazy import lazy
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
         VerificationObserver as VerificationObserver,
     )
     from ._protected_resource import ProtectedResource as ProtectedResource
-    from ._request import ResourceRequest as ResourceRequest
+    from ._request import HttpRequest as HttpRequest, ResourceRequest as ResourceRequest
     from ._requirement import Requirement as Requirement
     from ._shared_proofs import SharedProofs as SharedProofs
     from ._verified_token import VerifiedToken as VerifiedToken
@@ -33,7 +34,7 @@ if not TYPE_CHECKING:  # type checkers would accept misspelt names
             "._errors": "AccessDeniedError VerificationUnavailableError",
             "._issuer_status": "IssuerStatus VerificationObserver",
             "._protected_resource": "ProtectedResource",
-            "._request": "ResourceRequest",
+            "._request": "HttpRequest ResourceRequest",
             "._requirement": "Requirement",
             "._shared_proofs": "SharedProofs",
             "._verified_token": "VerifiedToken",

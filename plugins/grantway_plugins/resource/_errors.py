@@ -12,7 +12,7 @@ class AccessDeniedError(GrantwayError):
     """The caller must not use the resource with these credentials.
 
     Attributes:
-        status: Status of the response: 401 or 403.
+        status: Status of the response: 400 for an invalid request, 401 or 403.
         error: The error code (RFC 6750 section 3.1, RFC 9449, RFC 9470); empty if the request has
             no credentials.
         challenge: ``WWW-Authenticate`` header of the response.
@@ -56,6 +56,10 @@ class VerificationUnavailableError(GrantwayError):
         super().__init__(message, evidence=evidence)
         self.retry_after = retry_after
         self.issuer = issuer
+
+
+class InvalidRequestError(Exception):
+    """Raised for a repeated or invalid header; the message describes the problem."""
 
 
 class InvalidTokenError(Exception):

@@ -20,7 +20,12 @@ from ._accepted_issuer import AcceptedIssuer
 from ._challenge import challenge
 from ._claims import JKT, X5T
 from ._client_certificates import CertificateHeader
-from ._errors import AccessDeniedError, InvalidTokenError, VerificationUnavailableError
+from ._errors import (
+    AccessDeniedError,
+    InvalidRequestError,
+    InvalidTokenError,
+    VerificationUnavailableError,
+)
 from ._issuer_status import IssuerStatus, VerificationObserver
 from ._metadata import checked_resource, metadata_of, metadata_url, origin_of
 from ._proofs import InvalidProofError, Proofs
@@ -37,7 +42,7 @@ _BEARER, _DPOP = "bearer", "dpop"
 #: Schemes as challenges spell them.
 _SPELLED = {_BEARER: "Bearer", _DPOP: "DPoP"}
 _NOTHING = Requirement()
-_DENIED, _FORBIDDEN = 401, 403
+_INVALID, _DENIED, _FORBIDDEN = 400, 401, 403
 
 
 class ProtectedResource(OneProcess):
@@ -107,17 +112,55 @@ class ProtectedResource(OneProcess):
             AccessDeniedError: The request must be rejected with a challenge.
             VerificationUnavailableError: The token cannot be verified at the moment (503).
         """
-        if seen := self._seen(request, requirement):
-            return seen
-        return drive(self._verify(request, requirement), Future.result)
+        try:
+            if seen := self._seen(request, requirement):
+                return seen
+            return drive(self._verify(request, requirement), Future.result)
+        except InvalidRequestError as error:
+            denied = self._malformed(error)
+        raise denied
 
     async def verify_async(
         self, request: ResourceRequest, requirement: Requirement = _NOTHING
     ) -> VerifiedToken:
         """Do the same as ``verify`` without blocking the event loop."""
-        if seen := self._seen(request, requirement):
-            return seen
-        return await drive_async(self._verify(request, requirement), asyncio.wrap_future)
+        try:
+            if seen := self._seen(request, requirement):
+                return seen
+            return await drive_async(self._verify(request, requirement), asyncio.wrap_future)
+        except InvalidRequestError as error:
+            denied = self._malformed(error)
+        raise denied
+
+    def check(self, caller: VerifiedToken, requirement: Requirement) -> None:
+        """Check that a verified caller meets another requirement.
+
+        Raises:
+            AccessDeniedError: The request must be rejected with a challenge.
+        """
+        scheme = _DPOP if JKT in caller.confirmation else _BEARER
+        if not requirement.needed <= caller.scope:
+            self._observe(caller.issuer, "forbidden")
+            scope = " ".join(requirement.scopes)
+            raise self._denied(
+                f"The access token needs the scope {scope}",
+                "insufficient_scope",
+                scheme,
+                {"scope": scope},
+                status=_FORBIDDEN,
+            )
+        if requirement.needs_login and not self._has_login(caller.claims, requirement):
+            self._observe(caller.issuer, "forbidden")
+            age = requirement.max_age
+            raise self._denied(
+                "The access token needs another or a newer login of the user",
+                "insufficient_user_authentication",
+                scheme,
+                {
+                    "acr_values": " ".join(requirement.acr_values),
+                    "max_age": "" if age is None else str(age),
+                },
+            )
 
     @property
     def metadata_path(self) -> str:
@@ -195,7 +238,7 @@ class ProtectedResource(OneProcess):
             self._observe(error.issuer or issuer, "unavailable")
             raise
         else:
-            self._check(verified, requirement, scheme)
+            self.check(verified, requirement)
             self._observe(issuer, "cached" if known else "accepted")
             return verified
         self._observe(issuer, "rejected")
@@ -210,12 +253,16 @@ class ProtectedResource(OneProcess):
             except InvalidCertificateError as error:
                 caller, problem = None, f"The client certificate {error}"
             if caller is not None:
-                self._check(caller, requirement, _BEARER)
+                self.check(caller, requirement)
                 self._observe("", "certificate")
                 return caller
         self._observe("", "missing")
         scope = " ".join(requirement.scopes)
         raise self._denied(problem, "", _BEARER, {"scope": scope})
+
+    def _malformed(self, error: InvalidRequestError) -> AccessDeniedError:
+        self._observe("", "rejected")
+        return self._denied(str(error), "invalid_request", _BEARER, status=_INVALID)
 
     def _check_possession(
         self, request: ResourceRequest, scheme: str, token: str, verified: VerifiedToken
@@ -236,31 +283,6 @@ class ProtectedResource(OneProcess):
                     "is not bound to a DPoP key; send it with the scheme Bearer"
                 )
             self._proofs.check(request, token, verified)
-
-    def _check(self, verified: VerifiedToken, requirement: Requirement, scheme: str) -> None:
-        """Check that a token meets the requirement."""
-        if not requirement.needed <= verified.scope:
-            self._observe(verified.issuer, "forbidden")
-            scope = " ".join(requirement.scopes)
-            raise self._denied(
-                f"The access token needs the scope {scope}",
-                "insufficient_scope",
-                scheme,
-                {"scope": scope},
-                status=_FORBIDDEN,
-            )
-        if requirement.needs_login and not self._has_login(verified.claims, requirement):
-            self._observe(verified.issuer, "forbidden")
-            age = requirement.max_age
-            raise self._denied(
-                "The access token needs another or a newer login of the user",
-                "insufficient_user_authentication",
-                scheme,
-                {
-                    "acr_values": " ".join(requirement.acr_values),
-                    "max_age": "" if age is None else str(age),
-                },
-            )
 
     def _observe(self, issuer: str, result: str) -> None:
         if self._observer is not None:

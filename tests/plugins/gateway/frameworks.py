@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import ModuleType
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.routing import Route
 
 from grantway_plugins.gateway import TokenEndpoint
+from tests.django_project import configure_django, django_project
 from tests.plugins.gateway.servers import asgi_server, werkzeug_server, wsgiref_server
 
 # ruff: noqa: PLC0415
@@ -60,16 +60,12 @@ def flask_app(endpoint: TokenEndpoint) -> Iterator[str]:
 
 @contextmanager
 def django_app(endpoint: TokenEndpoint) -> Iterator[str]:
-    import django
-    from django.conf import settings
     from django.core.handlers.wsgi import WSGIHandler
     from django.http import HttpRequest, HttpResponse
     from django.urls import path
     from django.views.decorators.csrf import csrf_exempt
 
-    if not settings.configured:
-        settings.configure(ALLOWED_HOSTS=["127.0.0.1"], ROOT_URLCONF=__name__, LOGGING_CONFIG=None)
-        django.setup()
+    configure_django()
 
     @csrf_exempt
     def token(request: HttpRequest) -> HttpResponse:
@@ -77,32 +73,14 @@ def django_app(endpoint: TokenEndpoint) -> Iterator[str]:
         response = endpoint.respond(request.method, request.headers, request, peer=peer)
         return HttpResponse(response.body, status=response.status, headers=dict(response.headers))
 
-    urls: Any = ModuleType("urls")
-    urls.urlpatterns = [path("token", token)]
     handler = WSGIHandler()
 
     def application(environ: Any, start_response: Any) -> Any:
         return handler(environ, start_response)
 
-    with _urls(urls), werkzeug_server(application) as url:
+    with django_project([path("token", token)]), werkzeug_server(application) as url:
         yield url
 
-
-@contextmanager
-def _urls(urls: ModuleType) -> Iterator[None]:
-    from django.urls import clear_url_caches
-
-    urlpatterns[:] = urls.urlpatterns
-    clear_url_caches()
-    try:
-        yield
-    finally:
-        urlpatterns[:] = []
-        clear_url_caches()
-
-
-#: Django's routes; each test has its own.
-urlpatterns: list[Any] = []
 
 Mount = Callable[[TokenEndpoint], Any]
 ASGI: dict[str, Mount] = {"asgi": bare_asgi, "starlette": starlette_app, "fastapi": fastapi_app}

@@ -7,7 +7,7 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from wsgiref.validate import validator
 
@@ -47,19 +47,10 @@ class _Uvicorn(uvicorn.Server):
 
 
 @contextmanager
-def asgi_server(
-    app: Any, port: int = 0, *, lifespan: Literal["on", "off"] = "off"
-) -> Iterator[str]:
-    """Serve an ASGI application and yield its URL."""
-    config = uvicorn.Config(
-        app,
-        port=port,
-        loop="asyncio",
-        ws="none",
-        lifespan=lifespan,
-        log_config=None,
-        access_log=False,
-    )
+def asgi_server(app: Any, port: int = 0, **options: Any) -> Iterator[str]:
+    """Serve an ASGI application and yield its URL; options are those of uvicorn."""
+    options = {"loop": "asyncio", "ws": "none", "lifespan": "off", **options}
+    config = uvicorn.Config(app, port=port, log_config=None, access_log=False, **options)
     server = _Uvicorn(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
     thread.start()

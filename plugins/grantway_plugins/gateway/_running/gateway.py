@@ -31,6 +31,7 @@ from grantway_plugins.gateway.upstream._rejection import RequestRejectedError, r
 from grantway_plugins.gateway.upstream._tenant import EVERYBODY
 from grantway_plugins.gateway.upstream._upstream_token import UpstreamToken
 from grantway_plugins.resource import SharedProofs
+from grantway_plugins.resource.asgi import ResourceMetadata
 from grantway_plugins.server._http.asgi import Receive, Scope, Send, send_response
 from grantway_plugins.server._http.wire import WireResponse
 from grantway_plugins.server._listening.peers import Shares
@@ -43,7 +44,6 @@ from .decision import Decision
 from .file_watch import log_reload, reload_on_change
 from .health import Health
 from .readiness import Found, health_of, readiness
-from .resource_metadata import ResourceMetadata
 from .runtime import Runtime
 from .shared_token import SharedToken, is_shared
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
-from urllib.parse import unquote
 
 from grantway._exceptions import GrantwayError
 from grantway._processes.copies import OneProcess
 from grantway._types.quantity import check_count
-from grantway_plugins.server._http.asgi import Receive, Scope, Send, send_response
+from grantway_plugins.resource._caller import CALLER
+from grantway_plugins.server._http.asgi import Receive, Scope, Send, send_denial
+from grantway_plugins.server._http.raw_path import asgi_raw_path
 
-from ._paths import encoded
 from ._proxy_headers import hyphenated
 from ._rejection import RequestRejectedError, response_for
 from ._request_context import RequestContext
@@ -23,8 +23,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = Sequence[tuple[bytes, bytes]]
 #: Scope key of the request's tenant.
 TENANT = "grantway.tenant"
-#: Scope key of the verified caller, a ``VerifiedToken``, or None.
-CALLER = "grantway.caller"
 #: Scope key of the request's route.
 ROUTE = "grantway.route"
 #: Longest body in bytes that is kept so that it can be sent again.
@@ -232,11 +230,8 @@ def request_context(scope: Scope) -> RequestContext:
     host, *others = headers.get("host", [""])
     if others:
         raise RequestRejectedError("The Host header is repeated; send it once")
-    raw, path = (scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1"), scope["path"]
-    # Other middleware may have changed only the decoded path.
-    if raw != path and unquote(raw) != path:
-        raw = encoded(path)
-    return RequestContext(host, raw, headers.get, scope, method=scope.get("method", ""))
+    path, method = asgi_raw_path(scope), scope.get("method", "")
+    return RequestContext(host, path, headers.get, scope, method=method)
 
 
 def challenges_of(headers: Headers) -> str:
@@ -249,10 +244,7 @@ def challenges_of(headers: Headers) -> str:
 async def reject(scope: Scope, send: Send, error: Exception) -> None:
     """Respond to a request that is not forwarded."""
     log_failure(error)
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008})
-    else:
-        await send_response(send, response_for(error))
+    await send_denial(scope, send, response_for(error))
 
 
 def log_failure(error: Exception) -> None:

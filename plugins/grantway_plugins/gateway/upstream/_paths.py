@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
+
+from grantway_plugins.server._http.raw_path import encoded
 
 from ._rejection import RequestRejectedError
 
@@ -116,11 +118,6 @@ def ambiguous_path() -> RequestRejectedError:
     return RequestRejectedError(
         "The path is ambiguous: send it without empty segments, dot segments and encoded slashes"
     )
-
-
-def encoded(path: str | bytes) -> str:
-    """Return a decoded path with percent-encoding, as ``normal_path`` needs it."""
-    return quote(path, safe="/~!$&'()*+,;=:@") or "/"
 
 
 def _normal(path: str) -> str:

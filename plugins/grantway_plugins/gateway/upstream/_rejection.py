@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 
 from grantway._exceptions import Evidence, LoginNeededError, RequestInvalidError
+from grantway_plugins.resource._responses import denied_response, unavailable_response
 from grantway_plugins.server._http.wire import WireResponse
 
 _ERRORS = {
@@ -101,17 +101,8 @@ def response_for(error: Exception) -> WireResponse:
     """
     if isinstance(error, ConnectionNeededError):
         return error.response()
-    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
     if isinstance(error, RequestRejectedError):
-        if error.challenge:
-            headers.append((b"www-authenticate", error.challenge.encode("ascii")))
-        content = {"error": error.error, "error_description": error.message}
-        return WireResponse(error.status, tuple(headers), json.dumps(content).encode())
-    seconds = getattr(error, "retry_after", None)
-    if seconds is not None:
-        headers.append((b"retry-after", str(max(1, math.ceil(seconds))).encode()))
-    content = {
-        "error": "temporarily_unavailable",
-        "error_description": "The gateway has no token for this request now",
-    }
-    return WireResponse(503, tuple(headers), json.dumps(content).encode())
+        return denied_response(error.status, error.error, error.message, error.challenge)
+    return unavailable_response(
+        "The gateway has no token for this request now", getattr(error, "retry_after", None)
+    )

@@ -9,7 +9,8 @@ from typing import Any
 
 from grantway._processes.copies import OneProcess
 from grantway_plugins.resource import VerifiedToken
-from grantway_plugins.server._http.repeated_headers import joins_credentials
+from grantway_plugins.resource._errors import InvalidRequestError
+from grantway_plugins.resource._request import single_value
 
 from ._paths import has_one_reading, normal_path
 from ._rejection import RequestRejectedError
@@ -17,7 +18,6 @@ from ._rejection import RequestRejectedError
 _HOST = re.compile(
     r"(?P<host>[a-z0-9](?:[a-z0-9._-]{0,252}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?"
 )
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 #: Returns all values of a header by its lower-case name; empty or None if it is missing.
 Values = Callable[[str], Sequence[str] | None]
@@ -121,15 +121,11 @@ class RequestContext(OneProcess):
         Raises:
             RequestRejectedError: The header is repeated or contains control characters.
         """
-        found = self._values(name)
-        if not found:
-            return ""
-        value = found[0]
-        if len(found) > 1 or (name == "authorization" and joins_credentials(value)):
-            raise RequestRejectedError(f"The {name} header is repeated; send it once")
-        if not value.isprintable() and _CONTROL.search(value):
-            raise RequestRejectedError(f"The {name} header has characters that are not allowed")
-        return value.strip(" \t")
+        try:
+            return single_value(name, self._values(name) or ())
+        except InvalidRequestError as error:
+            problem = str(error)
+        raise RequestRejectedError(problem)
 
     def check_forwarding(self, token_header: str) -> None:
         """Check that a token can be added to the request safely.

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import unquote_to_bytes
 
 from grantway._processes.copies import OneProcess
 from grantway._types.quantity import check_count
+from grantway_plugins.resource._caller import CALLER
+from grantway_plugins.server._http.raw_path import RAW_KEYS, wsgi_raw_path
 
-from ._asgi_middleware import CALLER, REPLAYABLE, log_failure
-from ._paths import encoded
+from ._asgi_middleware import REPLAYABLE, log_failure
 from ._rejection import response_for
 from ._replayable_input import ReplayableInput
 from ._request_context import RequestContext
@@ -22,8 +22,6 @@ from ._upstream_token import UpstreamToken
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-#: Keys of the undecoded path in the WSGI environ.
-_RAW = ("RAW_URI", "REQUEST_URI")
 _Headers = list[tuple[str, str]]
 
 
@@ -182,20 +180,15 @@ def request_context(environ: WSGIEnvironment) -> RequestContext:
         value = environ.get(_key(name))
         return [] if value is None else [value]
 
-    path = (environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1")
-    raw = next((environ[key] for key in _RAW if environ.get(key)), "").partition("?")[0]
-    # Other middleware may have changed only the decoded path.
-    if not raw or unquote_to_bytes(raw) != path:
-        raw = encoded(path)
     host, method = environ.get("HTTP_HOST", ""), environ.get("REQUEST_METHOD", "")
-    return RequestContext(host, raw, values, environ, method=method)
+    return RequestContext(host, wsgi_raw_path(environ), values, environ, method=method)
 
 
 def _forwarded(environ: WSGIEnvironment, upstream_token: UpstreamToken) -> WSGIEnvironment:
     """Return the environ of the forwarded request."""
     sent = environ.copy()
     query = f"?{environ['QUERY_STRING']}" if environ.get("QUERY_STRING") else ""
-    sent.update({key: f"{upstream_token.path}{query}" for key in _RAW if key in environ})
+    sent.update({key: f"{upstream_token.path}{query}" for key in RAW_KEYS if key in environ})
     for name in upstream_token.removed:
         sent.pop(_key(name), None)
     if upstream_token.header is not None:

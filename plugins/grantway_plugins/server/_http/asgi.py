@@ -97,6 +97,18 @@ def peer_of(scope: Scope) -> str:
     return client[0] if client else ""
 
 
+async def send_denial(scope: Scope, send: Send, response: WireResponse) -> None:
+    """Reject an HTTP request or a WebSocket handshake; servers close others with status 403."""
+    if scope["type"] != "websocket":
+        await send_response(send, response)
+    elif "websocket.http.response" in scope.get("extensions", {}):
+        start = {"status": response.status, "headers": list(response.headers)}
+        await send({"type": "websocket.http.response.start", **start})
+        await send({"type": "websocket.http.response.body", "body": response.body})
+    else:
+        await send({"type": "websocket.close", "code": 1008})
+
+
 async def send_response(send: Send, response: WireResponse) -> None:
     """Send a complete response."""
     length = (b"content-length", str(len(response.body)).encode())
