@@ -35,7 +35,7 @@ LEAST = 60.0
 #: A response without any of these members does not come from a registration endpoint.
 _EXPECTED = frozenset({"client_id", "error"})
 _METHODS = ("none", "client_secret_basic", "client_secret_post")
-_REDIRECT_URI = "http://127.0.0.1/callback"
+REDIRECT_URI = "http://127.0.0.1/callback"
 
 
 def registered_client(
@@ -44,7 +44,7 @@ def registered_client(
     client_name: str,
     store: Store,
     scope: str | Sequence[str] | None = None,
-    redirect_uri: str = _REDIRECT_URI,
+    redirect_uri: str = REDIRECT_URI,
     instead_of: str | None = None,
     transport: Transport | None = None,
     timeout: float = 30.0,
@@ -80,6 +80,24 @@ def registered_client(
 
     check_seconds("timeout", timeout)
     scope = tuple(scope.split() if isinstance(scope, str) else scope or ())
+    if transport is None:
+        from grantway._transport.transport import (  # noqa: PLC0415 - slow to load
+            HttpTransport,
+        )
+
+        transport = HttpTransport.within(timeout)
+    made = Registrations(store, key_of(provider, client_name, scope, redirect_uri)).obtain(
+        provider,
+        transport,
+        metadata_of(client_name, provider, scope, [redirect_uri]),
+        timeout,
+        instead_of=instead_of,
+    )
+    return Client(provider, transport=transport, timeout=timeout, **options, **identity_of(made))
+
+
+def key_of(provider: Provider, client_name: str, scope: Sequence[str], redirect_uri: str) -> str:
+    """Return the key of a registration in a store; it differs for each issuer."""
     facts = {
         "version": 1,
         "provider": provider.issuer or provider.token_endpoint,
@@ -87,25 +105,16 @@ def registered_client(
         "scope": scope,
         "redirect_uri": redirect_uri,
     }
-    if transport is None:
-        from grantway._transport.transport import (  # noqa: PLC0415 - slow to load
-            HttpTransport,
-        )
+    return f"client registration {fingerprint(facts)}"
 
-        transport = HttpTransport.within(timeout)
-    made = Registrations(store, f"client registration {fingerprint(facts)}").obtain(
-        provider,
-        transport,
-        metadata_of(client_name, provider, scope, [redirect_uri]),
-        timeout,
-        instead_of=instead_of,
+
+def identity_of(registration: Token) -> Params:
+    """Return the identity in a registration, as arguments of ``Client``."""
+    return Params(
+        client_id=registration.access_token,
+        client_secret=registration.extra.get("client_secret"),
+        auth=registration.extra["auth"],
     )
-    identity = Params(
-        client_id=made.access_token,
-        client_secret=made.extra.get("client_secret"),
-        auth=made.extra["auth"],
-    )
-    return Client(provider, transport=transport, timeout=timeout, **options, **identity)
 
 
 class Registrations:

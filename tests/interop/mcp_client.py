@@ -10,53 +10,22 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 from joserfc.jwk import ECKey
 
 import grantway
-from grantway._requests.client_auth import ClientAuth, NoAuth
-from grantway._wire.challenges import parse_challenges
 from grantway_grants import authorization_code
-from grantway_plugins.auth import StepUpChallenge, TokenAuth
-from grantway_plugins.client_auth import DPoP, PrivateKeyJwt, SigningKey
+from grantway_plugins.auth import ResourceAuth
+from grantway_plugins.client_auth import PrivateKeyJwt, SigningKey
 from grantway_plugins.grants import client_credentials, jwt_bearer, token_exchange
-from grantway_plugins.registration import registered_client
 from tests.waiting import PATIENCE
 
 REDIRECT = "http://127.0.0.1:3000/callback"
 DOCUMENT = "https://conformance-test.local/client-metadata.json"
 _STATELESS = "2026-07-28"
-
-Token = grantway.Token
-
-
-class Resource:
-    """The metadata of a protected resource (RFC 9728), found through its challenge."""
-
-    def __init__(self, url: str, challenge: requests.Response) -> None:
-        shown: Mapping[str, str] = {}
-        for each in parse_challenges(challenge.headers.get("www-authenticate", "")):
-            shown = each.parameters
-        parts = urlsplit(url)
-        origin = f"{parts.scheme}://{parts.netloc}"
-        known = f"{origin}/.well-known/oauth-protected-resource"
-        for address in (shown.get("resource_metadata"), f"{known}{parts.path}", known):
-            found = requests.get(address, timeout=PATIENCE) if address else None
-            if found is not None and found.ok:
-                break
-        else:
-            raise SystemExit("the server has no metadata")
-        metadata = found.json()
-        self.url: str = metadata["resource"]
-        if not f"{url}/".startswith(f"{self.url.rstrip('/')}/"):
-            raise SystemExit(f"the metadata is for another resource, {self.url}")
-        self.issuer: str = metadata["authorization_servers"][0]
-        self.scope: list[str] = shown.get("scope", "").split() or metadata.get(
-            "scopes_supported", []
-        )
 
 
 class McpClient:
@@ -71,12 +40,10 @@ class McpClient:
 
     def __init__(self, url: str, scenario: str, context: Mapping[str, Any], version: str) -> None:
         self._url = url
-        self._scenario = scenario
-        self._context = context
         self._version = version
-        self._http = requests.Session()
         self._ids = iter(range(1, 1000))
-        self._store = grantway.default_registry().store("memory")
+        self._http = requests.Session()
+        self._http.auth = authentication(url, scenario, context)
 
     def run(self) -> None:
         """List the tools of the server and call one."""
@@ -106,100 +73,65 @@ class McpClient:
                 "io.modelcontextprotocol/clientInfo": {"name": "grantway", "version": "1.0"},
                 "io.modelcontextprotocol/clientCapabilities": {},
             }
-        send: dict[str, Any] = {"json": message, "headers": headers, "timeout": PATIENCE}
-        try:
-            response = self._http.post(self._url, **send)
-        except grantway.LoginNeededError:  # the server no longer accepts the token
-            self._http.auth = None
-            response = self._http.post(self._url, **send)
-        if response.status_code == 401:
-            self._log_in(Resource(self._url, response))
-            response = self._http.post(self._url, **send)
+        response = self._http.post(self._url, json=message, headers=headers, timeout=PATIENCE)
         response.raise_for_status()
         session = response.headers.get("mcp-session-id")
         if session:
             self._http.headers["mcp-session-id"] = session
 
-    def _log_in(self, resource: Resource) -> None:
-        provider = grantway.Provider.discover(resource.issuer)
-        client = self._client(provider)
-        credential = client.credential(
-            grant_type=authorization_code.GRANT_TYPE, subject="user", store=self._store
-        )
-        token = self._token(client, resource)
-        credential.accept(token)
 
-        def step_up(challenge: StepUpChallenge) -> Token:
-            scope = dict.fromkeys([*(credential.token().scope or ()), *challenge.scope])
-            again = self._browser_login(client, resource, list(scope))
-            credential.accept(again)
-            return again
+def authentication(url: str, scenario: str, context: Mapping[str, Any]) -> ResourceAuth:
+    """Return the authentication of a scenario: its client and its login."""
+    options: dict[str, Any] = {"client_name": "grantway", "client_metadata_url": DOCUMENT}
+    login: Any = log_in_with_browser
+    if "valid_jwt" in context:
+        options = {"client_id": context["client_id"]}
+        login = partial(exchange_assertion, context["valid_jwt"])
+    elif "private_key_pem" in context:
+        key = SigningKey(context["private_key_pem"].encode(), alg=context["signing_algorithm"])
+        options = {"auth": PrivateKeyJwt(context["client_id"], key)}
+    elif "client_secret" in context:
+        options = {name: context[name] for name in ("client_id", "client_secret")}
+    elif scenario.startswith("auth/dpop"):
+        options["dpop_key"] = ECKey.generate_key("P-256")
+    if scenario.startswith("auth/client-credentials"):
+        login = log_in_as_client
+    if "idp_id_token" in context:
+        login = partial(exchange_id_token, context)
+    return ResourceAuth(url, login=login, redirect_uri=REDIRECT, **options)
 
-        self._http.auth = TokenAuth(credential, origins=[self._url], on_step_up=step_up)
 
-    def _client(self, provider: grantway.Provider) -> grantway.Client:
-        """Return the client of the scenario, registered if necessary."""
-        context = self._context
-        if "valid_jwt" in context:
-            return grantway.Client(provider, client_id=context["client_id"])
-        if "private_key_pem" in context:
-            key = SigningKey(context["private_key_pem"].encode(), alg=context["signing_algorithm"])
-            auth: ClientAuth = PrivateKeyJwt(context["client_id"], key)
-            return grantway.Client(provider, client_id=auth.client_id, auth=auth)
-        if "client_secret" in context:
-            return grantway.Client(
-                provider, client_id=context["client_id"], client_secret=context["client_secret"]
-            )
-        if provider.metadata.get("client_id_metadata_document_supported"):
-            return grantway.Client(provider, client_id=DOCUMENT)
-        client = registered_client(
-            provider, client_name="grantway", store=self._store, redirect_uri=REDIRECT
-        )
-        if self._scenario.startswith("auth/dpop"):
-            auth = DPoP(NoAuth(client.client_id), ECKey.generate_key("P-256"))
-            return grantway.Client(provider, client_id=client.client_id, auth=auth)
-        return client
+def log_in_with_browser(client: grantway.Client, **options: Any) -> grantway.Token:
+    return authorization_code.login_by_paste(client, _visit, redirect_uri=REDIRECT, **options)
 
-    def _token(self, client: grantway.Client, resource: Resource) -> Token:
-        if self._scenario.startswith("auth/client-credentials"):
-            return client.create_token(
-                grant_type=client_credentials.GRANT_TYPE, resource=resource.url
-            )
-        if "valid_jwt" in self._context:
-            return client.create_token(
-                grant_type=jwt_bearer.GRANT_TYPE,
-                assertion=self._context["valid_jwt"],
-                resource=resource.url,
-            )
-        if "idp_id_token" in self._context:
-            return client.create_token(
-                grant_type=jwt_bearer.GRANT_TYPE, assertion=self._exchanged(resource)
-            )
-        return self._browser_login(client, resource, resource.scope)
 
-    def _exchanged(self, resource: Resource) -> str:
-        """Exchange an ID token of the user's company for an assertion for the resource."""
-        context = self._context
-        provider = grantway.Provider(token_endpoint=context["idp_token_endpoint"])
-        with grantway.Client(provider, client_id=context["idp_client_id"]) as client:
-            return client.create_token(
-                grant_type=token_exchange.GRANT_TYPE,
-                subject_token=context["idp_id_token"],
-                subject_token_type=token_exchange.ID_TOKEN,
-                requested_token_type="urn:ietf:params:oauth:token-type:id-jag",
-                audience=resource.issuer,
-                resource=resource.url,
-            ).access_token
+def log_in_as_client(client: grantway.Client, *, scope: Any, resource: str) -> grantway.Token:
+    return client.create_token(grant_type=client_credentials.GRANT_TYPE, resource=resource)
 
-    def _browser_login(
-        self, client: grantway.Client, resource: Resource, scope: list[str]
-    ) -> Token:
-        offered = client.provider.metadata.get("scopes_supported", ())
-        if "offline_access" in offered and scope:
-            scope = [*scope, "offline_access"]
-        return authorization_code.login_by_paste(
-            client, _visit, redirect_uri=REDIRECT, scope=scope or None, resource=resource.url
-        )
+
+def exchange_assertion(
+    assertion: str, client: grantway.Client, *, scope: Any, resource: str
+) -> grantway.Token:
+    return client.create_token(
+        grant_type=jwt_bearer.GRANT_TYPE, assertion=assertion, resource=resource
+    )
+
+
+def exchange_id_token(
+    context: Mapping[str, Any], client: grantway.Client, *, scope: Any, resource: str
+) -> grantway.Token:
+    """Exchange an ID token of the user's company for an assertion for the resource."""
+    provider = grantway.Provider(token_endpoint=context["idp_token_endpoint"])
+    with grantway.Client(provider, client_id=context["idp_client_id"]) as company:
+        assertion = company.create_token(
+            grant_type=token_exchange.GRANT_TYPE,
+            subject_token=context["idp_id_token"],
+            subject_token_type=token_exchange.ID_TOKEN,
+            requested_token_type="urn:ietf:params:oauth:token-type:id-jag",
+            audience=client.provider.issuer,
+            resource=resource,
+        ).access_token
+    return exchange_assertion(assertion, client, scope=scope, resource=resource)
 
 
 def _visit(url: str) -> str:

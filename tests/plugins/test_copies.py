@@ -58,7 +58,7 @@ from grantway_grants.authorization_code import (
     CodeVerifier,
 )
 from grantway_grants.device_code import DeviceAuthorization
-from grantway_plugins.auth import Answer, Bearer, StepUpChallenge, TokenAuth
+from grantway_plugins.auth import Answer, Bearer, ResourceAuth, StepUpChallenge, TokenAuth
 from grantway_plugins.aws import AwsIam, client as sso_oidc_client
 from grantway_plugins.aws._cache.store import AwsCliStore
 from grantway_plugins.aws._config.settings import Settings
@@ -280,6 +280,7 @@ def samples() -> dict[type, Any]:
         DeviceAuthorization(SECRET, "AB-CD", "https://as.example", None, 60, 5, 0),
         Bearer(origins=["https://api.example"]),
         TokenAuth(credential),
+        ResourceAuth("https://api.example", client_id="c", client_secret=SECRET),
         Answer(401, SECRET, SECRET, "GET", "https://api.example"),
         StepUpChallenge("insufficient_scope", scope=("write",)),
         ClientSecretJwt("c", SECRET),

@@ -179,6 +179,7 @@ class Provider(Value):
         url: str,
         *,
         issuer: str | None = None,
+        challenge: str | None = None,
         dialect: str | Dialect = RFC6749,
         timeout: float = 10.0,
         transport: Transport | None = None,
@@ -194,6 +195,9 @@ class Provider(Value):
             url: URL of the resource: https, or http on this machine.
             issuer: The authorization server to use, if the resource lists several; by default the
                 first one.
+            challenge: ``WWW-Authenticate`` of a 401 response of the resource, if the program has
+                received one; the resource is not requested then. Some resources send the challenge
+                for certain methods only.
             dialect: The provider's dialect.
             timeout: Seconds for all requests.
             transport: Sends the requests. By default, documents have at most 64 KiB, and hosts on
@@ -218,7 +222,7 @@ class Provider(Value):
         sending = transport or own
         assert sending is not None  # one of both is given
         try:
-            resource = find_resource(url, issuer, sending, deadline)
+            resource = find_resource(url, issuer, sending, deadline, challenge)
             found = cls.discover(
                 resource.issuer,
                 dialect=dialect,

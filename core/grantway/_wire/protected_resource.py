@@ -65,7 +65,11 @@ class FoundResource:
 
 
 def find_resource(
-    url: str, issuer: str | None, transport: Transport, deadline: Deadline
+    url: str,
+    issuer: str | None,
+    transport: Transport,
+    deadline: Deadline,
+    challenge: str | None = None,
 ) -> FoundResource:
     """Read the metadata of a resource.
 
@@ -78,12 +82,16 @@ def find_resource(
             first one.
         transport: Sends the requests.
         deadline: The deadline for all requests.
+        challenge: ``WWW-Authenticate`` of a 401 response; None to request the resource.
 
     Raises:
         ResourceMetadataError: There is no valid metadata; names the document and the rule.
         TransportError: The resource could not be reached.
     """
-    protected, challenged, scope = _challenge(url, transport, deadline)
+    protected: bool | None = True
+    if challenge is None:
+        protected, challenge = _challenge(url, transport, deadline)
+    challenged, scope = _named(challenge, url)
     looked: list[str] = []
     for address in [challenged] if challenged else _well_known_addresses(url):
         response = _read(address, transport, deadline)
@@ -106,26 +114,26 @@ def find_resource(
     )
 
 
-def _challenge(
-    url: str, transport: Transport, deadline: Deadline
-) -> tuple[bool | None, str, tuple[str, ...]]:
-    """Return whether the resource demands a token, and ``resource_metadata`` and ``scope``.
-
-    The first value is None if that is unknown.
-    """
+def _challenge(url: str, transport: Transport, deadline: Deadline) -> tuple[bool | None, str]:
+    """Return whether the resource demands a token, or None if unknown, and its challenge."""
     limit = Deadline(min(_CHALLENGE, deadline.remaining()))
     try:
         response = transport.send(HttpRequest("GET", url, {"Accept": "application/json"}), limit)
     except (RedirectRefusedError, ResponseTooLargeError):
-        return None, "", ()
+        return None, ""
     except TransportError:
         if limit.remaining() > 0:
             raise
-        return None, "", ()  # perhaps an event stream
+        return None, ""  # perhaps an event stream
     if response.status != _UNAUTHORIZED:
-        return (False if response.succeeded else None), "", ()
+        return (False if response.succeeded else None), ""
+    return True, response.headers.get("www-authenticate", "")
+
+
+def _named(challenge: str, url: str) -> tuple[str, tuple[str, ...]]:
+    """Return ``resource_metadata`` and ``scope`` of a challenge."""
     address, scope = "", ""
-    for each in parse_challenges(response.headers.get("www-authenticate", "")):
+    for each in parse_challenges(challenge):
         if each.scheme in {"bearer", "dpop"}:
             address = address or each.parameters.get("resource_metadata", "")
             scope = scope or each.parameters.get("scope", "")
@@ -135,7 +143,7 @@ def _challenge(
             f"is the resource_metadata in the challenge of {url}, and must be an https URL "
             "(RFC 9728 section 5.1)",
         )
-    return True, address, tuple(each for each in scope.split() if _SCOPE.fullmatch(each))
+    return address, tuple(each for each in scope.split() if _SCOPE.fullmatch(each))
 
 
 def _is_document_address(address: str, url: str) -> bool:

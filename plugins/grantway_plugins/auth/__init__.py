@@ -7,7 +7,8 @@
     requests.get("https://api.example.com/things", auth=TokenAuth(credential))
 
 ``TokenAuth`` works with requests, httpx, httpx2 and aiohttp. It imports a library only when that
-library uses it.
+library uses it. ``ResourceAuth`` does the same for a resource of which a program knows only the
+URL: it finds the authorization server and logs in.
 """
 
 from grantway._lazy import lazy
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         Prover as Prover,
         Retry as Retry,
     )
+    from ._resource_auth import ResourceAuth as ResourceAuth
     from ._step_up import (
         StepUpChallenge as StepUpChallenge,
         StepUpRequiredError as StepUpRequiredError,
@@ -35,6 +37,7 @@ if not TYPE_CHECKING:  # type checkers would accept misspelt names
             "._bearer": "Bearer TokenSource",
             "._body": "Body",
             "._presentation": "Answer Presentation Prover Retry",
+            "._resource_auth": "ResourceAuth",
             "._step_up": "StepUpChallenge StepUpRequiredError",
             "._token_auth": "TokenAuth",
         },

@@ -22,7 +22,7 @@ async def send(
         request: The request.
         handler: Sends the request.
     """
-    request.headers.update(await exchange.first_async())
+    request.headers.update(await exchange.first_async(lambda: _can_repeat(request)))
     while True:
         response = await handler(request)
         answer = Answer(

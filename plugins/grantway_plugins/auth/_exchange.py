@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 from grantway._exceptions import Evidence
 from grantway._processes.copies import OneProcess
@@ -14,12 +14,75 @@ from ._bearer import Bearer, TokenSource
 from ._presentation import Answer, Prover, Retry
 from ._step_up import StepUpChallenge, StepUpRequiredError
 
-if TYPE_CHECKING:
-    from ._step_up_tokens import StepUpTokens
+#: Yields None for the next token of the source, a challenge for a token that meets it, or a token
+#: for one of another issuer. Returns the headers of the next request, or None if the response is
+#: final.
+_Steps = Generator[StepUpChallenge | Token | None, Token | None, Params | None]
 
-#: Yields None for the next token of the source, or a challenge for a token that meets it.
-#: Returns the headers of the next request, or None if the response is final.
-_Steps = Generator[StepUpChallenge | None, Token | None, Params | None]
+_UNAUTHORIZED = 401
+
+
+class StepUp(Protocol):
+    """Gets tokens for challenges."""
+
+    @property
+    def name(self) -> str:
+        """Name of the argument with the program's function, for errors."""
+        ...
+
+    @property
+    def running(self) -> bool:
+        """Whether that function sends the current request itself, so that it is not called."""
+        ...
+
+    def token(
+        self, challenge: StepUpChallenge, presented: tuple[Token, ...]
+    ) -> tuple[Token | None, bool]:
+        """Return a token for a retry, or None, and whether the function was called for it.
+
+        Args:
+            challenge: The requirements of the resource.
+            presented: The tokens that do not meet them.
+        """
+        ...
+
+    async def token_async(
+        self, challenge: StepUpChallenge, presented: tuple[Token, ...]
+    ) -> tuple[Token | None, bool]:
+        """Do the same as ``token`` without blocking the event loop."""
+        ...
+
+    def failed(self, challenge: StepUpChallenge) -> None:
+        """Record that the token of the function does not meet a challenge."""
+        ...
+
+
+class Finder(Protocol):
+    """Finds the issuer of a resource, whose first request is sent without a token."""
+
+    def first(self) -> Token | None:
+        """Return a token, or None if only a login gets one."""
+        ...
+
+    async def first_async(self) -> Token | None:
+        """Do the same as ``first`` without blocking the event loop."""
+        ...
+
+    def challenged(self, challenges: str) -> None:
+        """Record the challenge of a 401 response."""
+        ...
+
+    def reconsider(self, token: Token) -> Token | None:
+        """Return a token of another issuer, or None if the issuer is the same.
+
+        Args:
+            token: A token that the resource rejected, like the one before it.
+        """
+        ...
+
+    async def reconsider_async(self, token: Token) -> Token | None:
+        """Do the same as ``reconsider`` without blocking the event loop."""
+        ...
 
 
 class Exchange(OneProcess):
@@ -32,6 +95,8 @@ class Exchange(OneProcess):
         bearer: The rules for sending a token.
         dpop: Makes the proofs for DPoP tokens, or None.
         step_up: Returns tokens for challenges. None raises an error; False returns the response.
+        finder: Finds the issuer if there is no token, or if the resource rejects a token and its
+            replacement; None if the issuer is known.
         timeout: Maximum seconds to wait for a token, or None for the source's limit.
 
     Raises:
@@ -43,6 +108,8 @@ class Exchange(OneProcess):
 
     __slots__ = (
         "_asked",
+        "_bare",
+        "_finder",
         "_method",
         "_presented",
         "_source",
@@ -60,11 +127,15 @@ class Exchange(OneProcess):
         source: TokenSource,
         bearer: Bearer,
         dpop: Prover | None = None,
-        step_up: StepUpTokens | Literal[False] | None = None,
+        step_up: StepUp | Literal[False] | None = None,
+        finder: Finder | None = None,
         timeout: float | None = None,
     ) -> None:
         self._source = source
-        self._step_up: StepUpTokens | Literal[False] | None = step_up
+        self._step_up: StepUp | Literal[False] | None = step_up
+        self._finder = finder
+        #: Whether the request was sent without a token.
+        self._bare = False
         self._timeout = timeout
         self._method, self._url = method, url
         #: The tokens that did not meet a challenge, and whether ``on_step_up`` was called for one.
@@ -73,14 +144,25 @@ class Exchange(OneProcess):
         #: The presentation of the token.
         self.sent = bearer.present(url, dpop)
 
-    def first(self) -> Params:
-        """Return the headers of the first request."""
-        return self.sent.headers(self._source.token(self._timeout), self._method, self._url)
+    def first(self, rewind: Callable[[], bool]) -> Params:
+        """Return the headers of the first request; none if it is sent without a token.
 
-    async def first_async(self) -> Params:
-        """Return the headers of the first request."""
-        token = await self._source.token_async(self._timeout)
-        return self.sent.headers(token, self._method, self._url)
+        Args:
+            rewind: Moves back to the start of the body, and returns whether that was possible.
+        """
+        if self._finder is None or not rewind():
+            return self._first(self._source.token(self._timeout))
+        return self._first(self._finder.first())
+
+    async def first_async(self, rewind: Callable[[], bool]) -> Params:
+        """Do the same as ``first`` without blocking the event loop."""
+        if self._finder is None or not rewind():
+            return self._first(await self._source.token_async(self._timeout))
+        return self._first(await self._finder.first_async())
+
+    def _first(self, token: Token | None) -> Params:
+        self._bare = token is None
+        return Params() if token is None else self.sent.headers(token, self._method, self._url)
 
     def next(self, answer: Answer, response: Any, rewind: Callable[[], bool]) -> Params | None:
         """Return the headers for sending the request again, or None if the response is final.
@@ -101,10 +183,16 @@ class Exchange(OneProcess):
             except StopIteration as end:
                 headers: Params | None = end.value
                 return headers
-            if challenge is None or not self._step_up:
+            if isinstance(challenge, Token):
+                token = self._found().reconsider(challenge)
+            elif challenge is None or not self._step_up:
                 token = self._source.token(self._timeout)
             else:
-                token, self._asked = self._step_up.token(challenge, self._presented)
+                try:
+                    token, self._asked = self._step_up.token(challenge, self._presented)
+                except StepUpRequiredError as error:
+                    error.response = response
+                    raise
 
     async def next_async(
         self, answer: Answer, response: Any, rewind: Callable[[], bool]
@@ -117,52 +205,84 @@ class Exchange(OneProcess):
             except StopIteration as end:
                 headers: Params | None = end.value
                 return headers
-            if challenge is None or not self._step_up:
+            if isinstance(challenge, Token):
+                token = await self._found().reconsider_async(challenge)
+            elif challenge is None or not self._step_up:
                 token = await self._source.token_async(self._timeout)
             else:
-                token, self._asked = await self._step_up.token_async(challenge, self._presented)
+                try:
+                    token, self._asked = await self._step_up.token_async(challenge, self._presented)
+                except StepUpRequiredError as error:
+                    error.response = response
+                    raise
+
+    def _found(self) -> Finder:
+        """Return the finder, which looks for another issuer at most once."""
+        finder = self._finder
+        assert finder is not None  # _steps has checked it
+        self._finder = None
+        return finder
 
     def _steps(self, answer: Answer, response: Any, rewind: Callable[[], bool]) -> _Steps:
         sent = self.sent
-        outcome = sent.received(answer)
-        if outcome is None:
-            return None
-        token: Token | None = sent.token
-        if isinstance(outcome, StepUpChallenge):
-            if self._step_up is False:
-                return None
-            if remedy := self._remedy(rewind):
-                raise StepUpRequiredError(
-                    f"{sent.origin} requires {outcome} ({outcome.error}): {remedy}.",
-                    challenge=outcome,
-                    response=response,
-                    evidence=Evidence(status=answer.status, step="resource"),
-                )
-            self._presented = (*self._presented, sent.token)
-            token = yield outcome
-        else:
-            if outcome is Retry.OTHER_TOKEN:
-                self._source.invalidate(sent.token)
-            if not rewind():
-                return None
-            if outcome is Retry.OTHER_TOKEN:
+        refused = answer.status == _UNAUTHORIZED and sent.is_home(answer.url)
+        if refused and self._finder is not None:
+            self._finder.challenged(answer.challenges)
+        token: Token | None = None
+        if self._bare:
+            if refused and rewind():
+                self._bare = False
                 token = yield None
+        else:
+            outcome = sent.received(answer)
+            if isinstance(outcome, StepUpChallenge):
+                token = yield from self._step_up_to(outcome, answer, response, rewind)
+            elif outcome is None:
+                if sent.exhausted and self._finder is not None and rewind():
+                    token = yield sent.token
+            else:
+                if outcome is Retry.OTHER_TOKEN:
+                    self._source.invalidate(sent.token)
+                if rewind():
+                    token = (yield None) if outcome is Retry.OTHER_TOKEN else sent.token
         return None if token is None else sent.headers(token, answer.method, answer.url)
 
-    def _remedy(self, rewind: Callable[[], bool]) -> str:
+    def _step_up_to(
+        self,
+        challenge: StepUpChallenge,
+        answer: Answer,
+        response: Any,
+        rewind: Callable[[], bool],
+    ) -> Generator[StepUpChallenge, Token | None, Token | None]:
+        """Return a token that meets a challenge, or None if the response is final."""
+        if self._step_up is False:
+            return None
+        if remedy := self._remedy(challenge, rewind):
+            raise StepUpRequiredError(
+                f"{self.sent.origin} requires {challenge} ({challenge.error}): {remedy}.",
+                challenge=challenge,
+                response=response,
+                evidence=Evidence(status=answer.status, step="resource"),
+            )
+        self._presented = (*self._presented, self.sent.token)
+        return (yield challenge)
+
+    def _remedy(self, challenge: StepUpChallenge, rewind: Callable[[], bool]) -> str:
         """Return what the caller can do, or nothing if a token for a retry may be requested."""
         if not self._step_up:
             return (
                 "get such a token, pass it to credential.accept(), and send the request again; or "
                 "pass on_step_up=, a function that gets one"
             )
+        name = self._step_up.name
         if self._step_up.running:
-            return "on_step_up sent this request; use a TokenAuth without on_step_up for it"
+            return f"{name} sent this request; use a TokenAuth without {name} for it"
         if self._asked:
-            return "the token that on_step_up returned does not meet this"
+            self._step_up.failed(challenge)
+            return f"the token that {name} returned does not meet this"
         if not rewind():
             return (
-                "on_step_up was not called, because the body of the request cannot be sent again; "
+                f"{name} was not called, because the body of the request cannot be sent again; "
                 "send bytes or a seekable file"
             )
         return ""

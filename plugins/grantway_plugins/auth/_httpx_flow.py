@@ -28,7 +28,7 @@ def sync_flow(exchange: Exchange, request: Any) -> Generator[Any, Any]:
         request: The request of httpx or httpx2.
     """
     sending = _Request(exchange, request)
-    sending.add(exchange.first())
+    sending.add(exchange.first(sending.rewind))
     while True:
         response = yield sending.request
         try:
@@ -45,7 +45,7 @@ def sync_flow(exchange: Exchange, request: Any) -> Generator[Any, Any]:
 async def async_flow(exchange: Exchange, request: Any) -> AsyncGenerator[Any, Any]:
     """Send a request with a token for ``AsyncClient``."""
     sending = _Request(exchange, request)
-    sending.add(await exchange.first_async())
+    sending.add(await exchange.first_async(sending.rewind))
     while True:
         response = yield sending.request
         try:
@@ -74,9 +74,9 @@ class _Request(OneProcess):
 
     def add(self, headers: Params) -> None:
         """Add the headers to the request that is sent next."""
-        self._header = next(iter(headers))
+        self._header = next(iter(headers), self._header)
         kind: type = type(self.request.headers)
-        if headers.keys() == {"Authorization"}:
+        if headers.keys() <= {"Authorization"}:
             self.request.headers.update(headers)
         else:
             # httpx would send these on a redirect to another host as well.

@@ -99,6 +99,7 @@ class Presentation(OneProcess):
     Each reason leads to at most one retry.
 
     Attributes:
+        exhausted: Whether the resource rejected the token, and its replacement as well.
         origin: Origin of the request, the only one that receives the token.
         token: The token of the last call of ``headers``.
         value: Value of the header with that token.
@@ -106,13 +107,14 @@ class Presentation(OneProcess):
 
     stays = "it belongs to one request"
 
-    __slots__ = ("_bearer", "_done", "_dpop", "_proof", "origin", "token", "value")
+    __slots__ = ("_bearer", "_done", "_dpop", "_proof", "exhausted", "origin", "token", "value")
 
     def __init__(self, bearer: Bearer, origin: Origin, dpop: Prover | None = None) -> None:
         self._bearer = bearer
         self._dpop = dpop
         self._done: set[str] = set()
         self._proof = ""
+        self.exhausted = False
         self.origin = origin
         self.token = Token("")
         self.value = ""
@@ -148,7 +150,7 @@ class Presentation(OneProcess):
         """
         if not answer.has_token:
             # A proof is for one URL, so redirects are followed without token and proof.
-            again = self.bound and answer.status == _UNAUTHORIZED and self._is_home(answer.url)
+            again = self.bound and answer.status == _UNAUTHORIZED and self.is_home(answer.url)
             return Retry.SAME_TOKEN if again and self._first("redirect") else None
         if self._lacked_nonce(answer):
             return Retry.SAME_TOKEN if self._first("nonce") else None
@@ -175,6 +177,7 @@ class Presentation(OneProcess):
             elif mark not in _FUTILE:
                 self._done.add("token")
                 return True
+        self.exhausted = True
         return False
 
     def __repr__(self) -> str:
@@ -198,7 +201,8 @@ class Presentation(OneProcess):
         seen = {"www-authenticate": answer.challenges, "dpop-nonce": answer.nonce}
         return self._dpop.heard(answer.url, answer.status, seen)
 
-    def _is_home(self, url: str) -> bool:
+    def is_home(self, url: str) -> bool:
+        """Return whether a URL has the origin that receives the token."""
         try:
             return origin_of(url, "url") == self.origin
         except ConfigurationError:

@@ -29,9 +29,9 @@ class RequestsFlow(OneProcess):
 
     def __init__(self, exchange: Exchange, request: PreparedRequest) -> None:
         self._exchange = exchange
-        self._names = [*(headers := exchange.first())]
-        request.headers.update(headers)
         self._body = Body(request.body)
+        self._names = [*(headers := exchange.first(partial(self._rewind, request)))]
+        request.headers.update(headers)
         request.register_hook("response", self.on_response)  # type: ignore[no-untyped-call]
 
     def on_response(self, response: Response, **options: Any) -> Response:
@@ -48,7 +48,8 @@ class RequestsFlow(OneProcess):
                 request.method or "",
                 request.url or "",
                 # A redirect may have removed the token.
-                request.headers.get(self._names[0]) == self._exchange.sent.value,
+                bool(self._names)
+                and request.headers.get(self._names[0]) == self._exchange.sent.value,
             )
             try:
                 headers = self._exchange.next(answer, response, partial(self._rewind, request))

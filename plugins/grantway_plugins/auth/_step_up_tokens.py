@@ -36,6 +36,8 @@ class StepUpTokens(OneProcess):
     """
 
     stays = "it holds locks"
+    #: See ``StepUp``.
+    name = "on_step_up"
 
     __slots__ = ("_lock", "_locks", "_on_step_up", "_source", "_timeout")
 
@@ -89,6 +91,9 @@ class StepUpTokens(OneProcess):
                     result = await asyncio.to_thread(self._on_step_up, challenge)
                 result = await result if inspect.isawaitable(result) else result
             return _checked(result), True
+
+    def failed(self, challenge: StepUpChallenge) -> None:
+        """See ``StepUp``; the function decides about each challenge itself."""
 
     @contextlib.contextmanager
     def _run(self) -> Iterator[None]:

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Collection, Generator
+from collections.abc import Collection
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import Any
 
 from grantway._processes.copies import check_parts
 from grantway._types.callables import kind_of
 from grantway._types.quantity import check_wait
 
-from ._any_httpx import AnyHttpxAuth
 from ._bearer import Bearer, TokenSource
 from ._exchange import Exchange
+from ._library_auth import LibraryAuth
 from ._origin import invalid
 from ._presentation import Prover
 from ._step_up import OnStepUp, step_up_tokens
 
-if TYPE_CHECKING:
-    from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
-    from requests import PreparedRequest
 
-
-class TokenAuth(AnyHttpxAuth):
+class TokenAuth(LibraryAuth):
     """Adds a credential's token to each request of requests, httpx, httpx2 or aiohttp.
 
     ::
@@ -89,8 +85,8 @@ class TokenAuth(AnyHttpxAuth):
         }
         if dpop is None:
             dpop = getattr(credential, "client_auth", None)
-            dpop = dpop if _makes_proofs(dpop) else None
-        elif not _makes_proofs(dpop):
+            dpop = dpop if makes_proofs(dpop) else None
+        elif not makes_proofs(dpop):
             raise invalid(
                 "dpop",
                 f"must be a grantway_plugins.client_auth.DPoP, or None, not {kind_of(dpop)}.",
@@ -101,50 +97,14 @@ class TokenAuth(AnyHttpxAuth):
         self._timeout = check_wait(timeout)
         self._step_up = step_up_tokens(credential, on_step_up, self._timeout)
 
-    @overload
-    def __call__(self, request: PreparedRequest) -> PreparedRequest: ...
-    @overload
-    def __call__(
-        self, request: ClientRequest, handler: ClientHandlerType
-    ) -> Awaitable[ClientResponse]: ...
-    def __call__(self, request: Any, handler: Any = None) -> Any:
-        """Add the token to a request of requests, or send one of aiohttp."""
-        if handler is None:
-            from ._requests_flow import RequestsFlow  # noqa: PLC0415 - imports requests
-
-            RequestsFlow(self._exchange(request.method, request.url or ""), request)
-            return request
+    def _allows(self, url: str) -> bool:
         if not self._bearer.origins:
             raise invalid(
                 "origins",
                 "is required with aiohttp, whose redirects would take the token to other hosts; "
                 'list the origins that may receive it, such as ["https://api.example.com"].',
             )
-        if not self._bearer.allows(str(request.url)):
-            return handler(request)
-        from ._aiohttp_flow import send  # noqa: PLC0415 - imports aiohttp
-
-        return send(self._exchange(request.method, str(request.url)), request, handler)
-
-    def sync_auth_flow(self, request: Any) -> Generator[Any, Any]:
-        """Send a request with a token for ``Client`` of httpx or httpx2."""
-        from ._httpx_flow import sync_flow  # noqa: PLC0415 - as above
-
-        return sync_flow(self._exchange(request.method, str(request.url)), request)
-
-    def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
-        """Send a request with a token for ``AsyncClient`` of httpx or httpx2."""
-        from ._httpx_flow import async_flow  # noqa: PLC0415 - as above
-
-        return async_flow(self._exchange(request.method, str(request.url)), request)
-
-    def __copy__(self) -> Self:
-        """Return the object itself, which is safe to share."""
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Return the object itself, as ``copy.copy`` does."""
-        return self
+        return self._bearer.allows(url)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the arguments.
@@ -171,5 +131,6 @@ class TokenAuth(AnyHttpxAuth):
         )
 
 
-def _makes_proofs(dpop: object) -> bool:
+def makes_proofs(dpop: object) -> bool:
+    """Return whether an object makes DPoP proofs."""
     return callable(getattr(dpop, "proof", None)) and callable(getattr(dpop, "heard", None))

@@ -80,7 +80,7 @@ def test_a_resource_can_cause_only_a_few_retries(
 ) -> None:
     source = Source(kind)
     sending = exchange(source)
-    sending.first()
+    sending.first(lambda: True)
     sent = 1
     for status, challenge, nonce, redirect in answers:
         answer = Answer(status, challenge, nonce, "GET", redirect or HOME, redirect is None)
@@ -100,6 +100,6 @@ def test_a_resource_can_cause_only_a_few_retries(
 @pytest.mark.parametrize("challenge", CHALLENGES[:3])
 def test_a_body_that_cannot_be_sent_again_is_never_sent_again(challenge: str) -> None:
     sending = exchange(Source("DPoP"))
-    sending.first()
+    sending.first(lambda: True)
     answer = Answer(401, challenge, "n1", "POST", HOME)
     assert sending.next(answer, None, lambda: False) is None

@@ -1,0 +1,340 @@
+"""The token of a protected resource that a program knows only by its URL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from grantway._processes.copies import check_parts, reject_pickling
+from grantway._processes.threads import in_thread
+from grantway._secrets.hidden_arguments import hides_arguments
+from grantway._secrets.params import Params
+from grantway._types.callables import kind_of
+from grantway._types.token import Token
+from grantway._wire.protected_resource import covers
+
+from ._bearer import Bearer
+from ._exchange import Exchange
+from ._library_auth import LibraryAuth
+from ._origin import invalid
+from ._presentation import Prover
+from ._resource_settings import ResourceSettings, scope_of, store_of
+from ._resource_tokens import ResourceTokens
+from ._step_up import StepUpChallenge
+from ._token_auth import makes_proofs
+
+if TYPE_CHECKING:
+    from grantway._requests.client import Client
+    from grantway._requests.client_auth import ClientAuth
+    from grantway._transport.http import Transport
+    from grantway._types.secret_source import SecretSource
+    from grantway._types.store import Store
+
+    from ._resource_need import Login
+
+_MAKE_ONE = "create one in the process that uses it"
+
+
+class ResourceAuth(LibraryAuth):
+    """Logs in to a protected resource, and adds its token to requests.
+
+    ::
+
+        auth = ResourceAuth(
+            "https://mcp.example.com/mcp",
+            client_name="My agent",
+            store="file",
+            login=authorization_code.login,
+        )
+        requests.get(url, auth=auth)
+        httpx2.AsyncClient(auth=auth)  # also Client, and those of httpx
+        aiohttp.ClientSession(middlewares=[auth])
+
+    Without a stored token, a request is sent without one. If the resource demands a token, this
+    object finds the authorization server (RFC 9728, RFC 8414), identifies the client, logs in, and
+    sends the request again. Everything is kept in the store: later requests and processes use the
+    stored token and refresh it. Concurrent requests, and processes that share the store, share one
+    login and one refresh.
+
+    A request is sent again in the cases that ``TokenAuth`` describes. If the resource requires more
+    scope or another login (RFC 6750, RFC 9470), ``login`` is called once more, with the scope of
+    the token and the required one. If the resource names another authorization server than before,
+    the user logs in there; client and tokens of the former one are not used.
+
+    Only the resource gets the token: its URL, URLs below, and those that its metadata includes.
+    Requests to other URLs raise ``ConfigurationError``; aiohttp sends them without the token.
+
+    Args:
+        url: URL of the resource: https, or http on this machine.
+        login: Logs in. Called as ``login(client, scope=..., resource=...)`` if only a login gets a
+            token, and returns the token; ``extra`` is passed as well if the resource requires
+            another login. ``authorization_code.login`` and ``device_code.login`` are such
+            functions, and may be asynchronous for async callers (``login_async``). If it has the
+            parameters ``redirect_uri`` and ``cancel``, it gets them as well. None raises
+            ``LoginNeededError`` instead.
+        store: A store, or the name of a registered one, such as ``file``; by default a new one in
+            the memory of this process.
+        client_name: Name of the program that users see, to register the client (RFC 7591).
+        client_metadata_url: URL of the client's metadata document, which is its ``client_id`` at
+            authorization servers that read such documents.
+        client_id: The ``client_id`` of a client that is registered already. It is sent to one
+            authorization server only.
+        client_secret: The secret of that client, or a source of it.
+        auth: The authentication of that client, as for ``grantway.Client``.
+        dpop_key: A private key to which the tokens are bound (RFC 9449), as for ``DPoP``.
+        issuer: The authorization server at which ``client_id`` is registered, or the one to use if
+            the resource lists several.
+        scope: The scope of logins; by default what the resource names, with ``offline_access`` if
+            the authorization server offers it.
+        redirect_uri: The redirect URI of browser logins; by default ``http://127.0.0.1/callback``.
+        subject: The owner of the token, if several users share the store.
+        transport: Sends the requests to the authorization server. By default, responses have at
+            most 64 KiB, and hosts on private networks are not contacted, unless the resource is on
+            one.
+        timeout: Timeout of each request to the authorization server in seconds.
+
+    Raises:
+        ConfigurationError: An argument is invalid.
+        InsecureEndpointError: The URL uses plain http on another machine.
+    """
+
+    @hides_arguments
+    def __init__(
+        self,
+        url: str,
+        *,
+        login: Login | None = None,
+        store: str | Store | None = None,
+        client_name: str | None = None,
+        client_metadata_url: str | None = None,
+        client_id: str | None = None,
+        client_secret: str | SecretSource | None = None,
+        auth: str | ClientAuth | None = None,
+        dpop_key: Any = None,
+        issuer: str | None = None,
+        scope: str | Sequence[str] | None = None,
+        redirect_uri: str | None = None,
+        subject: str = "",
+        transport: Transport | None = None,
+        timeout: float = 30.0,
+    ) -> None:
+        if login is not None and not callable(login):
+            raise invalid("login", f"must be a function, or None, not {kind_of(login)}.")
+        self._options = Params(
+            login=login,
+            store=store,
+            client_name=client_name,
+            client_metadata_url=client_metadata_url,
+            client_id=client_id,
+            client_secret=client_secret,
+            auth=auth,
+            dpop_key=dpop_key,
+            issuer=issuer,
+            scope=scope,
+            redirect_uri=redirect_uri,
+            subject=subject,
+            transport=transport,
+            timeout=timeout,
+        )
+        self._settings = ResourceSettings(
+            url,
+            store=store_of(store),
+            client_name=client_name,
+            client_metadata_url=client_metadata_url,
+            client_id=client_id,
+            client_secret=client_secret,
+            auth=auth,
+            dpop_key=dpop_key,
+            issuer=issuer,
+            scope=scope_of(scope),
+            redirect=redirect_uri,
+            subject=subject,
+            timeout=timeout,
+            given_transport=transport,
+        )
+        self._bearer = Bearer(origins=[url])
+        self._dpop = _prover(auth, dpop_key)
+        self._tokens = ResourceTokens(self._settings, login)
+
+    # --- Requests ---------------------------------------------------------------------------------
+
+    def _allows(self, url: str) -> bool:
+        return self._bearer.allows(url) and self._covers(url)
+
+    def _covers(self, url: str) -> bool:
+        """Return whether a URL belongs to the resource."""
+        parts = urlsplit(url)
+        if any(unquote(segment) in (".", "..") for segment in parts.path.split("/")):
+            return False  # HTTP libraries may resolve it to a path above
+        plain = urlunsplit(parts._replace(query="", fragment=""))
+        session = self._tokens.sessions.session
+        named = session.provider.resource if session is not None else None
+        return covers(self._settings.base, plain) or (named is not None and covers(named, url))
+
+    def _exchange(self, method: str, url: str) -> Exchange:
+        if self._bearer.allows(url) and not self._covers(url):
+            raise invalid("url", f"the token is for {self._settings.url}, not for this URL.")
+        return Exchange(
+            method,
+            url,
+            source=self._tokens,
+            bearer=self._bearer,
+            dpop=self._dpop,
+            step_up=_StepUp(self._tokens),
+            finder=self._tokens,
+        )
+
+    # --- Tokens -----------------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """URL of the resource."""
+        return self._settings.url
+
+    def token(self, timeout: float | None = None) -> Token:
+        """Return a valid token. Logs in if only a login gets one.
+
+        Args:
+            timeout: Longest wait in seconds; by default the ``timeout`` of the object for a
+                refresh, and no limit for a login.
+
+        Raises:
+            LoginNeededError: A login is necessary, and there is no ``login``, or the last login
+                failed less than a minute ago.
+            ResourceMetadataError: The metadata of the resource is missing or invalid.
+            GrantwayError: As for ``Credential.token``, or an error of ``login``.
+        """
+        return self._tokens.token(timeout)
+
+    async def token_async(self, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - as token()
+        """Return a valid token without blocking the event loop; see ``token``."""
+        return await self._tokens.token_async(timeout)
+
+    def invalidate(self, token: Token) -> None:
+        """Report that the resource rejected a token; the next call of ``token`` gets another."""
+        self._tokens.invalidate(token)
+
+    def log_in(self) -> Token:
+        """Log in, even if there is a token or the last login failed a moment ago.
+
+        Raises:
+            ConfigurationError: There is no ``login``.
+            GrantwayError: As for ``token``.
+        """
+        return self._tokens.log_in()
+
+    async def log_in_async(self) -> Token:
+        """Do the same as ``log_in`` without blocking the event loop."""
+        return await self._tokens.log_in_async()
+
+    def log_out(self) -> bool:
+        """Delete the token from the store, and revoke it if the provider supports that (RFC 7009).
+
+        The registration of the client is kept.
+
+        Returns:
+            Whether there was a token.
+
+        Raises:
+            StoreError: The token could not be deleted.
+            GrantwayError: The token was deleted, but could not be revoked.
+        """
+        return self._tokens.sessions.log_out()
+
+    async def log_out_async(self) -> bool:
+        """Do the same as ``log_out`` without blocking the event loop."""
+        return await in_thread(self._tokens.sessions.log_out)
+
+    def client(self) -> Client:
+        """Return the client at the authorization server, for a login of the program's own.
+
+        Finds the authorization server and registers the client if necessary. Pass the token of the
+        login to ``accept``.
+
+        Raises:
+            GrantwayError: As for ``token``.
+        """
+        return self._tokens.sessions.open().client
+
+    def accept(self, token: Token) -> None:
+        """Store and use a token from elsewhere, such as from a login with ``client()``.
+
+        Raises:
+            StoreError: The token could not be stored.
+            GrantwayError: As for ``client``.
+        """
+        sessions = self._tokens.sessions
+        sessions.keep(sessions.open(), token)
+
+    def close(self) -> None:
+        """Close idle connections. The object can still be used."""
+        self._settings.close()
+
+    # --- Copies -----------------------------------------------------------------------------------
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the arguments.
+
+        Raises:
+            TypeError: The copy could not find the token, or a secret would leave this process.
+        """
+        given = {name: value for name, value in self._options.items() if value is not None}
+        if (
+            isinstance(given.get("store", "memory"), str)
+            and given.get("store", "memory") == "memory"
+        ):
+            reject_pickling(
+                self,
+                "it keeps its token in this process alone; give it a store that the processes "
+                f"share, such as FileStore, or {_MAKE_ONE}",
+            )
+        for name in ("client_secret", "dpop_key", "transport"):
+            if name in given:
+                reject_pickling(self, f"it holds a {name.replace('_', ' ')}; {_MAKE_ONE}")
+        check_parts(self, **given)
+        return partial(ResourceAuth, **given), (self._settings.url,)
+
+    def __repr__(self) -> str:
+        return f"ResourceAuth({self._settings.url!r})"
+
+
+class _StepUp:
+    """The step-up of a resource, as an exchange uses it."""
+
+    name = "login"
+
+    def __init__(self, tokens: ResourceTokens) -> None:
+        self._tokens = tokens
+
+    @property
+    def running(self) -> bool:
+        """See ``StepUp``."""
+        return self._tokens.running
+
+    def token(
+        self, challenge: StepUpChallenge, presented: tuple[Token, ...]
+    ) -> tuple[Token | None, bool]:
+        """See ``StepUp``."""
+        return self._tokens.step_up(challenge, presented)
+
+    async def token_async(
+        self, challenge: StepUpChallenge, presented: tuple[Token, ...]
+    ) -> tuple[Token | None, bool]:
+        """See ``StepUp``."""
+        return await self._tokens.step_up_async(challenge, presented)
+
+    def failed(self, challenge: StepUpChallenge) -> None:
+        """See ``StepUp``."""
+        self._tokens.failed(challenge)
+
+
+def _prover(auth: object, dpop_key: Any) -> Prover | None:
+    """Return the object that makes the proofs for requests to the resource."""
+    if dpop_key is not None:
+        from grantway._requests.client_auth import NoAuth  # noqa: PLC0415 - slow to load
+        from grantway_plugins.client_auth import DPoP  # noqa: PLC0415 - needs the extra jose
+
+        return DPoP(NoAuth("unknown"), dpop_key)
+    return auth if makes_proofs(auth) else None  # type: ignore[return-value] # it was checked

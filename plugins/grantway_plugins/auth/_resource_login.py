@@ -1,0 +1,200 @@
+"""One login to a resource, while no other process logs in."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from grantway._exceptions import (
+    GrantwayError,
+    InvalidClientException,
+    InvalidScopeException,
+    LoginNeededError,
+    TokenError,
+    UnauthorizedClientException,
+)
+from grantway._processes.copies import OneProcess
+from grantway._types.token import Token
+from grantway_grants.authorization_code import check_registration
+
+from ._resource_clients import Session, session_at, with_offline_access
+from ._resource_need import LoginCall, Need
+from ._resource_record import ResourceRecord
+
+if TYPE_CHECKING:
+    from grantway._requests.provider import Provider
+
+    from ._resource_sessions import Sessions
+
+#: Seconds during which the same scope is not requested again.
+_REQUESTED = 300.0
+
+
+class UnsatisfiedError(LoginNeededError):
+    """A login requested this scope a moment ago, and the resource still requires it."""
+
+
+class ResourceLogin(OneProcess):
+    """One login, which holds the lock of the resource's record.
+
+    Args:
+        sessions: The sessions of the resource.
+        need: Why a token is needed.
+        call: Calls the program's login.
+        fence: The fence of the lock.
+
+    Attributes:
+        session: The session so far, or None.
+        provider: The provider that the resource names, if it was discovered just now.
+        reason: Why the session has no token, or None.
+    """
+
+    stays = "it holds a lock"
+
+    def __init__(self, sessions: Sessions, need: Need, call: LoginCall, fence: int) -> None:
+        self._sessions = sessions
+        self._settings = sessions.settings
+        self._need = need
+        self._call = call
+        self._fence = fence
+        self.session: Session | None = None
+        self.provider: Provider | None = None
+        self.reason: Exception | None = None
+
+    def token(self, seen: str) -> Token:
+        """Return the token of the login, or one that another process got meanwhile.
+
+        Args:
+            seen: Identifier of the failed login that was known before the wait for the lock.
+
+        Raises:
+            LoginNeededError: The login for which this one waited failed.
+            GrantwayError: The issuer was not found, or the login failed.
+        """
+        record = self._sessions.read()
+        if record is not None and record.failure[0] != seen and not self._need.forced:
+            raise LoginNeededError(
+                f"There is no token for {self._settings.url}: the login for which this request was "
+                f"waiting failed. {record.failure[1]}"
+            )
+        if (token := self._of_another_process(record)) is not None:
+            return token
+        provider = self.provider or self._sessions.discover(record)
+        session, record = self._bind(provider, record)
+        if not self._need.step_up and (token := self._existing(session)) is not None:
+            return token  # of an earlier login at this issuer
+        scope = self._scope(session, record)
+        self._check_progress(record)
+        try:
+            session, token = self._log_in(session, scope)
+        except Exception as error:
+            self._record_failure(record, error)
+            raise
+        if token.scope is None and scope:
+            token = replace(token, scope=scope)  # RFC 6749 section 5.1
+        self._sessions.keep(session, token)
+        record = replace(record, registered=session.scope).with_login(scope)
+        self._sessions.write(record, self._fence)
+        self._sessions.session = session
+        return token
+
+    # --- Before the login -------------------------------------------------------------------------
+
+    def _of_another_process(self, record: ResourceRecord | None) -> Token | None:
+        """Return the token if another process has logged in since this one looked."""
+        current = None if record is None else self._sessions.stored(record)
+        if current is None:
+            return None
+        if self.provider is not None and current.provider.issuer != self.provider.issuer:
+            return None
+        if current.registered and isinstance(self.reason, InvalidClientException):
+            # Another process may have registered the client again.
+            before = current.client.client_id
+            self._sessions.session = current = session_at(
+                current.provider, self._settings, current.scope
+            )
+            if current.client.client_id == before:
+                self.session = current
+                return None
+        self.session = current
+        return self._existing(current)
+
+    def _existing(self, session: Session) -> Token | None:
+        token, reason = self._sessions.existing(session, self._need)
+        if token is None:
+            self.reason = reason or self.reason
+        return token
+
+    def _bind(
+        self, provider: Provider, record: ResourceRecord | None
+    ) -> tuple[Session, ResourceRecord]:
+        """Return the session at a provider, and the record, which shows that the store works."""
+        before, gone = self.session, None
+        if before is not None and before.provider.issuer == provider.issuer:
+            unknown = before.registered and isinstance(self.reason, InvalidClientException)
+            gone = before.client.client_id if unknown else None
+        return self._sessions.bind(provider, record, before, self._fence, instead_of=gone)
+
+    def _scope(self, session: Session, record: ResourceRecord) -> tuple[str, ...]:
+        """Return the scope to request: the one of earlier logins, and what is required now."""
+        settings, provider = self._settings, session.provider
+        wanted = settings.scope if settings.scope is not None else provider.scope
+        if self._need.step_up:
+            stored = settings.store.load(session.credential.key)
+            granted = None if stored is None else stored.scope
+            wanted = (record.requested or wanted) if granted is None else granted
+        else:
+            wanted = (*wanted, *record.requested)
+        scope = tuple(dict.fromkeys([*wanted, *self._need.scope]))
+        return with_offline_access(scope, provider) if settings.scope is None else scope
+
+    def _check_progress(self, record: ResourceRecord) -> None:
+        """Check that the login requests more than the last one.
+
+        Raises:
+            UnsatisfiedError: The required scope was requested a moment ago.
+        """
+        required = self._need.scope
+        if not self._need.step_up or not required:
+            return
+        recent = 0 <= time.time() - record.requested_at < _REQUESTED
+        if recent and set(required) <= set(record.requested):
+            raise UnsatisfiedError(
+                f"a login a moment ago requested {' '.join(required)!r}, and the resource still "
+                "rejects the token"
+            )
+
+    # --- The login --------------------------------------------------------------------------------
+
+    def _log_in(self, session: Session, scope: tuple[str, ...]) -> tuple[Session, Token]:
+        """Log in. Register the client again if the provider does not know it, or not its scope."""
+        need, call = self._need, self._call
+        registered, gone = session.scope, None
+        try:
+            if session.known and not need.step_up and session.provider.authorization_endpoint:
+                # A provider shows an error page to the user of an unknown client.
+                with contextlib.suppress(UnauthorizedClientException):
+                    check_registration(session.client, cancel=call.cancel)
+            return session, call(session.client, scope, need.extra)
+        except InvalidClientException:
+            if not session.registered:
+                raise
+            gone = session.client.client_id
+        except InvalidScopeException:
+            if not session.registered or set(scope) <= set(registered):
+                raise
+            registered = tuple(dict.fromkeys([*registered, *scope]))
+        session = session_at(session.provider, self._settings, registered, instead_of=gone)
+        return session, call(session.client, scope, need.extra)
+
+    def _record_failure(self, record: ResourceRecord, error: Exception) -> None:
+        """Tell waiting processes that the login failed, so that they do not repeat it."""
+        told = str(error) if isinstance(error, GrantwayError) else type(error).__name__
+        # An earlier scope may be the reason why the provider rejects the login.
+        requested = () if isinstance(error, TokenError) else record.requested
+        record = replace(record, failure=(secrets.token_hex(8), told), requested=requested)
+        with contextlib.suppress(GrantwayError):  # the error of the login is more important
+            self._sessions.write(record, self._fence)

@@ -1,0 +1,174 @@
+"""Why a token is needed, and the login that gets it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import math
+import threading
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from grantway._exceptions import FlowCancelledError
+from grantway._transport.deadline import Deadline
+from grantway._types.callables import is_async, is_unfinished, kind_of
+from grantway._types.token import Token
+
+from ._origin import invalid
+
+if TYPE_CHECKING:
+    from grantway._requests.client import Client
+
+#: Logs in: called with the client, ``scope`` and ``resource``, and ``extra`` if a resource requires
+#: another login. May be asynchronous.
+Login = Callable[..., Token | Awaitable[Token]]
+
+#: The objects whose logins run in this context.
+RUNNING: ContextVar[tuple[object, ...]] = ContextVar("RUNNING", default=())
+#: Seconds between checks whether the event loop of a login was closed.
+_CHECK = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Why a token is needed.
+
+    Attributes:
+        presented: Access tokens that the resource rejected.
+        scope: The scope that the resource requires.
+        acr_values: The authentication context classes that the resource requires.
+        max_age: The maximum age of the login in seconds, or None.
+        step_up: Whether the resource requires more scope or another login.
+        forced: Whether to log in even if there is a token.
+        reconsider: Whether the resource rejected a token and its replacement, so that its issuer
+            may have changed.
+        first: Whether to return without a login if there has never been one.
+        failure: Error of the last request to the provider, or None.
+    """
+
+    presented: tuple[str, ...] = field(default=(), repr=False)
+    scope: tuple[str, ...] = ()
+    acr_values: tuple[str, ...] = ()
+    max_age: int | None = None
+    step_up: bool = False
+    forced: bool = False
+    reconsider: bool = False
+    first: bool = False
+    failure: Exception | None = None
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for needs that one login meets."""
+        return (
+            self.step_up,
+            self.forced,
+            self.reconsider,
+            self.first,
+            frozenset(self.scope),
+            self.acr_values,
+            self.max_age,
+        )
+
+    def met_by(self, token: Token) -> bool:
+        """Return whether a token may meet the need."""
+        if self.forced or token.access_token in self.presented:
+            return False
+        if not self.step_up:
+            return True
+        # After a second challenge only a login helps, unless the token says that it has the scope.
+        if token.scope is None or not self.scope:
+            return len(self.presented) <= 1
+        return set(self.scope) <= set(token.scope)
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """Parameters of the login (RFC 9470 section 4)."""
+        given: dict[str, Any] = {}
+        if self.acr_values:
+            given["acr_values"] = " ".join(self.acr_values)
+        if self.max_age is not None:
+            given["max_age"] = self.max_age
+        return given
+
+
+class LoginCall:
+    """Calls the program's login function in a thread.
+
+    Args:
+        owner: The object that needs the token.
+        login: The function.
+        redirect_uri: The redirect URI that the program gave, or None.
+        loop: The event loop of the caller, which runs asynchronous functions; None for callers
+            without one.
+        cancel: Set when no caller waits any more.
+    """
+
+    def __init__(
+        self,
+        owner: object,
+        login: Login,
+        redirect_uri: str | None,
+        loop: asyncio.AbstractEventLoop | None,
+        cancel: threading.Event,
+    ) -> None:
+        self._owner = owner
+        self._login = login
+        self._loop = loop
+        self.cancel = cancel
+        known = _parameters(login)
+        self._options: dict[str, Any] = {}
+        if redirect_uri is not None and "redirect_uri" in known:
+            self._options["redirect_uri"] = redirect_uri
+        if "cancel" in known and not is_async(login):
+            self._options["cancel"] = cancel
+
+    def __call__(self, client: Client, scope: tuple[str, ...], extra: dict[str, Any]) -> Token:
+        """Log in, and return the token."""
+        arguments = {"scope": scope or None, "resource": client.provider.resource, **self._options}
+        if extra:
+            arguments["extra"] = extra
+        before = RUNNING.set((*RUNNING.get(), self._owner))
+        try:
+            result: object = self._login(client, **arguments)
+            if self._loop is not None and inspect.isawaitable(result):
+                result = self._on_loop(self._loop, result)
+        finally:
+            RUNNING.reset(before)
+        if is_unfinished(result):
+            raise is_asynchronous()
+        if not isinstance(result, Token):
+            raise invalid("login", f"must return a Token, not {kind_of(result)}.")
+        return result
+
+    def _on_loop(self, loop: asyncio.AbstractEventLoop, login: Awaitable[object]) -> object:
+        async def log_in() -> object:
+            return await login
+
+        future = asyncio.run_coroutine_threadsafe(log_in(), loop)
+        deadline = Deadline(math.inf, self.cancel)
+        while not future.done():
+            if deadline.wait(_CHECK, future) or loop.is_closed():
+                future.cancel()
+                raise FlowCancelledError("The login was cancelled: nothing waits for it any more.")
+        return future.result()
+
+
+def is_asynchronous() -> Exception:
+    """Return the error for an asynchronous login without an event loop."""
+    return invalid(
+        "login",
+        "is async, but this call is not; use an async client or token_async(), or pass a function "
+        "that is not async.",
+    )
+
+
+def _parameters(function: object) -> frozenset[str]:
+    while isinstance(function, functools.partial):
+        function = function.func
+    try:
+        return frozenset(inspect.signature(function).parameters)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return frozenset()

@@ -1,0 +1,106 @@
+"""What is stored about a resource, so that another process neither discovers nor logs in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, Self
+
+from grantway._exceptions import GrantwayError
+from grantway._requests.provider import Provider
+from grantway._types.token import Token
+
+#: The ``token_type`` of a record, which distinguishes it from tokens in the same store.
+TOKEN_TYPE = "protected-resource"
+_VERSION = 1
+#: The attributes of a provider that are stored.
+_MEMBERS = (
+    "token_endpoint",
+    "issuer",
+    "authorization_endpoint",
+    "device_authorization_endpoint",
+    "registration_endpoint",
+    "revocation_endpoint",
+    "resource",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRecord:
+    """The provider of a resource, and the logins there. It contains no secret.
+
+    Attributes:
+        provider: The provider, with the resource and the scopes that it names.
+        registered: The scope with which the client registered itself.
+        requested: The scope that the last login requested.
+        requested_at: Unix time of the last login, or 0.
+        failure: Identifier and description of the last login if it failed; otherwise empty.
+        former: Keys of the tokens of former issuers.
+    """
+
+    provider: Provider
+    registered: tuple[str, ...] = ()
+    requested: tuple[str, ...] = ()
+    requested_at: float = 0.0
+    failure: tuple[str, str] = ("", "")
+    former: tuple[str, ...] = ()
+
+    def to_token(self) -> Token:
+        """Return the record in the form in which stores keep it."""
+        provider = self.provider
+        members = {name: getattr(provider, name) for name in _MEMBERS}
+        extra = {
+            "version": _VERSION,
+            "provider": {name: value for name, value in members.items() if value is not None},
+            "metadata": dict(provider.metadata),
+            "scope": list(provider.scope),
+            "registered": list(self.registered),
+            "requested": list(self.requested),
+            "requested_at": self.requested_at,
+            "failure": list(self.failure),
+            "former": list(self.former),
+        }
+        return Token(provider.issuer or provider.token_endpoint, TOKEN_TYPE, extra=extra)
+
+    @classmethod
+    def of(cls, stored: Token | None) -> Self | None:
+        """Return the record in a token, or None if this version cannot read it."""
+        if stored is None or stored.token_type != TOKEN_TYPE:
+            return None
+        extra: Mapping[str, Any] = stored.extra
+        if extra.get("version") != _VERSION:
+            return None
+        try:
+            identifier, description = extra["failure"]
+            return cls(
+                Provider(
+                    **extra["provider"],
+                    metadata=MappingProxyType(dict(extra["metadata"])),
+                    scope=tuple(extra["scope"]),
+                ),
+                registered=tuple(extra["registered"]),
+                requested=tuple(extra["requested"]),
+                requested_at=float(extra["requested_at"]),
+                failure=(identifier, description),
+                former=tuple(extra["former"]),
+            )
+        except (GrantwayError, KeyError, TypeError, ValueError):
+            return None
+
+    def moved_to(self, provider: Provider, token_key: str) -> ResourceRecord:
+        """Return the record after the provider was discovered again.
+
+        Args:
+            provider: The provider. Nothing of another issuer applies to it.
+            token_key: Key of the token of the present provider.
+        """
+        if provider.issuer == self.provider.issuer:
+            return replace(self, provider=provider)
+        former = tuple(dict.fromkeys([*self.former, token_key]))
+        return ResourceRecord(provider, former=former)
+
+    def with_login(self, scope: tuple[str, ...]) -> ResourceRecord:
+        """Return the record after a login that requested a scope."""
+        return replace(self, requested=scope, requested_at=time.time(), failure=("", ""))

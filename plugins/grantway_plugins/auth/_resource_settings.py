@@ -1,0 +1,171 @@
+"""The arguments of ``ResourceAuth``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from grantway._credentials.fingerprint import fingerprint
+from grantway._exceptions import ConfigurationError
+from grantway._plugins.default_registry import default_registry
+from grantway._processes.copies import OneProcess
+from grantway._transport.http import Transport, require_secure
+from grantway._types.callables import kind_of
+from grantway._types.fields import Scope
+from grantway._types.quantity import check_seconds
+from grantway._types.store import Store, has_blocking_methods, problem_of
+from grantway._wire.protected_resource import MAX_DOCUMENT, is_on_private_network
+from grantway_plugins.registration import REDIRECT_URI
+
+from ._origin import invalid
+
+if TYPE_CHECKING:
+    from grantway._requests.client_auth import ClientAuth
+    from grantway._types.secret_source import SecretSource
+
+
+@dataclass(slots=True)
+class ResourceSettings(OneProcess):
+    """The checked arguments of ``ResourceAuth``, which describes them.
+
+    Attributes:
+        store: The store itself.
+        redirect: The redirect URI that the program gave, or None.
+    """
+
+    stays = "it holds a store and secrets"
+
+    url: str
+    store: Store
+    client_name: str | None
+    client_metadata_url: str | None
+    client_id: str | None
+    client_secret: str | SecretSource | None = field(repr=False)
+    auth: str | ClientAuth | None
+    dpop_key: Any = field(repr=False)
+    issuer: str | None
+    scope: tuple[str, ...] | None
+    redirect: str | None
+    subject: str
+    timeout: float
+    given_transport: Transport | None
+    _own: Transport | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        require_secure(self.url, "url")
+        check_seconds("timeout", self.timeout)
+        if self.issuer is not None:
+            require_secure(self.issuer, "issuer")
+        given = self.client_metadata_url
+        if given is not None:
+            parts = urlsplit(given)
+            if parts.scheme != "https" or not parts.hostname or parts.path in ("", "/"):
+                raise invalid(
+                    "client_metadata_url",
+                    "must be the https URL of the client's metadata document, with a path, such "
+                    'as "https://example.com/client.json".',
+                )
+        if self.client_id is None and (self.client_secret is not None or self.auth is not None):
+            found = getattr(self.auth, "client_id", None)
+            if self.client_secret is not None or not isinstance(found, str):
+                raise invalid("client_id", "is required with client_secret or auth.")
+            self.client_id = found
+
+    @property
+    def redirect_uri(self) -> str:
+        """The redirect URI to register."""
+        return self.redirect or REDIRECT_URI
+
+    @property
+    def key(self) -> str:
+        """Key of the record in the store."""
+        return f"resource {fingerprint(self._facts)}"
+
+    @property
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "version": 1,
+            "url": self.url,
+            "issuer": self.issuer,
+            "client_id": self.client_id,
+            "client_metadata_url": self.client_metadata_url,
+            "scope": self.scope,
+            "subject": self.subject,
+        }
+
+    def token_key(self, issuer: str, resource: str | None, client_id: str, bound: str) -> str:
+        """Return the key of the token in the store; another issuer has another key.
+
+        Args:
+            issuer: The issuer, or its token endpoint.
+            resource: The resource identifier.
+            client_id: The client.
+            bound: Thumbprint of the key that the token is bound to, or empty.
+        """
+        facts = {
+            "version": 1,
+            "issuer": issuer,
+            "resource": resource,
+            "client_id": client_id,
+            "key": bound,
+            "scope": self.scope,
+            "subject": self.subject,
+        }
+        return f"resource token {fingerprint(facts)}"
+
+    @property
+    def base(self) -> str:
+        """The URL without its query: requests to it and to paths below get the token."""
+        return urlunsplit(urlsplit(self.url)._replace(query="", fragment=""))
+
+    def transport(self) -> Transport:
+        """Return the transport to the authorization server, which the resource chooses.
+
+        Its responses are as small as documents, and it does not connect to hosts on private
+        networks, unless the resource is on one. May block to look up the resource's host.
+        """
+        if self.given_transport is not None:
+            return self.given_transport
+        if self._own is None:
+            from grantway._transport.transport import (  # noqa: PLC0415 - slow to load
+                HttpTransport,
+            )
+
+            public = not is_on_private_network(self.url)
+            made = HttpTransport.within(self.timeout, max_response=MAX_DOCUMENT, public_only=public)
+            self._own = self._own or made
+        return self._own
+
+    def close(self) -> None:
+        """Close the connections of the own transport."""
+        if self._own is not None:
+            self._own.close()
+
+
+def store_of(store: str | Store | None) -> Store:
+    """Return the store of a name, the given store, or a new one in memory.
+
+    Raises:
+        ConfigurationError: No plugin registered the name, or the object cannot be used.
+    """
+    if store is None:
+        store = "memory"
+    if isinstance(store, str):
+        return default_registry().store(store)
+    problem = problem_of(store)
+    if not problem and not has_blocking_methods(store):
+        problem = f"{kind_of(store)} has asynchronous methods only"
+    if problem:
+        raise ConfigurationError(
+            'store: must be the name of a registered store, such as "file", or a store with the '
+            f"methods load, save, delete and lock; this one {problem}.",
+            errors={"store": [problem]},
+        )
+    return store
+
+
+def scope_of(scope: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return the names of the scopes that a program gave."""
+    return None if scope is None else Scope().names(scope) or ()
