@@ -105,6 +105,7 @@ from grantway_plugins.issuer import (
     View,
 )
 from grantway_plugins.issuer._aws_portal.accounts import AwsAccount, RoleCredentials
+from grantway_plugins.issuer._identity_assertion_policy import IdentityAssertionPolicy
 from grantway_plugins.issuer._trust.trusted_issuer import TrustedIssuer
 from grantway_plugins.issuer._trust.trusted_token import RejectedToken, TrustedToken
 from grantway_plugins.resource import (
@@ -320,6 +321,7 @@ def samples() -> dict[type, Any]:
         ClientCertificates(),
         ClientDocuments(),
         Resource("https://api.example"),
+        IdentityAssertionPolicy("https://as.example", {"a": "b"}),
         LoginDetails(("https://api.example",), {"jkt": "key"}, 1.0, "session", "nonce"),
         AccessTokenRecord(("read",), 0.0, 1.0, family),
         settings,

@@ -9,6 +9,8 @@ from grantway._types.fields import Text
 
 #: Prefix of the token type identifiers (RFC 8693 section 3).
 TOKEN_TYPE = "urn:ietf:params:oauth:token-type:"
+#: ``typ`` of an identity assertion (draft-ietf-oauth-identity-assertion-authz-grant).
+ID_JAG_TYP = "oauth-id-jag+jwt"
 
 
 class Jwt(Text):

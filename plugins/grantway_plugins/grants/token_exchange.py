@@ -22,6 +22,8 @@ ID_TOKEN = f"{TOKEN_TYPE}id_token"
 SAML1 = f"{TOKEN_TYPE}saml1"
 SAML2 = f"{TOKEN_TYPE}saml2"
 JWT = f"{TOKEN_TYPE}jwt"
+#: An identity assertion (draft-ietf-oauth-identity-assertion-authz-grant).
+ID_JAG = f"{TOKEN_TYPE}id-jag"
 
 
 def _token_type(*, required: bool = False) -> Uri:

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from ._extensions.reply import Reply as Reply
     from ._extensions.request import IssuerRequest as IssuerRequest
     from ._extensions.view import Redirect as Redirect, View as View
+    from ._identity_assertion_policy import (
+        IdentityAssertionPolicy as IdentityAssertionPolicy,
+    )
     from ._keys.settings import KeySettings as KeySettings
     from ._lifetimes import Lifetimes as Lifetimes
     from ._login.interface import (
@@ -96,6 +99,7 @@ if not TYPE_CHECKING:  # type checkers would accept misspelt names
             "._extensions.reply": "Reply",
             "._extensions.request": "IssuerRequest",
             "._extensions.view": "Redirect View",
+            "._identity_assertion_policy": "IdentityAssertionPolicy",
             "._keys.settings": "KeySettings",
             "._login.interface": "Identity LoginFailure LoginRedirect LoginRequest",
             "._login.settings": "OpenIDLogin PluginLogin SessionSettings",

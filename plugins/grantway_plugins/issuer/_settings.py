@@ -20,6 +20,7 @@ from ._aws_portal.accounts import AwsAccount
 from ._clients.certificate_settings import ClientCertificates
 from ._clients.document_settings import ClientDocuments
 from ._http.origin import check_origin
+from ._identity_assertion_policy import IdentityAssertionPolicy, check_policies
 from ._issuer_url import check_issuer
 from ._keys.settings import DAY, KeySettings
 from ._lifetimes import Lifetimes
@@ -83,6 +84,8 @@ class IssuerSettings(Value):
             pretend to be another client. Devices are always asked about.
         trusted_issuers: Other issuers, such as Kubernetes or GitHub Actions, whose tokens are
             accepted instead of secrets and user logins.
+        identity_assertions: Which clients may exchange users' ID tokens for identity assertions
+            (ID-JAG) to other authorization servers; by default none.
         keys: Signing keys in the database.
         signing_keys: Paths of PEM files with private keys, which replace those in the database. The
             first key of each algorithm signs, and the first one of all is the default. To replace
@@ -131,6 +134,7 @@ class IssuerSettings(Value):
     sessions: SessionSettings = field(default_factory=SessionSettings)
     remember_consent: float = 0.0
     trusted_issuers: tuple[TrustedIssuer, ...] = ()
+    identity_assertions: tuple[IdentityAssertionPolicy, ...] = ()
     keys: KeySettings = field(default_factory=KeySettings)
     signing_keys: tuple[str, ...] = ()
     access_token_format: AccessTokenFormat = "opaque"
@@ -164,6 +168,12 @@ class IssuerSettings(Value):
             )
         self._check_login()
         _check_trusted(self.trusted_issuers)
+        for each in self.trusted_issuers:
+            logs_in = isinstance(self.login, OpenIDLogin) and self.login.issuer == each.issuer
+            if each.subject_claim and logs_in:
+                rule = f"of {each.issuer} is the one of login, so that each user has one account"
+                raise _invalid("subject_claim", rule)
+        check_policies(self.identity_assertions, self.issuer)
         self._check_keys()
 
     def _check_keys(self) -> None:
@@ -187,6 +197,8 @@ class IssuerSettings(Value):
             raise _invalid("client_documents", "must be ClientDocuments")
         if self.issues_jwts and self.keys.enabled is False:
             raise _invalid("access_token_format", "jwt requires keys; set keys.enabled to true")
+        if self.identity_assertions and self.keys.enabled is False:
+            raise _invalid("identity_assertions", "requires keys; set keys.enabled to true")
 
     def _check_registration(self) -> None:
         if self.registration not in {None, *get_args(RegistrationMode)}:
@@ -226,7 +238,7 @@ class IssuerSettings(Value):
     @property
     def requires_keys(self) -> bool:
         """Whether a setting requires signing keys."""
-        return self.exchanges_jwts or self.issues_jwts
+        return self.exchanges_jwts or self.issues_jwts or bool(self.identity_assertions)
 
     @property
     def issues_jwts(self) -> bool:

@@ -76,7 +76,9 @@ class IssuerTable(TableSchema):
 
 def text(**options: Any) -> fields.String:
     """Return a field for text."""
-    return fields.String(error_messages={"invalid": "must be text"}, **options)
+    return fields.String(
+        error_messages={"invalid": "must be text", "required": "is missing"}, **options
+    )
 
 
 class Texts(fields.List[str]):

@@ -137,6 +137,8 @@ class Issue(Value):
             override the standard ones.
         signed: Whether to issue a JWT for the audience instead of an access token of this issuer,
             which ``IssuerSettings.keys`` or ``signing_keys`` must enable. It cannot be revoked.
+        claims: Claims of such a JWT, which replace the default ones.
+        typ: The ``typ`` of such a JWT.
     """
 
     family: TokenFamily
@@ -146,3 +148,5 @@ class Issue(Value):
     audience: tuple[str, ...] = ()
     members: Mapping[str, Any] = field(default_factory=dict)
     signed: bool = False
+    claims: Mapping[str, Any] = field(default_factory=dict)
+    typ: str = "JWT"

@@ -158,4 +158,6 @@ def offered_grants(
 
 
 def _has_use(issuer_grant: IssuerGrant, settings: IssuerSettings) -> bool:
-    return issuer_grant is not JWT_BEARER or any(each.subjects for each in settings.trusted_issuers)
+    return issuer_grant is not JWT_BEARER or any(
+        each.subjects or each.users for each in settings.trusted_issuers
+    )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from grantway_plugins.grants import token_exchange
 from grantway_plugins.issuer._resource import AccessTokenFormat, Resource, is_resource
 from grantway_plugins.issuer._settings import IssuerSettings
 from grantway_plugins.server._http.denial import Denial, DenialError
@@ -55,9 +56,13 @@ def requested_resources(settings: IssuerSettings, request: WireRequest) -> tuple
     Raises:
         DenialError: as ``check_requested``.
     """
-    values = request.params.get(PARAMETER)
+    params = request.params
+    values = params.get(PARAMETER)
     if values is None or request.dialect is WireFormat.AWS:
         return ()
+    exchanges = params.get("grant_type") == token_exchange.GRANT_TYPE
+    if exchanges and params.get("requested_token_type") == token_exchange.ID_JAG:
+        return ()  # resources of another authorization server
     return check_requested(settings, values if isinstance(values, list) else [values])
 
 

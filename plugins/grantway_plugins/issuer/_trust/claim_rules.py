@@ -45,9 +45,7 @@ def judge(
     Raises:
         TokenRejectedError: the rules do not allow it.
     """
-    sub, jti = claims.get("sub"), claims.get("jti")
-    if not isinstance(sub, str) or not sub.isprintable() or not sub:
-        raise TokenRejectedError("has no sub")
+    sub, jti = _subject(claims), claims.get("jti")
     if trusted.is_trust_domain and not sub.startswith(f"{trusted.issuer}/"):
         raise TokenRejectedError(f"has the subject {shown(sub)}, which is not in the trust domain")
     audience = claims.get("aud")
@@ -67,10 +65,7 @@ def judge(
         raise TokenRejectedError(problem)
     authenticates = parameter == "client_assertion"
     allowed = tuple(trusted.clients) if authenticates else trusted.subjects
-    matching = [pattern for pattern in allowed if matches(pattern, sub)]
-    if not matching:
-        setting = "clients" if authenticates else "subjects"
-        raise TokenRejectedError(f"has the subject {shown(sub)}, which {setting} does not list")
+    matching = _matching(allowed, sub, "clients" if authenticates else "subjects")
     return TrustedToken(
         issuer=trusted.issuer,
         subject=sub,
@@ -80,6 +75,64 @@ def judge(
         single_use_id=jti if trusted.single_use else None,
         kept_until=claims["exp"] + trusted.leeway,
     )
+
+
+def judge_identity_assertion(
+    claims: Mapping[str, Any], trusted: TrustedIssuer, url: str, now: float
+) -> TrustedToken:
+    """Return an identity assertion (ID-JAG) if the rules allow it.
+
+    The caller checks its client, its resource and its scope.
+
+    Args:
+        claims: Claims of a token with a valid signature and the ``typ`` of an identity assertion.
+        trusted: The issuer of the token, and its rules.
+        url: URL of this issuer, which must be the only audience.
+        now: Current time in seconds since the epoch.
+
+    Raises:
+        TokenRejectedError: the rules do not allow it.
+    """
+    sub = _subject(claims)
+    if claims.get("iss") != trusted.issuer or trusted.issuer == url:
+        raise TokenRejectedError("has the wrong iss; an issuer does not accept its own assertions")
+    if claims.get("aud") not in (url, [url]):
+        raise TokenRejectedError(f"has the audience {shown(claims.get('aud'))}, not {url}")
+    for name in ("client_id", "jti"):
+        value = claims.get(name)
+        if not isinstance(value, str) or not value:
+            raise TokenRejectedError(f"has no {name}")
+    if "iat" not in claims:
+        raise TokenRejectedError("has no iat")
+    problem = time_problem(
+        claims, leeway=trusted.leeway, max_lifetime=trusted.max_lifetime, now=now
+    ) or _claim_problem(claims, trusted)
+    if problem:
+        raise TokenRejectedError(problem)
+    _matching(trusted.users, sub, "users")
+    return TrustedToken(
+        issuer=trusted.issuer,
+        subject=sub,
+        expires_at=claims["exp"],
+        claims=claims,
+        single_use_id=claims["jti"],
+        kept_until=claims["exp"] + trusted.leeway,
+        identity_assertion=True,
+    )
+
+
+def _subject(claims: Mapping[str, Any]) -> str:
+    sub = claims.get("sub")
+    if not isinstance(sub, str) or not sub.isprintable() or not sub:
+        raise TokenRejectedError("has no sub")
+    return sub
+
+
+def _matching(patterns: tuple[str, ...], sub: str, setting: str) -> list[str]:
+    found = [pattern for pattern in patterns if matches(pattern, sub)]
+    if not found:
+        raise TokenRejectedError(f"has the subject {shown(sub)}, which {setting} does not list")
+    return found
 
 
 def _claim_problem(claims: Mapping[str, Any], trusted: TrustedIssuer) -> str | None:

@@ -36,9 +36,9 @@ _MAX_LIFETIME, _MAX_LEEWAY = 31 * 86_400.0, 600.0
 class TrustedIssuer(Value):
     """An issuer of tokens that this issuer accepts, and the rules for its tokens.
 
-    A token is accepted only if it names a subject of ``subjects`` or ``clients``. In these and in
-    ``claims``, ``*`` stands for any characters but ``:`` and ``/``, and ``**`` for any characters.
-    No pattern matches a value of more than 2,048 characters.
+    A token is accepted only if it names a subject of ``subjects``, ``clients`` or ``users``. In
+    these and in ``claims``, ``*`` stands for any characters but ``:`` and ``/``, and ``**`` for any
+    characters. No pattern matches a value of more than 2,048 characters.
 
     The keys come from one of ``jwks``, ``jwks_file`` and ``jwks_uri``. Without these, they are
     found through the issuer's metadata (OpenID Connect Discovery, RFC 8414).
@@ -53,6 +53,15 @@ class TrustedIssuer(Value):
         clients: Pattern of the ``sub`` of tokens that are accepted as ``client_assertion`` (RFC
             7523 section 2.2) -> client id of the registered client that they authenticate. Its
             ``token_endpoint_auth_method`` must be ``federated_jwt``.
+        users: Patterns of the ``sub`` of users whose identity assertions (ID-JAG,
+            draft-ietf-oauth-identity-assertion-authz-grant) are accepted as ``assertion`` of the
+            JWT bearer grant. Each one is accepted once. The issuer decides which clients may act
+            for its users.
+        subject_claim: Claim of an identity assertion that becomes the ``sub`` of the issued token,
+            after ``subject_prefix``. ``email`` counts only if ``email_verified`` is true. None
+            derives the ``sub`` from ``iss`` and ``sub``. If users log in at the same issuer, the
+            settings of that ``OpenIDLogin`` apply, so that a user has one account.
+        subject_prefix: Text in front of ``subject_claim``.
         audiences: Accepted values of ``aud``; by default this issuer's URL and that of its token
             endpoint.
         claims: Name of another claim -> pattern of its value. Every token must have these claims.
@@ -77,6 +86,9 @@ class TrustedIssuer(Value):
     issuer: str
     subjects: tuple[str, ...] = ()
     clients: Mapping[str, str] = field(default_factory=dict, hash=False)
+    users: tuple[str, ...] = ()
+    subject_claim: str | None = None
+    subject_prefix: str = ""
     audiences: tuple[str, ...] = ()
     claims: Mapping[str, str] = field(default_factory=dict, hash=False)
     jwks: Mapping[str, Any] | None = field(default=None, hash=False, repr=False)
@@ -104,7 +116,7 @@ class TrustedIssuer(Value):
         return self.issuer.startswith(SPIFFE)
 
     def _check_rules(self) -> None:
-        for name in ("subjects", "audiences", "algorithms"):
+        for name in ("subjects", "users", "audiences", "algorithms"):
             value: object = getattr(self, name)
             if not isinstance(value, tuple) or not all(isinstance(each, str) for each in value):
                 raise invalid(name, "must be a tuple of strings")
@@ -116,15 +128,17 @@ class TrustedIssuer(Value):
                 raise invalid(name, "must map strings to strings")
         for name, found in (
             ("subjects", self.subjects),
+            ("users", self.users),
             ("clients", tuple(self.clients)),
             ("claims", tuple(self.claims.values())),
         ):
             for problem in filter(None, map(patterns.problem_of, found)):
                 raise invalid(name, f"has an invalid pattern: it {problem}")
-        if not self.subjects and not self.clients:
+        self._check_users()
+        if not self.subjects and not self.clients and not self.users:
             raise invalid(
                 "subjects",
-                "is required, or clients: name the subjects whose tokens you accept, like "
+                "is required, or clients or users: name the subjects whose tokens you accept, like "
                 "system:serviceaccount:prod:orders",
             )
         if not all(self.audiences):
@@ -132,6 +146,19 @@ class TrustedIssuer(Value):
         unknown = set(self.algorithms) - set(ALGORITHMS)
         if unknown or not self.algorithms:
             raise invalid("algorithms", f"must contain some of {', '.join(ALGORITHMS)}")
+
+    def _check_users(self) -> None:
+        claim: object = self.subject_claim
+        if claim is not None and (not isinstance(claim, str) or not claim):
+            raise invalid("subject_claim", "must be the name of a claim, like email")
+        if not isinstance(self.subject_prefix, str) or not self.subject_prefix.isprintable():
+            raise invalid("subject_prefix", "must be printable text, like example:")
+        if self.subject_prefix and claim is None:
+            raise invalid("subject_prefix", "requires subject_claim")
+        if claim is not None and not self.users:
+            raise invalid("subject_claim", "requires users")
+        if self.users and self.is_trust_domain:
+            raise invalid("users", "does not apply to a SPIFFE trust domain")
 
     def _check_keys(self) -> None:
         issuer: object = self.issuer

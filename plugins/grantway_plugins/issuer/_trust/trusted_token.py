@@ -33,6 +33,7 @@ class TrustedToken(Value):
         single_use_id: The token's ``jti``, if it must not be accepted again.
         kept_until: Time until which the issuer accepts the token, including its leeway.
         method: The client authentication method of a client assertion.
+        identity_assertion: Whether it is an identity assertion (ID-JAG), which names its client.
     """
 
     issuer: str
@@ -43,6 +44,7 @@ class TrustedToken(Value):
     single_use_id: str | None = None
     kept_until: float = 0.0
     method: str = FEDERATED
+    identity_assertion: bool = False
 
 
 @dataclass(frozen=True, slots=True)

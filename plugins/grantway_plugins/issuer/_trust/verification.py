@@ -17,8 +17,9 @@ from grantway_plugins._jose.key_set import KeySet, given_keys
 from grantway_plugins._jose.reading_keys import read_keys
 from grantway_plugins._jose.signature import KeySource, SignatureError, signed_claims
 from grantway_plugins._jwt import unverified_part
+from grantway_plugins.grants._fields import ID_JAG_TYP
 
-from .claim_rules import TYPES, TokenRejectedError, judge, shown
+from .claim_rules import TYPES, TokenRejectedError, judge, judge_identity_assertion, shown
 from .trusted_issuer import SPIFFE, TrustedIssuer
 from .trusted_token import RejectedToken, TrustedToken
 
@@ -102,13 +103,16 @@ class TrustedTokens(OneProcess):
                 f"is of {shown(claimed.get('iss'))}, which is not a trusted issuer"
             )
         typ = header.get("typ", "")
-        if not isinstance(typ, str) or typ.lower() not in TYPES[parameter]:
+        is_identity = bool(trusted.users) and parameter == "assertion" and _is_id_jag(typ)
+        if not is_identity and (not isinstance(typ, str) or typ.lower() not in TYPES[parameter]):
             raise TokenRejectedError(f"has a typ that does not fit {parameter}")
         source = self._keys[trusted.issuer]
         try:
             claims = yield from signed_claims(token, header, source, trusted.algorithms)
         except SignatureError as error:
             raise TokenRejectedError(str(error)) from None
+        if is_identity:
+            return judge_identity_assertion(claims, trusted, self._audiences[0], self._clock())
         audiences = trusted.audiences or self._audiences
         return judge(claims, trusted, audiences, parameter, self._clock())
 
@@ -137,6 +141,10 @@ class _GivenKeys:
     def after(self, known: KeySet) -> KeySteps:
         yield from ()
         return known
+
+
+def _is_id_jag(typ: object) -> bool:
+    return isinstance(typ, str) and typ.lower() == ID_JAG_TYP
 
 
 def _version_of(trusted: TrustedIssuer) -> Callable[[], object]:

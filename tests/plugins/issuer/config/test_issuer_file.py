@@ -16,6 +16,7 @@ import pytest
 from grantway._exceptions import ConfigurationError
 from grantway_plugins.issuer import (
     AwsAccount,
+    IdentityAssertionPolicy,
     IssuerSettings,
     KeySettings,
     Lifetimes,
@@ -36,6 +37,7 @@ TOKEN = "t" * 22
 BUILT = {
     "lifetimes",
     "trusted_issuers",
+    "identity_assertions",
     "aws_accounts",
     "resources",
     "client_documents",
@@ -179,6 +181,52 @@ def test_names_the_mistakes_of_a_login(tmp_path: Path, text: str, mistakes: list
 def test_a_database_that_is_not_a_file_is_no_path(tmp_path: Path, url: str) -> None:
     _, server = options_of(tmp_path, f'[database]\nurl = "{url}"\n').build()
     assert server["database"] == url
+
+
+def test_reads_the_rules_of_identity_assertions(tmp_path: Path) -> None:
+    text = """
+        [[trusted_issuer]]
+        issuer = "https://login.example"
+        users = ["**"]
+        subject_claim = "email"
+        subject_prefix = "company:"
+
+        [[identity_assertion]]
+        audience = "https://files.example"
+        clients = { agent = "agent-at-files" }
+        scopes = ["read"]
+        resources = ["https://files.example/mcp"]
+        users = ["a*"]
+        claims = ["email"]
+        lifetime = 60
+
+        [[identity_assertion]]
+        audience = "https://mail.example"
+        clients = { agent = "agent-at-mail" }
+        """
+    settings, _ = options_of(tmp_path, text).build()
+    (trusted,) = settings.trusted_issuers
+    assert (trusted.users, trusted.subject_claim) == (("**",), "email")
+    assert trusted.subject_prefix == "company:"
+    files, mail = settings.identity_assertions
+    assert files == IdentityAssertionPolicy(
+        "https://files.example",
+        {"agent": "agent-at-files"},
+        scopes=("read",),
+        resources=("https://files.example/mcp",),
+        users=("a*",),
+        claims=("email",),
+        lifetime=60,
+    )
+    assert (mail.users, mail.lifetime) == (("**",), 300)
+    for lines, problem in (
+        ('audience = "http://a.example"\nclients = { a = "b" }', "line 2: {}.audience http:"),
+        ('audience = "https://a.example"', "line 1: {}.clients is missing"),
+        ('clients = { a = "b" }', "line 1: {}.audience is missing"),
+    ):
+        found = mistakes_in(tmp_path, f"[[identity_assertion]]\n{lines}\n")
+        says = problem.format("identity_assertion.1")
+        assert any(each.startswith(says) for each in found), found
 
 
 def test_reads_trusted_issuers_and_accounts_from_tables_and_files(tmp_path: Path) -> None:

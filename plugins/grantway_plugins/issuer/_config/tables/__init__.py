@@ -7,6 +7,7 @@ from .client_certificates import ClientCertificatesTable
 from .client_documents import ClientDocumentsTable
 from .database import DatabaseTable
 from .identity import IdentityTable
+from .identity_assertion import IdentityAssertionTable
 from .keys import KeysTable
 from .lifetimes import LifetimesTable
 from .limits import LimitsTable
@@ -37,5 +38,6 @@ TABLES: tuple[type[IssuerTable], ...] = (
     ClientCertificatesTable,
     ClientDocumentsTable,
     TrustedIssuerTable,
+    IdentityAssertionTable,
     AwsPortalTable,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
+from grantway_plugins.issuer._decisions.grants.accepted_assertion import accept_assertion
 from grantway_plugins.issuer._trust.trusted_token import TrustedToken, denial_of, spend
 
 if TYPE_CHECKING:
@@ -20,11 +21,14 @@ class JwtBearerIssuer:
         token = request.trusted.get("assertion")
         if not isinstance(token, TrustedToken):
             return denial_of(token, "assertion", "invalid_grant")
-        decision = request.issue(
-            subject=token.subject,
-            lifetime=request.settings.lifetimes.access_token,
-            refresh_token=False,
-        )
+        if token.identity_assertion:
+            decision = accept_assertion(request, token)
+        else:
+            decision = request.issue(
+                subject=token.subject,
+                lifetime=request.settings.lifetimes.access_token,
+                refresh_token=False,
+            )
         # A request that is denied for another reason does not use the assertion up.
         used = spend(token, transaction, "assertion") if isinstance(decision, Issue) else None
         return used or decision

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeGuard
 
-from grantway_plugins.grants.token_exchange import ACCESS_TOKEN, ID_TOKEN, JWT
+from grantway_plugins.grants.token_exchange import ACCESS_TOKEN, ID_JAG, ID_TOKEN, JWT
 from grantway_plugins.issuer._decisions.confirmation import is_confirmed
 from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
+from grantway_plugins.issuer._decisions.grants.issued_assertion import issue_assertion
 from grantway_plugins.issuer._trust.trusted_token import TrustedToken, denial_of, spend
 from grantway_plugins.server._http.denial import Denial
 
@@ -28,13 +29,15 @@ class TokenExchangeIssuer:
     key needs a proof of that key, except from its audience, which cannot have the key. A JWT of a
     trusted issuer can be exchanged by every client of this grant. Delegation is not supported: an
     actor token is rejected. If the operator permits it, the new token may be a JWT for another
-    issuer.
+    issuer, or an identity assertion for the user of an ID token.
     """
 
     def decide(self, request: GrantRequest, transaction: Transaction) -> Issue | Denial:
         """See ``IssuerGrant``."""
         if not request.client.confidential:
             return Denial("unauthorized_client", "Only a client with a secret may use this grant")
+        if _wants_assertion(request):
+            return issue_assertion(request, transaction)
         unknown = _unsupported(request)
         if unknown:
             return Denial("invalid_request", unknown)
@@ -97,6 +100,11 @@ def _exchange_trusted(request: GrantRequest, transaction: Transaction) -> Issue 
     if isinstance(decision, Issue):
         used = spend(token, transaction, "subject_token", "invalid_request")
     return used or decision
+
+
+def _wants_assertion(request: GrantRequest) -> bool:
+    wanted = request.params.get("requested_token_type") == ID_JAG
+    return wanted and bool(request.settings.identity_assertions)
 
 
 def _target(request: GrantRequest) -> tuple[str, ...]:

@@ -28,15 +28,16 @@ def exchanged_response(
         "sub": issue.family.subject,
         "aud": issue.audience[0] if len(issue.audience) == 1 else list(issue.audience),
         "client_id": issue.family.client_id,
-        "scope": scope,
+        **({"scope": scope} if scope else {}),
         "iat": int(now),
         "exp": expires_at,
         "jti": new_id(),
+        **issue.claims,
     }
     return {
         **issue.members,
-        "access_token": issuer.keys.sign(claims, transaction, now),
+        "access_token": issuer.keys.sign(claims, transaction, now, typ=issue.typ),
         "token_type": "N_A",  # RFC 8693 section 2.2.1: it is not an access token
         "expires_in": max(0, expires_at - int(now)),
-        "scope": scope,
+        **({"scope": scope} if scope else {}),
     }

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from grantway_plugins.grants.token_exchange import ID_JAG
 from grantway_plugins.issuer._decisions.authorization_request import RESPONSE_MODES
 from grantway_plugins.issuer._decisions.interaction import PROMPTS
 from grantway_plugins.issuer._decisions.issuer import Issuer
@@ -17,7 +18,17 @@ from grantway_plugins.server._http.wire import WireResponse
 from .jwks import JWKS
 
 #: Entries that extensions cannot add, in addition to those of ``metadata``.
-RESERVED = frozenset({"end_session_endpoint", "prompt_values_supported", "registration_endpoint"})
+RESERVED = frozenset(
+    {
+        "authorization_grant_profiles_supported",
+        "end_session_endpoint",
+        "identity_chaining_requested_token_types_supported",
+        "prompt_values_supported",
+        "registration_endpoint",
+    }
+)
+#: The profile of the JWT bearer grant for identity assertions (ID-JAG).
+ID_JAG_PROFILE = "urn:ietf:params:oauth:grant-profile:id-jag"
 
 
 def metadata(issuer: Issuer) -> dict[str, Any]:
@@ -53,6 +64,7 @@ def metadata(issuer: Issuer) -> dict[str, Any]:
         content["jwks_uri"] = f"{url}{JWKS}"
         content["introspection_signing_alg_values_supported"] = list(issuer.keys.algorithms)
         content |= provider_metadata(issuer)
+    content |= _identity_assertions(issuer)
     if issuer.settings.require_pushed_authorization_requests:
         content["require_pushed_authorization_requests"] = True
     algorithms = list(proof_algorithms(fapi2=issuer.settings.fapi2))
@@ -65,6 +77,16 @@ def metadata(issuer: Issuer) -> dict[str, Any]:
         content["prompt_values_supported"] = list(PROMPTS)
     if issuer.settings.registration != "off":
         content["registration_endpoint"] = f"{url}/register"
+    return content
+
+
+def _identity_assertions(issuer: Issuer) -> dict[str, Any]:
+    """Return the members of draft-ietf-oauth-identity-assertion-authz-grant."""
+    content = {}
+    if issuer.settings.identity_assertions:
+        content["identity_chaining_requested_token_types_supported"] = [ID_JAG]
+    if any(each.users for each in issuer.settings.trusted_issuers):
+        content["authorization_grant_profiles_supported"] = [ID_JAG_PROFILE]
     return content
 
 

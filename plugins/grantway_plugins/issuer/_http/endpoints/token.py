@@ -135,4 +135,5 @@ def _login_event(issue: Issue, grant_type: str) -> AuditEvent:
         grant_type=grant_type,
         scope=" ".join(issue.scope),
         family_id=issue.family.family_id,
+        detail=f"a JWT for {', '.join(issue.audience)}" if issue.signed else None,
     )

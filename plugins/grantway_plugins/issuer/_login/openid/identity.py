@@ -57,7 +57,7 @@ def identity(claims: Mapping[str, Any], settings: OpenIDLogin) -> Identity | Log
                 f"allow.{claim}: the user {shown(claims['sub'])} has {_described(claim, claims)}",
                 other_account=True,
             )
-    subject = _subject(claims, settings)
+    subject = subject_of(claims, settings.subject_claim, settings.subject_prefix)
     if subject is None:
         return LoginFailure(
             "Your account lacks a property that this site needs. Ask its operator for help.",
@@ -81,13 +81,20 @@ def shown(value: object) -> str:
     return printable(str(value))[:_SHOWN]
 
 
-def _subject(claims: Mapping[str, Any], settings: OpenIDLogin) -> str | None:
-    if settings.subject_claim is None:
+def subject_of(claims: Mapping[str, Any], claim: str | None, prefix: str) -> str | None:
+    """Return the ``sub`` of a provider's user at the issuer; None if the claim is unusable.
+
+    Args:
+        claims: The validated claims, with ``iss`` and ``sub``.
+        claim: See ``OpenIDLogin.subject_claim``.
+        prefix: See ``OpenIDLogin.subject_prefix``.
+    """
+    if claim is None:
         named = json.dumps([claims["iss"], claims["sub"]])
         hashed = hashlib.sha256(named.encode()).digest()
         return base64.urlsafe_b64encode(hashed).rstrip(b"=").decode("ascii")
-    values = _values(settings.subject_claim, claims)
-    return f"{settings.subject_prefix}{values[0]}" if len(values) == 1 and values[0] else None
+    values = _values(claim, claims)
+    return f"{prefix}{values[0]}" if len(values) == 1 and values[0] else None
 
 
 def _allowed(claim: str, claims: Mapping[str, Any], patterns: tuple[str, ...]) -> bool:
