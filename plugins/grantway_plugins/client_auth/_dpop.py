@@ -189,7 +189,10 @@ class DPoP:
 
     def _check_bound(self, response: ProviderResponse) -> None:
         token = response.token
-        if token is not None and self.require_bound and token.token_type.lower() != "dpop":
+        if token is None or not self.require_bound:
+            return
+        # N_A is no access token (RFC 8693 section 2.2.1).
+        if token.token_type.lower() not in {"dpop", "n_a"}:
             response.token = None
             response.problem = (
                 "the token is not bound to the DPoP key: its token_type is not DPoP (RFC 9449 "
