@@ -17,7 +17,8 @@ def make_app(resource: ProtectedResource, gate: Gate) -> FastAPI:
     app = FastAPI()
     app.include_router(metadata_router(resource))
 
-    @app.api_route("/api/orders", methods=["GET", "HEAD"])
+    @app.get("/api/orders")
+    @app.head("/api/orders")
     def orders(caller: Annotated[VerifiedToken, Depends(token)]) -> dict[str, Any]:
         return shown(caller)
 
