@@ -19,6 +19,7 @@ from django.urls import URLPattern, path
 from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt
 
+from grantway._processes.copies import OneProcess
 from grantway_plugins.server._http.wire import WireResponse
 
 from ._caller import verified, verified_async
@@ -35,7 +36,7 @@ _REJECTED = (AccessDeniedError, VerificationUnavailableError)
 _NOTHING = Requirement()
 
 
-class ResourceMiddleware:
+class ResourceMiddleware(OneProcess):
     """Middleware that calls only views of requests with a valid access token.
 
     The caller is in ``request.token``, a ``VerifiedToken``. Views with ``@token_not_required`` need
