@@ -84,7 +84,7 @@ class ResourceMetadataError(ResponseInvalidError):
     Attributes:
         document: URL of the document, or of the resource if it has none.
         rule: The rule that it breaks.
-        missing: Whether the resource publishes no metadata.
+        missing: Whether there is no document, perhaps only at the moment.
     """
 
     code = "resource_metadata_invalid"

@@ -186,7 +186,7 @@ def _document(
     """Return the metadata in a response; None if there is none and it is not required."""
     if isinstance(response, str) or response.status != _OK:
         if required:
-            raise _invalid(address, _problem(response))
+            raise _invalid(address, _problem(response), missing=not isinstance(response, str))
         return None
     document = json_object(response.body)
     if document is None and not required and "json" not in response.headers.get("content-type", ""):

@@ -226,7 +226,7 @@ class Exchange(OneProcess):
     def _steps(self, answer: Answer, response: Any, rewind: Callable[[], bool]) -> _Steps:
         sent = self.sent
         refused = answer.status == _UNAUTHORIZED and sent.is_home(answer.url)
-        if refused and self._finder is not None:
+        if refused and self._finder is not None and "insufficient_" not in answer.challenges:
             self._finder.challenged(answer.challenges)
         token: Token | None = None
         if self._bare:

@@ -216,18 +216,21 @@ class ResourceAuth(LibraryAuth):
         """Report that the resource rejected a token; the next call of ``token`` gets another."""
         self._tokens.invalidate(token)
 
-    def log_in(self) -> Token:
+    def log_in(self, *, scope: str | Sequence[str] | None = None) -> Token:
         """Log in, even if there is a token or the last login failed a moment ago.
+
+        Args:
+            scope: Scope to request in addition, for example after a ``StepUpRequiredError``.
 
         Raises:
             ConfigurationError: There is no ``login``.
             GrantwayError: As for ``token``.
         """
-        return self._tokens.log_in()
+        return self._tokens.log_in(scope_of(scope) or ())
 
-    async def log_in_async(self) -> Token:
+    async def log_in_async(self, *, scope: str | Sequence[str] | None = None) -> Token:
         """Do the same as ``log_in`` without blocking the event loop."""
-        return await self._tokens.log_in_async()
+        return await self._tokens.log_in_async(scope_of(scope) or ())
 
     def log_out(self) -> bool:
         """Delete the token from the store, and revoke it if the provider supports that (RFC 7009).
@@ -265,8 +268,7 @@ class ResourceAuth(LibraryAuth):
             StoreError: The token could not be stored.
             GrantwayError: As for ``client``.
         """
-        sessions = self._tokens.sessions
-        sessions.keep(sessions.open(), token)
+        self._tokens.sessions.accept(token)
 
     def close(self) -> None:
         """Close idle connections. The object can still be used."""
@@ -290,9 +292,11 @@ class ResourceAuth(LibraryAuth):
                 "it keeps its token in this process alone; give it a store that the processes "
                 f"share, such as FileStore, or {_MAKE_ONE}",
             )
-        for name in ("client_secret", "dpop_key", "transport"):
-            if name in given:
-                reject_pickling(self, f"it holds a {name.replace('_', ' ')}; {_MAKE_ONE}")
+        secret, auth = given.get("client_secret"), given.get("auth")
+        if isinstance(secret, str) or (not isinstance(auth, str | None) and auth.secrets()):
+            reject_pickling(self, f"it holds a client secret; {_MAKE_ONE}")
+        if "dpop_key" in given:
+            reject_pickling(self, f"it holds a private key; {_MAKE_ONE}")
         check_parts(self, **given)
         return partial(ResourceAuth, **given), (self._settings.url,)
 

@@ -13,7 +13,6 @@ from grantway._exceptions import (
     InvalidClientException,
     InvalidScopeException,
     LoginNeededError,
-    TokenError,
     UnauthorizedClientException,
 )
 from grantway._processes.copies import OneProcess
@@ -21,7 +20,7 @@ from grantway._types.token import Token
 from grantway_grants.authorization_code import check_registration
 
 from ._resource_clients import Session, session_at, with_offline_access
-from ._resource_need import LoginCall, Need
+from ._resource_need import LoginCall, Need, wanted
 from ._resource_record import ResourceRecord
 
 if TYPE_CHECKING:
@@ -95,6 +94,7 @@ class ResourceLogin(OneProcess):
             raise
         if token.scope is None and scope:
             token = replace(token, scope=scope)  # RFC 6749 section 5.1
+        self._sessions.last_login = (token.access_token, wanted(self._need))
         self._sessions.keep(session, token)
         record = replace(record, registered=session.scope).with_login(scope)
         self._sessions.write(record, self._fence)
@@ -194,7 +194,7 @@ class ResourceLogin(OneProcess):
         """Tell waiting processes that the login failed, so that they do not repeat it."""
         told = str(error) if isinstance(error, GrantwayError) else type(error).__name__
         # An earlier scope may be the reason why the provider rejects the login.
-        requested = () if isinstance(error, TokenError) else record.requested
+        requested = () if isinstance(error, InvalidScopeException) else record.requested
         record = replace(record, failure=(secrets.token_hex(8), told), requested=requested)
         with contextlib.suppress(GrantwayError):  # the error of the login is more important
             self._sessions.write(record, self._fence)

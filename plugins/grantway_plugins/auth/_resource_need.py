@@ -22,6 +22,8 @@ from ._origin import invalid
 if TYPE_CHECKING:
     from grantway._requests.client import Client
 
+    from ._step_up import StepUpChallenge
+
 #: Logs in: called with the client, ``scope`` and ``resource``, and ``extra`` if a resource requires
 #: another login. May be asynchronous.
 Login = Callable[..., Token | Awaitable[Token]]
@@ -67,9 +69,7 @@ class Need:
             self.forced,
             self.reconsider,
             self.first,
-            frozenset(self.scope),
-            self.acr_values,
-            self.max_age,
+            wanted(self),
         )
 
     def met_by(self, token: Token) -> bool:
@@ -92,6 +92,11 @@ class Need:
         if self.max_age is not None:
             given["max_age"] = self.max_age
         return given
+
+
+def wanted(need: Need | StepUpChallenge) -> object:
+    """Return what a resource requires of a login."""
+    return frozenset(need.scope), need.acr_values, need.max_age
 
 
 class LoginCall:
@@ -118,6 +123,8 @@ class LoginCall:
         self._login = login
         self._loop = loop
         self.cancel = cancel
+        #: Whether the function was called.
+        self.called = False
         known = _parameters(login)
         self._options: dict[str, Any] = {}
         if redirect_uri is not None and "redirect_uri" in known:
@@ -130,6 +137,7 @@ class LoginCall:
         arguments = {"scope": scope or None, "resource": client.provider.resource, **self._options}
         if extra:
             arguments["extra"] = extra
+        self.called = True
         before = RUNNING.set((*RUNNING.get(), self._owner))
         try:
             result: object = self._login(client, **arguments)

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from grantway._exceptions import (
+    ConnectionFailedError,
     FlowCancelledError,
     GrantwayError,
     InvalidClientException,
     LeaseLostError,
     LoginNeededError,
     ResourceMetadataError,
+    ResponseInvalidError,
     StoreError,
     StoreLockError,
     StoreSaveError,
@@ -23,6 +25,7 @@ from grantway._exceptions import (
 )
 from grantway._log import logger
 from grantway._processes.copies import OneProcess
+from grantway._processes.fork import fork_safe_lock
 from grantway._requests.provider import Provider
 from grantway._types.token import Token
 
@@ -36,6 +39,10 @@ from ._resource_settings import ResourceSettings
 _LOCK = 1.0
 #: Seconds during which the challenge of a response is used instead of another request.
 _HEARD = 60.0
+#: Seconds between two looks at the metadata because of rejected tokens or failed requests.
+_LOOK = 60.0
+
+_guard = fork_safe_lock()
 
 
 class NeverLoggedInError(LoginNeededError):
@@ -55,8 +62,10 @@ class Sessions(OneProcess):
         self.settings = settings
         #: The session in use, or None.
         self.session: Session | None = None
-        #: Access token of the last login of this object.
-        self.last_login = ""
+        #: Access token of the last login of this object, and what was required of it.
+        self.last_login: tuple[str, object] = ("", None)
+        #: Monotonic time at which the metadata was read because of a failure.
+        self._looked = -math.inf
         #: Monotonic time and challenge of the last 401 response.
         self.challenge: tuple[float, str] = (-math.inf, "")
         #: A token of a login that could not be stored.
@@ -84,12 +93,10 @@ class Sessions(OneProcess):
         provider: Provider | None = None
         reason: GrantwayError | None = None
         if session is not None:
-            if need.failure is not None and not isinstance(need.failure, InvalidClientException):
-                session = self._with_new_endpoints(session, record, need.failure)
-            else:
+            if isinstance(need.failure, InvalidClientException):
                 reason = need.failure
-            if reason is None:
-                token, reason = self.existing(session, need)
+            else:
+                session, token, reason = self._current(session, record, need)
                 if token is not None:
                     return token
             if need.reconsider:
@@ -111,6 +118,22 @@ class Sessions(OneProcess):
         if held is None or not _is_of(held, record):
             self.session = held = session_at(record.provider, self.settings, record.registered)
         return held
+
+    def _current(
+        self, session: Session, record: ResourceRecord | None, need: Need
+    ) -> tuple[Session, Token | None, GrantwayError | None]:
+        """Return the session, its token if it meets the need, and why there is none.
+
+        If the provider cannot be reached, its endpoints may have moved.
+        """
+        failure = need.failure
+        if failure is None:
+            try:
+                return session, *self.existing(session, need)
+            except (ConnectionFailedError, ResponseInvalidError) as error:
+                failure = error
+        session = self._with_new_endpoints(session, record, failure)
+        return session, *self.existing(session, need)
 
     def existing(self, session: Session, need: Need) -> tuple[Token | None, GrantwayError | None]:
         """Return the token of a session if it meets the need, and why there is none."""
@@ -172,8 +195,19 @@ class Sessions(OneProcess):
             logger.info("%s could not be discovered again (%s)", settings.url, error.code)
             return record.provider
 
+    def _may_look(self) -> bool:
+        """Return whether the metadata may be read because of a failure; not if it just was."""
+        now = time.monotonic()
+        with _guard:
+            if now - self._looked < _LOOK:
+                return False
+            self._looked = now
+        return True
+
     def _other_issuer(self, session: Session) -> Provider | None:
         """Return the provider if the resource names another issuer now."""
+        if not self._may_look():
+            return None
         try:
             found = self.discover(ResourceRecord(session.provider))
         except ResourceMetadataError as error:
@@ -199,6 +233,8 @@ class Sessions(OneProcess):
         return made
 
     def _other_endpoints(self, session: Session) -> Provider | None:
+        if not self._may_look():
+            return None
         try:
             found = self.discover(ResourceRecord(session.provider))
         except ResourceMetadataError as error:
@@ -278,13 +314,20 @@ class Sessions(OneProcess):
                     continue
             yield fence
 
+    def accept(self, token: Token) -> None:
+        """Store a token from elsewhere."""
+        self.keep(self.open(), token)
+        with self.locked(threading.Event()) as fence:
+            record = self.read()
+            if record is not None:
+                self.write(record.with_login(token.scope or ()), fence)
+
     def keep(self, session: Session, token: Token) -> None:
         """Store the token of a login.
 
         Raises:
             StoreSaveError: It could not be stored; the next call stores it.
         """
-        self.last_login = token.access_token
         self._unsaved = session, token
         self._save_unsaved()
 
@@ -338,8 +381,10 @@ class Sessions(OneProcess):
 
 
 def _is_of(session: Session, record: ResourceRecord) -> bool:
-    same = session.provider.issuer == record.provider.issuer
-    return same and (not session.registered or session.scope == record.registered)
+    one, other = session.provider, record.provider
+    if one.issuer != other.issuer or one.token_endpoint != other.token_endpoint:
+        return False
+    return not session.registered or session.scope == record.registered
 
 
 def _revoke(session: Session, stored: Token) -> GrantwayError | None:

@@ -60,12 +60,12 @@ class ResourceSettings(OneProcess):
             require_secure(self.issuer, "issuer")
         given = self.client_metadata_url
         if given is not None:
-            parts = urlsplit(given)
-            if parts.scheme != "https" or not parts.hostname or parts.path in ("", "/"):
+            require_secure(given, "client_metadata_url")
+            if urlsplit(given).path in ("", "/"):
                 raise invalid(
                     "client_metadata_url",
-                    "must be the https URL of the client's metadata document, with a path, such "
-                    'as "https://example.com/client.json".',
+                    "must be the URL of the client's metadata document, with a path, such as "
+                    '"https://example.com/client.json".',
                 )
         if self.client_id is None and (self.client_secret is not None or self.auth is not None):
             found = getattr(self.auth, "client_id", None)

@@ -18,23 +18,21 @@ from grantway._credentials.single_flight import Flight
 from grantway._exceptions import (
     ConfigurationError,
     ConnectionFailedError,
-    FlowError,
     GrantwayError,
     InvalidClientException,
     LoginNeededError,
     ResponseInvalidError,
-    TokenError,
+    TransportError,
     WaitTimeoutError,
 )
 from grantway._processes.copies import OneProcess
 from grantway._processes.fork import fork_safe_lock
 from grantway._transport.deadline import Deadline
-from grantway._types.callables import is_async
 from grantway._types.quantity import check_wait
 from grantway._types.token import Token
 
 from ._resource_login import UnsatisfiedError
-from ._resource_need import RUNNING, Login, LoginCall, Need, is_asynchronous
+from ._resource_need import RUNNING, Login, LoginCall, Need, wanted
 from ._resource_sessions import NeverLoggedInError, Sessions
 from ._resource_settings import ResourceSettings
 from ._step_up import StepUpChallenge, StepUpRequiredError
@@ -43,8 +41,6 @@ from ._step_up import StepUpChallenge, StepUpRequiredError
 _PAUSE, _SHORT_PAUSE = 60.0, 5.0
 #: Seconds during which a scope that a login did not get is not requested again.
 _UNSATISFIED = 300.0
-#: Seconds between two looks at the metadata because of rejected tokens or failed requests.
-_LOOK = 60.0
 #: Errors of a credential for which the issuer or the client may have to be found again.
 _TO_FIND = (
     LoginNeededError,
@@ -73,7 +69,8 @@ class _Failure(NamedTuple):
 class _Waiting:
     """The callers that wait for one flight, and the event that ends it."""
 
-    def __init__(self, flight: Flight, cancel: threading.Event) -> None:
+    def __init__(self, key: object, flight: Flight, cancel: threading.Event) -> None:
+        self.key = key
         self.flight = flight
         self.cancel = cancel
         self.callers = 0
@@ -93,7 +90,6 @@ class ResourceTokens(OneProcess):
         self._settings = settings
         self._login = login
         self.sessions = Sessions(settings)
-        self._looked = -math.inf
         self._waiting: dict[object, _Waiting] = {}
         self._failures: MutableMapping[object, _Failure] = TTLCache(64, _PAUSE, time.monotonic)
         self._unsatisfied: MutableMapping[object, bool] = TTLCache(64, _UNSATISFIED, time.monotonic)
@@ -134,18 +130,7 @@ class ResourceTokens(OneProcess):
             session = self.sessions.session
             if session is None or not session.registered:
                 raise error
-        elif not self._may_look():
-            raise error
         return Need(failure=error)
-
-    def _may_look(self) -> bool:
-        """Return whether the metadata may be read now because of a rejected token or failure."""
-        now = time.monotonic()
-        with _guard:
-            if now - self._looked < _LOOK:
-                return False
-            self._looked = now
-        return True
 
     # --- Finder -----------------------------------------------------------------------------------
 
@@ -173,16 +158,18 @@ class ResourceTokens(OneProcess):
 
     def reconsider(self, token: Token) -> Token | None:
         """Return a token of another issuer, if the resource names another one now."""
-        if not self._may_look():
-            return None
-        found = self._wait(Need((token.access_token,), reconsider=True), None)
+        found = self.token()  # another caller may have found the other issuer
+        need = Need((token.access_token,), reconsider=True)
+        if found.access_token == token.access_token:
+            found = self._wait(need, None)
         return None if found.access_token == token.access_token else found
 
     async def reconsider_async(self, token: Token) -> Token | None:
         """Do the same as ``reconsider`` without blocking the event loop."""
-        if not self._may_look():
-            return None
-        found = await self._wait_async(Need((token.access_token,), reconsider=True), None)
+        found = await self.token_async()
+        need = Need((token.access_token,), reconsider=True)
+        if found.access_token == token.access_token:
+            found = await self._wait_async(need, None)
         return None if found.access_token == token.access_token else found
 
     # --- Step-up ----------------------------------------------------------------------------------
@@ -198,7 +185,7 @@ class ResourceTokens(OneProcess):
         """Return a token that meets a challenge, and whether it is that of a login."""
         with self._required(challenge):
             token = self._wait(self._need_for(challenge, presented), None)
-        return token, token.access_token == self.sessions.last_login
+        return token, self._is_of_login(token, challenge)
 
     async def step_up_async(
         self, challenge: StepUpChallenge, presented: tuple[Token, ...]
@@ -206,14 +193,20 @@ class ResourceTokens(OneProcess):
         """Do the same as ``step_up`` without blocking the event loop."""
         with self._required(challenge):
             token = await self._wait_async(self._need_for(challenge, presented), None)
-        return token, token.access_token == self.sessions.last_login
+        return token, self._is_of_login(token, challenge)
 
     def failed(self, challenge: StepUpChallenge) -> None:
         """Record that the token of a login does not meet a challenge."""
-        self._unsatisfied[_wanted(challenge)] = True
+        with _guard:
+            self._unsatisfied[wanted(challenge)] = True
+
+    def _is_of_login(self, token: Token, challenge: StepUpChallenge) -> bool:
+        return self.sessions.last_login == (token.access_token, wanted(challenge))
 
     def _need_for(self, challenge: StepUpChallenge, presented: tuple[Token, ...]) -> Need:
-        if self._login is not None and _wanted(challenge) in self._unsatisfied:
+        with _guard:
+            known = wanted(challenge) in self._unsatisfied
+        if known and self._login is not None:
             raise UnsatisfiedError("a login a moment ago did not meet this")
         return Need(
             tuple(each.access_token for each in presented),
@@ -230,9 +223,9 @@ class ResourceTokens(OneProcess):
             yield
         except LoginNeededError as error:
             if self._login is None:
-                remedy = "pass login=, or call log_in() with a function that gets such a token"
+                remedy = "pass login=, or get such a token with client() and pass it to accept()"
             elif isinstance(error, UnsatisfiedError):
-                remedy = f"{error}; call log_in() to try again"
+                remedy = f"{error}; call log_in(scope=...) to try again"
             else:
                 remedy = str(error).rstrip(".")
             raise StepUpRequiredError(
@@ -242,17 +235,22 @@ class ResourceTokens(OneProcess):
 
     # --- Logging in -------------------------------------------------------------------------------
 
-    def log_in(self) -> Token:
+    def log_in(self, scope: tuple[str, ...]) -> Token:
         """Log in, even if there is a token."""
-        return self._wait(Need(forced=True), None)
+        self._forget_failures()
+        return self._wait(Need(forced=True, scope=scope), None)
 
-    async def log_in_async(self) -> Token:
+    async def log_in_async(self, scope: tuple[str, ...]) -> Token:
         """Do the same as ``log_in`` without blocking the event loop."""
-        return await self._wait_async(Need(forced=True), None)
+        self._forget_failures()
+        return await self._wait_async(Need(forced=True, scope=scope), None)
+
+    def _forget_failures(self) -> None:
+        with _guard:
+            self._failures.clear()
+            self._unsatisfied.clear()
 
     def _wait(self, need: Need, timeout: float | None) -> Token:
-        if self._login is not None and is_async(self._login):
-            raise is_asynchronous()
         deadline = _deadline(timeout)
         with self._joined(need, None) as flight:
             if not single_flight.wait(flight, deadline):
@@ -278,30 +276,48 @@ class ResourceTokens(OneProcess):
 
     @contextmanager
     def _joined(self, need: Need, loop: asyncio.AbstractEventLoop | None) -> Iterator[Flight]:
-        """Join the work for a need; start it if it does not run. Cancel it if all callers leave."""
+        """Join the work for a need; start it if it does not run.
+
+        It is cancelled if all callers are interrupted, but not if they time out: the user may be
+        about to finish the login.
+        """
         if self.running:
             raise ConfigurationError(
                 "login: used the ResourceAuth that called it, which would wait for itself; send "
                 "requests of the login with another object."
             )
-        key = (self, need.key)
-        with _guard:
-            flight = single_flight.find(key)
-            waiting = self._waiting.get(need.key)
-            if flight is None or waiting is None or waiting.flight is not flight:
-                cancel = threading.Event()
-                flight = single_flight.join(key, partial(self._acquire, need, loop, cancel))
-                self._waiting[need.key] = waiting = _Waiting(flight, cancel)
-            waiting.callers += 1
+        waiting = self._join(need, loop)
+        interrupted = False
         try:
-            yield flight
+            yield waiting.flight
+        except BaseException as error:
+            interrupted = not isinstance(error, Exception)
+            raise
         finally:
             with _guard:
                 waiting.callers -= 1
-                if waiting.callers == 0:
+                if waiting.callers == 0 and interrupted:
                     waiting.cancel.set()
-                    if self._waiting.get(need.key) is waiting:
-                        del self._waiting[need.key]
+
+    def _join(self, need: Need, loop: asyncio.AbstractEventLoop | None) -> _Waiting:
+        with _guard:
+            waiting = self._running(need)
+            if waiting is None:
+                for old in [name for name, each in self._waiting.items() if each.flight.done()]:
+                    del self._waiting[old]
+                # A new key, because a cancelled flight of the same need may not have ended yet.
+                key, cancel = object(), threading.Event()
+                flight = single_flight.join(key, partial(self._acquire, need, loop, cancel))
+                self._waiting[need.key] = waiting = _Waiting(key, flight, cancel)
+            waiting.callers += 1
+        return waiting
+
+    def _running(self, need: Need) -> _Waiting | None:
+        """Return the flight for a need that runs and was not cancelled."""
+        waiting = self._waiting.get(need.key)
+        if waiting is None or waiting.cancel.is_set():
+            return None
+        return waiting if single_flight.is_running(waiting.key) else None
 
     def _acquire(
         self, need: Need, loop: asyncio.AbstractEventLoop | None, cancel: threading.Event
@@ -328,22 +344,22 @@ class ResourceTokens(OneProcess):
                 f"{paused.until - now:.0f} s at the earliest; call log_in() to log in now."
             ) from paused.error
         except Exception as error:
-            if call is not None and not cancel.is_set():
-                long = isinstance(error, (ConfigurationError, FlowError, TokenError))
-                now = time.monotonic()
-                failure = _Failure(error, now, now + (_PAUSE if long else _SHORT_PAUSE))
-                self._failures[_wanted(need)] = failure
+            if call is not None and call.called and not cancel.is_set():
+                now, short = time.monotonic(), isinstance(error, TransportError)
+                until = now + (_SHORT_PAUSE if short else _PAUSE)
+                with _guard:
+                    self._failures[wanted(need)] = _Failure(error, now, until)
             raise
-        self._failures.pop(_wanted(need), None)
+        with _guard:
+            self._failures.pop(wanted(need), None)
         return token
 
     def _paused(self, need: Need) -> _Failure | None:
-        failure = None if need.forced else self._failures.get(_wanted(need))
+        if need.forced:
+            return None
+        with _guard:
+            failure = self._failures.get(wanted(need))
         return failure if failure is not None and time.monotonic() < failure.until else None
-
-
-def _wanted(need: Need | StepUpChallenge) -> object:
-    return frozenset(need.scope), need.acr_values, need.max_age
 
 
 def _told(error: Exception) -> str:

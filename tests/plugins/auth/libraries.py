@@ -13,7 +13,7 @@ import httpx
 import httpx2
 import requests
 
-from grantway_plugins.auth import TokenAuth, TokenSource
+from grantway_plugins.auth import ResourceAuth, TokenAuth, TokenSource
 
 #: Options of httpx clients; creating a TLS context for each client would take longer than a test.
 OPTIONS: dict[str, Any] = {
@@ -25,7 +25,7 @@ OPTIONS: dict[str, Any] = {
 
 
 #: A source of tokens, or an object that uses one.
-Source = TokenSource | TokenAuth
+Source = TokenSource | TokenAuth | ResourceAuth
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,10 @@ def by_aiohttp(
     return asyncio.run(send())
 
 
-def auth_of(source: Source, options: Mapping[str, Any]) -> TokenAuth:
-    return source if isinstance(source, TokenAuth) else TokenAuth(source, **options)
+def auth_of(source: Source, options: Mapping[str, Any]) -> TokenAuth | ResourceAuth:
+    if isinstance(source, (TokenAuth, ResourceAuth)):
+        return source
+    return TokenAuth(source, **options)
 
 
 def streamed(body: Any) -> Any:
@@ -129,7 +131,7 @@ def answer(got: httpx.Response | httpx2.Response) -> Response:
     return Response(got.status_code, got.text, got.headers.get("WWW-Authenticate", ""))
 
 
-async def gather(library: str, auth: TokenAuth, url: str, tasks: int) -> list[int]:
+async def gather(library: str, auth: TokenAuth | ResourceAuth, url: str, tasks: int) -> list[int]:
     """Send requests at once with one client, and return their statuses."""
     if library == "aiohttp":
         async with aiohttp.ClientSession(middlewares=[auth]) as session:

@@ -1,0 +1,374 @@
+"""Logging in to a resource of which a program knows only the URL."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from joserfc.jwk import ECKey
+
+import grantway
+from grantway_plugins.auth import ResourceAuth
+from grantway_plugins.issuer import ClientDocuments
+from tests.plugins.auth.libraries import LIBRARIES, Library
+from tests.plugins.auth.sites import REDIRECT, Issuer, Logins, Site, folder_store
+from tests.plugins.issuer.test_client_documents import Publisher
+from tests.waiting import PATIENCE
+
+CODE, REFRESH = "authorization_code", "refresh_token"
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    with Issuer() as issuer:
+        yield issuer
+
+
+@pytest.fixture
+def site(issuer: Issuer) -> Iterator[Site]:
+    with Site(issuer) as site:
+        yield site
+
+
+@pytest.fixture
+def logins() -> Logins:
+    return Logins()
+
+
+def auth_for(site: Site, login: Any = None, **options: Any) -> ResourceAuth:
+    if not {"client_id", "auth"} & options.keys():
+        options = {"client_name": "test", **options}
+    return ResourceAuth(site.mcp, login=login, **options)
+
+
+def get(site: Site, auth: ResourceAuth, path: str = "/mcp") -> int:
+    return requests.get(f"{site.url}{path}", auth=auth, timeout=PATIENCE).status_code
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_the_first_request_logs_in(
+    site: Site, issuer: Issuer, logins: Logins, library: str
+) -> None:
+    send: Library = LIBRARIES[library]
+    auth = auth_for(site, logins)
+    for _ in range(2):
+        response = send(auth, site.mcp, b"body")
+        assert (response.status, response.text) == (200, '{"sent": "body"}')
+    assert logins.scopes == [("read",)]
+    for path in ("/authorize", "/token"):
+        [sent] = [each for each in issuer.received if each.path == path]
+        assert sent.form["resource"] == site.mcp
+    assert issuer.count("/register") == 1
+    # Without a token, for the challenge; again with it; and the second request.
+    assert len([each for each in site.seen if each.path == "/mcp"]) == 3
+    assert site.looks == 1
+
+
+def test_a_new_process_uses_the_stored_token(
+    site: Site, issuer: Issuer, logins: Logins, tmp_path: Path
+) -> None:
+    assert get(site, auth_for(site, logins, store=folder_store(tmp_path))) == 200
+    issuer.received.clear()
+    site.seen.clear()
+    assert get(site, auth_for(site, store=folder_store(tmp_path))) == 200
+    assert (issuer.received, site.looks, len(site.seen)) == ([], 0, 1)
+
+
+def test_a_new_process_refreshes(
+    site: Site, issuer: Issuer, logins: Logins, tmp_path: Path
+) -> None:
+    auth = auth_for(site, logins, store=folder_store(tmp_path))
+    site.rejected.add(auth.token().access_token)
+    assert get(site, auth_for(site, store=folder_store(tmp_path))) == 200
+    assert (issuer.count("/token", CODE), issuer.count("/token", REFRESH)) == (1, 1)
+    assert issuer.count("/register") == 1
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_rejected_token_is_refreshed(
+    site: Site, issuer: Issuer, logins: Logins, library: str
+) -> None:
+    auth = auth_for(site, logins)
+    site.rejected.add(auth.token().access_token)
+    assert LIBRARIES[library](auth, site.mcp, b"x").status == 200
+    assert (issuer.count("/token", REFRESH), len(logins.calls)) == (1, 1)
+
+
+def test_a_resource_that_needs_no_token_gets_none(site: Site, issuer: Issuer) -> None:
+    site.public.add("/mcp")
+    auth = auth_for(site)
+    assert get(site, auth) == 200
+    assert (site.tokens, issuer.received) == ([], [])
+    with pytest.raises(grantway.LoginNeededError, match=r"There is no token for .* log_in\(\)"):
+        auth.token()
+
+
+def test_explains_that_a_login_is_needed(site: Site) -> None:
+    with pytest.raises(grantway.LoginNeededError, match="pass login=") as caught:
+        get(site, auth_for(site))
+    assert site.mcp in str(caught.value)
+
+
+def test_gets_a_token_first_if_the_body_cannot_be_sent_again(site: Site, logins: Logins) -> None:
+    response = requests.post(
+        site.mcp, data=iter([b"a", b"b"]), auth=auth_for(site, logins), timeout=PATIENCE
+    )
+    assert response.json() == {"sent": "ab"}
+    assert len([each for each in site.seen if each.path == "/mcp" and each.method == "POST"]) == 1
+
+
+# --- Scopes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("named", "given", "expected"),
+    [
+        (("", ["read", "write"]), None, ("read", "write")),
+        ((', scope="write"', ["read"]), None, ("write",)),
+        (("", None), None, None),
+        ((', scope="write"', ["read"]), ["admin"], ("admin",)),
+        ((', scope="write"', ["read"]), [], None),
+    ],
+)
+def test_requests_the_scope_that_the_resource_names(
+    site: Site,
+    logins: Logins,
+    named: tuple[str, list[str] | None],
+    given: list[str] | None,
+    expected: tuple[str, ...] | None,
+) -> None:
+    site.challenge, site.metadata["scopes_supported"] = named
+    assert get(site, auth_for(site, logins, scope=given)) == 200
+    assert logins.scopes == [expected]
+
+
+def test_requests_offline_access_if_the_issuer_offers_it(
+    site: Site, issuer: Issuer, logins: Logins
+) -> None:
+    issuer.metadata["scopes_supported"] = ["read", "offline_access"]
+    assert get(site, auth_for(site, logins)) == 200
+    assert get(site, auth_for(site, logins, scope=["read"])) == 200
+    assert logins.scopes == [("read", "offline_access"), ("read",)]
+
+
+# --- Clients --------------------------------------------------------------------------------------
+
+
+def test_uses_the_given_client(site: Site, issuer: Issuer, logins: Logins) -> None:
+    made = issuer.client(redirect_uris=[REDIRECT], scope="read")
+    auth = auth_for(
+        site,
+        logins,
+        client_id=made["client_id"],
+        client_secret=made["client_secret"],
+        issuer=issuer.url,
+        client_metadata_url="https://example.com/client.json",
+    )
+    assert get(site, auth) == 200
+    assert issuer.count("/register") == 0
+    assert {
+        each.form.get("client_id") for each in issuer.received if each.path == "/authorize"
+    } == {made["client_id"]}
+
+
+def test_uses_a_metadata_document_if_the_issuer_reads_them(logins: Logins) -> None:
+    documents = ClientDocuments(private_hosts=("127.0.0.1",))
+    with (
+        closing(Publisher()) as publisher,
+        Issuer(client_documents=documents) as issuer,
+        Site(issuer) as site,
+    ):
+        publisher.changes = {"redirect_uris": [REDIRECT]}
+        auth = auth_for(site, logins, client_metadata_url=publisher.url)
+        assert get(site, auth) == 200
+        assert auth.client().client_id == publisher.url
+        assert issuer.count("/register") == 0
+
+
+def test_registers_if_the_issuer_reads_no_documents(
+    site: Site, issuer: Issuer, logins: Logins
+) -> None:
+    auth = auth_for(site, logins, client_metadata_url="https://example.com/client.json")
+    assert get(site, auth) == 200
+    assert issuer.count("/register") == 1
+
+
+def test_explains_that_a_client_is_required(logins: Logins) -> None:
+    with Issuer(registration="off") as issuer, Site(issuer) as site:
+        with pytest.raises(grantway.ConfigurationError, match="client_id: is required") as caught:
+            get(site, auth_for(site, logins))
+        assert issuer.url in str(caught.value)
+        with pytest.raises(grantway.ConfigurationError, match="does not read client_metadata_url"):
+            get(site, auth_for(site, logins, client_metadata_url="https://example.com/c.json"))
+
+
+def test_explains_that_registering_needs_a_name(site: Site, logins: Logins) -> None:
+    with pytest.raises(grantway.ConfigurationError, match="client_name: is required"):
+        get(site, ResourceAuth(site.mcp, login=logins))
+
+
+def test_registers_again_if_the_issuer_forgot_the_client(
+    site: Site, issuer: Issuer, logins: Logins, tmp_path: Path
+) -> None:
+    auth = auth_for(site, logins, store=folder_store(tmp_path))
+    site.rejected.add(auth.token().access_token)
+    issuer.forget_clients()
+    assert get(site, auth) == 200
+    assert (issuer.count("/register"), len(logins.calls)) == (2, 2)
+    assert get(site, auth_for(site, store=folder_store(tmp_path))) == 200
+
+
+def test_tokens_are_bound_to_a_key(site: Site, issuer: Issuer, logins: Logins) -> None:
+    auth = auth_for(site, logins, dpop_key=ECKey.generate_key("P-256"))
+    token = auth.token()
+    assert token.token_type == "DPoP"
+    get(site, auth)
+    assert site.seen[-1].headers["authorization"] == f"DPoP {token.access_token}"
+    assert "dpop" in site.seen[-1].headers
+
+
+# --- Other URLs -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/other", "/", "/mcpx", "/mcp/%2e%2e/other", "/mcp/./../other"])
+@pytest.mark.parametrize("library", ["httpx2", "async httpx"])
+def test_other_urls_never_get_the_token(
+    site: Site, logins: Logins, path: str, library: str
+) -> None:
+    auth = auth_for(site, logins)
+    auth.token()
+    with pytest.raises(grantway.ConfigurationError, match="the token is for"):
+        LIBRARIES[library](auth, f"{site.url}{path}")
+    assert site.tokens == []
+
+
+def test_other_hosts_never_get_the_token(site: Site, logins: Logins) -> None:
+    with pytest.raises(grantway.ConfigurationError, match="the token is for"):
+        requests.get("http://localhost:1/mcp", auth=auth_for(site, logins), timeout=PATIENCE)
+
+
+def test_aiohttp_sends_other_urls_without_the_token(site: Site, logins: Logins) -> None:
+    auth = auth_for(site, logins)
+    auth.token()
+    site.public.add("/other")
+    assert LIBRARIES["aiohttp"](auth, f"{site.url}/other").status == 200
+    assert site.tokens == []
+
+
+@pytest.mark.parametrize("path", ["/mcp/", "/mcp/sse", "/mcp?session=1"])
+def test_urls_below_get_the_token(site: Site, logins: Logins, path: str) -> None:
+    assert get(site, auth_for(site, logins), path) == 200
+
+
+def test_all_urls_of_the_named_resource_get_the_token(site: Site, logins: Logins) -> None:
+    site.metadata["resource"] = f"{site.url}/"
+    auth = auth_for(site, logins)
+    assert get(site, auth) == 200
+    assert get(site, auth, "/messages") == 200
+
+
+# --- Logging out, and tokens from elsewhere -------------------------------------------------------
+
+
+def test_logs_out(site: Site, issuer: Issuer, logins: Logins, tmp_path: Path) -> None:
+    auth = auth_for(site, logins, store=folder_store(tmp_path))
+    token = auth.token()
+    assert auth.log_out()
+    assert not issuer.introspect(token.access_token)["active"]
+    assert not auth.log_out()
+    with pytest.raises(grantway.LoginNeededError):
+        auth_for(site, store=folder_store(tmp_path)).token()
+    assert get(site, auth) == 200
+    assert (len(logins.calls), issuer.count("/register")) == (2, 1)
+
+
+def test_deletes_a_token_that_cannot_be_revoked(site: Site, issuer: Issuer, logins: Logins) -> None:
+    auth = auth_for(site, logins)
+    first = auth.token()
+    issuer.fail = lambda path: 400 if path == "/revoke" else None
+    with pytest.raises(grantway.GrantwayError):
+        auth.log_out()
+    assert auth.token() != first
+
+
+def test_accepts_a_token_from_elsewhere(site: Site, logins: Logins, tmp_path: Path) -> None:
+    auth = auth_for(site, store=folder_store(tmp_path))
+    client = auth.client()
+    auth.accept(logins(client, scope=["read"], resource=site.mcp))
+    assert get(site, auth) == 200
+    site.seen.clear()
+    assert get(site, auth_for(site, store=folder_store(tmp_path))) == 200
+    assert len(site.seen) == 1
+
+
+def test_users_of_one_store_have_their_own_tokens(
+    site: Site, logins: Logins, tmp_path: Path
+) -> None:
+    tokens = {
+        auth_for(site, logins, store=folder_store(tmp_path), subject=user).token().access_token
+        for user in ("ann", "bob", "ann")
+    }
+    assert len(tokens) == 2
+
+
+# --- Copies and secrets ---------------------------------------------------------------------------
+
+
+def test_a_copy_in_another_process_uses_the_stored_token(
+    site: Site, logins: Logins, tmp_path: Path
+) -> None:
+    auth = auth_for(site, store=folder_store(tmp_path))
+    auth.accept(logins(auth.client(), scope=["read"], resource=site.mcp))
+    assert get(site, pickle.loads(pickle.dumps(auth))) == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({}, "keeps its token in this process"),
+        ({"store": "file", "client_id": "c", "client_secret": "s3cret"}, "client secret"),
+        ({"store": "file", "dpop_key": {"kty": "EC"}}, "private key"),
+        ({"store": "file", "login": lambda client: None}, "its login cannot"),
+    ],
+)
+def test_secrets_stay_in_the_process(options: dict[str, Any], reason: str) -> None:
+    if "dpop_key" in options:
+        options = {**options, "dpop_key": ECKey.generate_key("P-256")}
+    auth = ResourceAuth("https://mcp.example.com/mcp", **options)
+    assert "s3cret" not in repr(auth)
+    with pytest.raises(TypeError, match=reason) as caught:
+        pickle.dumps(auth)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        ({"login": "browser"}, "login: must be a function"),
+        ({"store": "unknown"}, "unknown"),
+        ({"store": object()}, "store: must be the name"),
+        ({"client_secret": "s"}, "client_id: is required"),
+        ({"client_metadata_url": "https://example.com"}, "with a path"),
+        (
+            {"client_metadata_url": "http://example.com/c"},
+            "client_metadata_url: http://example.com",
+        ),
+        ({"issuer": "login.example.com"}, "issuer: must be an absolute https address"),
+        ({"scope": 'a"b'}, "scope"),
+        ({"timeout": 0}, "timeout"),
+    ],
+)
+def test_rejects_invalid_arguments(options: dict[str, Any], rule: str) -> None:
+    with pytest.raises(grantway.GrantwayError, match=rule):
+        ResourceAuth("https://mcp.example.com/mcp", **options)
+
+
+@pytest.mark.parametrize("url", ["mcp.example.com", "http://mcp.example.com/mcp", "ftp://x/y"])
+def test_rejects_invalid_urls(url: str) -> None:
+    with pytest.raises(grantway.GrantwayError, match="url: "):
+        ResourceAuth(url)

@@ -1,0 +1,216 @@
+"""Resources that change their authorization server, and metadata that cannot be read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import grantway
+from grantway_plugins.auth._resource_record import ResourceRecord
+from tests.faults import free_port
+from tests.plugins.auth.libraries import LIBRARIES
+from tests.plugins.auth.sites import REDIRECT, Issuer, Logins, Site, folder_store
+from tests.plugins.auth.test_resource_auth import CODE, REFRESH, auth_for, get
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    with Issuer() as issuer:
+        yield issuer
+
+
+@pytest.fixture
+def other() -> Iterator[Issuer]:
+    with Issuer() as issuer:
+        yield issuer
+
+
+@pytest.fixture
+def site(issuer: Issuer) -> Iterator[Site]:
+    with Site(issuer) as site:
+        yield site
+
+
+@pytest.fixture
+def logins() -> Logins:
+    return Logins()
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_new_issuer_gets_nothing_of_the_former_one(
+    site: Site, issuer: Issuer, other: Issuer, logins: Logins, library: str
+) -> None:
+    """The former issuer still refreshes, so only the resource shows that it changed."""
+    send = LIBRARIES[library]
+    auth = auth_for(site, logins)
+    assert send(auth, site.mcp, b"x").status == 200
+    former = auth.token()
+    site.issuer = other
+    assert send(auth, site.mcp, b"x").status == 200
+    refreshed = issuer.received[-1]
+    assert refreshed.form["grant_type"] == REFRESH
+    everything = " ".join(each.text for each in other.received)
+    assert former.access_token not in everything
+    assert former.refresh_token is not None
+    assert former.refresh_token not in everything
+    assert refreshed.form["client_id"] not in everything
+    assert (other.count("/register"), other.count("/token", CODE), len(logins.calls)) == (1, 1, 2)
+
+
+def test_a_former_issuer_needs_no_second_login(
+    site: Site, issuer: Issuer, other: Issuer, logins: Logins, tmp_path: Path
+) -> None:
+    def request() -> int:
+        # A new process each time, which looks at the metadata without waiting.
+        return get(site, auth_for(site, logins, store=folder_store(tmp_path)))
+
+    for current in (issuer, other, issuer, other):
+        site.issuer = current
+        assert request() == 200
+    assert len(logins.calls) == 2
+
+
+def test_a_new_issuer_needs_a_login(
+    site: Site, other: Issuer, logins: Logins, tmp_path: Path
+) -> None:
+    auth_for(site, logins, store=folder_store(tmp_path)).token()
+    site.issuer = other
+    with pytest.raises(grantway.LoginNeededError, match=other.url):
+        get(site, auth_for(site, store=folder_store(tmp_path)))
+    assert not any(each.path in ("/register", "/token") for each in other.received)
+
+
+def test_another_process_uses_the_new_issuer(
+    site: Site, other: Issuer, logins: Logins, tmp_path: Path
+) -> None:
+    first, second = (auth_for(site, logins, store=folder_store(tmp_path)) for _ in range(2))
+    assert (get(site, first), get(site, second)) == (200, 200)
+    site.issuer = other
+    assert get(site, first) == 200
+    site.down = True  # so that the second one can only use what the first one stored
+    assert get(site, second) == 200
+    assert len(logins.calls) == 2
+
+
+@pytest.mark.parametrize("bound", [True, False])
+def test_a_given_client_is_never_sent_to_another_issuer(
+    site: Site, issuer: Issuer, other: Issuer, logins: Logins, bound: bool
+) -> None:
+    made = issuer.client(redirect_uris=[REDIRECT], scope="read")
+    auth = auth_for(
+        site,
+        logins,
+        client_id=made["client_id"],
+        client_secret=made["client_secret"],
+        issuer=issuer.url if bound else None,
+    )
+    assert get(site, auth) == 200
+    auth.log_out()
+    site.issuer = other
+    with pytest.raises(grantway.ResourceMetadataError) as caught:
+        get(site, auth)
+    assert other.url in str(caught.value)
+    assert made["client_id"] not in " ".join(each.text for each in other.received)
+    site.issuer = issuer
+    assert get(site, auth) == 200
+
+
+def test_metadata_that_cannot_be_read_changes_nothing(
+    site: Site, issuer: Issuer, logins: Logins
+) -> None:
+    auth = auth_for(site, logins)
+    site.rejected.add(auth.token().access_token)
+    site.down = True
+    assert get(site, auth) == 200
+    assert (issuer.count("/token", REFRESH), len(logins.calls)) == (1, 1)
+    site.rejected.add(auth.token().access_token)
+    issuer.forget_clients()
+    assert get(site, auth) == 200  # logs in at the stored issuer
+    assert len(logins.calls) == 2
+
+
+def test_invalid_metadata_prevents_a_login(site: Site, issuer: Issuer, logins: Logins) -> None:
+    auth = auth_for(site, logins)
+    auth.token()
+    auth.log_out()
+    site.metadata["resource"] = "https://other.example.com/mcp"
+    with pytest.raises(grantway.ResourceMetadataError, match=r"other\.example\.com"):
+        get(site, auth)
+    assert len(logins.calls) == 1
+
+
+def test_a_resource_that_rejects_every_token_is_looked_at_once(
+    site: Site, issuer: Issuer, logins: Logins
+) -> None:
+    """A challenge of an attacker must not cause logins or lose the refresh token."""
+    auth = auth_for(site, logins)
+    token = auth.token()
+    site.rejected.add(token.access_token)
+    site.issuer.introspect = lambda token: {}  # type: ignore[method-assign]
+    site.seen.clear()
+    assert [get(site, auth) for _ in range(3)] == [401, 401, 401]
+    assert (site.looks, len(logins.calls), issuer.count("/token", REFRESH)) == (1, 1, 1)
+    assert auth.token().refresh_token is not None
+
+
+def test_an_issuer_that_moved_its_endpoints_is_found_again(
+    site: Site, issuer: Issuer, logins: Logins, tmp_path: Path
+) -> None:
+    """The stored endpoints are outdated, and the token has expired."""
+    store = folder_store(tmp_path)
+    auth = auth_for(site, logins, store=store)
+    token = auth.token()
+    sessions = auth._tokens.sessions
+    assert sessions.session is not None
+    store.save(sessions.session.credential.key, replace(token, expires_at=time.time() - 1))
+    record = sessions.read()
+    assert record is not None
+    outdated = replace(record.provider, token_endpoint=f"http://127.0.0.1:{free_port()}/token")
+    store.save(sessions.settings.key, replace(record, provider=outdated).to_token())
+    assert get(site, auth_for(site, store=folder_store(tmp_path))) == 200
+    assert issuer.count("/token", REFRESH) == 1
+    found = ResourceRecord.of(store.load(sessions.settings.key))
+    assert found is not None
+    assert found.provider.token_endpoint == f"{issuer.url}/token"
+
+
+def test_an_issuer_that_is_down_loses_nothing(
+    site: Site, issuer: Issuer, logins: Logins, tmp_path: Path
+) -> None:
+    store = folder_store(tmp_path)
+    auth = auth_for(site, logins, store=store)
+    site.rejected.add(auth.token().access_token)
+    issuer.fail = lambda path: 503 if path == "/token" else None
+    with pytest.raises(grantway.ProviderUnavailableError):
+        get(site, auth)
+    issuer.fail = lambda path: None
+    assert get(site, auth_for(site, store=folder_store(tmp_path))) == 200
+    assert len(logins.calls) == 1
+
+
+def test_a_record_of_a_newer_version_is_found_again(
+    site: Site, logins: Logins, tmp_path: Path
+) -> None:
+    store = folder_store(tmp_path)
+    auth = auth_for(site, logins, store=store)
+    token = auth.token()
+    key = auth._tokens.sessions.settings.key
+    stored = store.load(key)
+    assert stored is not None
+    store.save(key, replace(stored, extra={**stored.extra, "version": 99}))
+    again = auth_for(site, logins, store=folder_store(tmp_path))
+    assert again.token().access_token == token.access_token  # the login is still there
+    assert len(logins.calls) == 1
+
+
+def test_the_record_contains_no_secret(site: Site, logins: Logins, tmp_path: Path) -> None:
+    store = folder_store(tmp_path)
+    auth = auth_for(site, logins, store=store)
+    token = auth.token()
+    record = str(store.load(auth._tokens.sessions.settings.key).extra)  # type: ignore[union-attr]
+    assert token.access_token not in record
+    assert str(token.refresh_token) not in record
