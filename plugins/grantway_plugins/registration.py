@@ -173,9 +173,18 @@ class Registrations:
                 and not (for_login and _lacks_redirect_uri(found, metadata))
             ):
                 return found
-            made = _register(provider, transport, metadata, timeout)
+            made = register(provider, transport, metadata, timeout)
             self._store.save(self._key, made, fence=fence)
         return made
+
+    def save(self, registration: Token, timeout: float) -> None:
+        """Save a registration instead of the stored one.
+
+        Raises:
+            StoreError: The registration could not be saved.
+        """
+        with self._store.lock(self._key, timeout) as fence:
+            self._store.save(self._key, registration, fence=fence)
 
     def delete(self, timeout: float) -> None:
         """Delete the registration.
@@ -227,9 +236,22 @@ def _is_https(uri: str) -> bool:
     return uri.lower().startswith("https://")
 
 
-def _register(
+def register(
     provider: Provider, transport: Transport, metadata: Mapping[str, Any], timeout: float
 ) -> Token:
+    """Register a client, and return its registration, which is not stored.
+
+    Args:
+        provider: The provider.
+        transport: Transport that sends the request.
+        metadata: Metadata of the client (RFC 7591 section 2).
+        timeout: Timeout of the request in seconds.
+
+    Raises:
+        ConfigurationError: The provider has no ``registration_endpoint``.
+        TokenError: The provider rejected the registration.
+        TransportError: The provider sent no usable response.
+    """
     request = HttpRequest(
         "POST",
         provider.endpoint("registration"),

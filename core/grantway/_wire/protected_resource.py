@@ -108,9 +108,10 @@ def find_resource(
     )
     raise _invalid(
         url,
-        f"has no metadata: {problem}. {'; '.join(looked)} (RFC 9728 section 3). If you know the "
-        "authorization server, use Provider.discover(issuer) and set resource",
+        f"has no metadata: {problem}. {'; '.join(looked)} (RFC 9728 section 3)",
         missing=True,
+        advice=" If you know its authorization server, use Provider.discover(issuer) and set "
+        "resource.",
     )
 
 
@@ -306,10 +307,10 @@ def _quoted(value: object) -> str:
 
 
 def _invalid(
-    document: str, rule: str, shown: str = "", *, missing: bool = False
+    document: str, rule: str, shown: str = "", *, missing: bool = False, advice: str = ""
 ) -> ResourceMetadataError:
     return ResourceMetadataError(
-        f"The document {document} {rule}.",
+        f"The document {document} {rule}.{advice}",
         document=document,
         rule=rule,
         missing=missing,

@@ -113,13 +113,14 @@ class NetworkSettings:
                     self._table[key], self._places[key] = table[key], (*place, key)
 
     def transport(
-        self, timeout: float, trust: Mapping[str, Any] = MappingProxyType({})
+        self, timeout: float, trust: Mapping[str, Any] = MappingProxyType({}), **limits: Any
     ) -> HttpTransport:
         """Return a transport with these settings.
 
         Args:
             timeout: Timeout of one call in seconds.
             trust: Default for the transport's ``ca_bundle`` and ``setting_names``.
+            **limits: Other arguments of the transport, such as ``max_response``.
 
         Raises:
             ConfigurationError: Settings are unusable. The message lists all of them, with file,
@@ -134,7 +135,7 @@ class NetworkSettings:
         failed = None
         if not mistakes:
             try:
-                return HttpTransport.within(timeout, **options)
+                return HttpTransport.within(timeout, **options, **limits)
             except ConfigurationError as error:
                 failed = error
         raise self._error(options, mistakes, failed)

@@ -37,11 +37,15 @@ _EXTRAS = ("cli", "issuer", "jose", "operation", "telemetry")
 _SKEW = 30.0
 
 
-def findings(provider: str | None = None) -> Iterator[Finding]:
+def findings(
+    provider: str | None = None, profile: str | None = None, config: str | None = None
+) -> Iterator[Finding]:
     """Run every check.
 
     Args:
-        provider: Address of a provider to contact, or None to send no requests.
+        provider: Address of a provider to contact, or None.
+        profile: Name of a profile whose provider and resources to contact, or None.
+        config: Path given with ``--config``, or None.
     """
     yield from plugin_findings()
     yield from extras()
@@ -52,6 +56,10 @@ def findings(provider: str | None = None) -> Iterator[Finding]:
     yield from clock()
     if provider is not None:
         yield from reachable(provider)
+    if profile is not None:
+        from .profile_checks import profile_findings  # noqa: PLC0415 - slow to load
+
+        yield from profile_findings(profile, config)
 
 
 def extras() -> Iterator[Finding]:

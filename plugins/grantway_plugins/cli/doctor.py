@@ -12,6 +12,8 @@ import click
 from grantway import __version__
 
 from .checks import findings
+from .completion import profile_names
+from .options import config_option
 from .terminal import Terminal
 
 _SIGNS = {"problem": ("problem", "red"), "note": ("note", "yellow"), "ok": ("ok", "green")}
@@ -24,14 +26,23 @@ _SIGNS = {"problem": ("problem", "red"), "note": ("note", "yellow"), "ok": ("ok"
     default=None,
     help="Also check that this provider is reachable, and that the clocks agree.",
 )
-def command(*, as_json: bool, provider: str | None) -> None:
+@click.option(
+    "--profile",
+    default=None,
+    shell_complete=profile_names,
+    help="Also check this profile, and that its resource still names its provider.",
+)
+@config_option
+def command(
+    *, as_json: bool, provider: str | None, profile: str | None, config: str | None
+) -> None:
     """Find problems with this installation and say how to fix them.
 
     The command checks plugins, extras, the issuer's database, folders, network variables and the
-    clock. It changes nothing, and connects only to the provider given with --provider. The exit
-    status is 1 if there is a problem.
+    clock. It changes nothing, and connects only to the provider given with --provider or --profile,
+    and to the resource of the profile. The exit status is 1 if there is a problem.
     """
-    found = list(findings(provider))
+    found = list(findings(provider, profile, config))
     problems = [each for each in found if each.level == "problem"]
     if as_json:
         report = {

@@ -1,4 +1,4 @@
-"""``grantway init``: create a profile for a provider without writing TOML."""
+"""``grantway init``: create a profile for a provider or a resource without writing TOML."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import click
 from grantway_plugins._config.tables import LOGIN_METHODS
 
 from .new_profile import NewProfile, is_interactive
-from .options import config_option
+from .options import config_option, issuer_option
 from .terminal import Terminal
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 #: Help text of the options that set one key of a profile. The profile's schema checks the values.
 _SETTINGS = {
-    "client_id": "The client's ID. Without it, the first login registers a client.",
+    "client_id": "The client's ID, or for a resource the URL of its Client ID Metadata Document. "
+    "Without it, the first login registers a client.",
     "client_secret_env": "Environment variable that holds the client's secret.",
     "client_secret_file": "File that holds the client's secret.",
     "client_secret_keyring": "Service of the system's key ring that holds the client's secret, "
@@ -46,8 +47,9 @@ def _options(command: Command) -> Command:
 
 @click.command(name="init")
 @click.argument("address", required=False)
-@click.option("--name", default="", help="The profile's name. Default: the provider's host.")
+@click.option("--name", default="", help="The profile's name. Default: the host of ADDRESS.")
 @config_option
+@issuer_option
 @click.option("--scope", help='Scope to request, like "read write".')
 @click.option("--login", type=click.Choice(LOGIN_METHODS), help="Login method. Default: auto.")
 @click.option(
@@ -58,13 +60,17 @@ def command(
     address: str | None,
     name: str,
     config: str | None,
+    issuer: str | None,
     scope: str | None,
-    login: str | None,
     *,
+    login: str | None,
     params: tuple[str, ...],
     **settings: str | None,
 ) -> None:
     """Create a profile for the provider at ADDRESS, like https://login.example.com.
+
+    ADDRESS can also be a protected resource, such as an API or an MCP server, like
+    https://mcp.example.com/mcp, that names its provider.
 
     The command reads the endpoints that the provider publishes, and adds the profile to the file.
     In a terminal, it prompts for required settings that you did not give as options.
@@ -83,6 +89,7 @@ def command(
         name,
         {key: value for key, value in settings.items() if value is not None},
         endpoints,
+        issuer,
     )
     if secret is not None:
         profile.settings["client_secret"] = secret
@@ -90,17 +97,19 @@ def command(
         profile.settings["params"] = dict(map(_pair, params))
     if login is not None:
         profile.settings["login"] = login
-    if scope is None and ask:
-        question = "Scope, as names separated by spaces (may be empty)"
-        scope = click.prompt(question, default="", show_default=False)
-    if scope:
+    if scope is not None:
         profile.settings["scope"] = scope.split()
+    terminal = Terminal()
+    profile.find_resource(terminal)
+    if scope is None and ask and not profile.resource:
+        question = "Scope, as names separated by spaces (may be empty)"
+        if scope := click.prompt(question, default="", show_default=False):
+            profile.settings["scope"] = scope.split()
     if not name and (same := profile.existing()):
         raise click.ClickException(
             f"The profile {same} already has these settings. Run grantway login {same}, or use "
             "--name to create another profile."
         )
-    terminal = Terminal()
     saved = profile.save(terminal, ask=ask)
     options = "" if config is None else f" --config {shlex.quote(config)}"
     terminal.line(f"Next, run: grantway login {saved}{options}")

@@ -19,21 +19,23 @@ if TYPE_CHECKING:
     from .login_screen import LoginScreen
 
 
-def run_login_flow(profile: Profile, client: Client, screen: LoginScreen, grant_type: str) -> Token:
+def run_login_flow(
+    profile: Profile, client: Client, screen: LoginScreen, scope: tuple[str, ...] | None
+) -> Token:
     """Return the token of a plugin's login flow.
 
     Args:
         profile: The profile.
         client: Its client.
         screen: The terminal.
-        grant_type: Grant of the profile.
+        scope: Scope to request.
 
     Raises:
         PluginError: The flow raised another exception or returned no token; names the plugin.
         GrantwayError: The flow failed, or cannot be imported.
         KeyboardInterrupt: The user cancelled.
     """
-    registry = client.registry
+    registry, grant_type = client.registry, str(profile.login_grant)
     flow, grant = registry.login_flows[grant_type], registry.grant(grant_type)
     params, extra = profile.parameters(grant)
     context = LoginContext(
@@ -41,7 +43,7 @@ def run_login_flow(profile: Profile, client: Client, screen: LoginScreen, grant_
         grant_type=grant_type,
         screen=screen,
         params=grant.names.to_arguments(params),
-        scope=profile.scope,
+        scope=scope,
         resource=profile.resource,
         extra=extra,
     )

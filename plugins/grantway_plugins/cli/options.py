@@ -25,6 +25,11 @@ config_option = click.option(
     default=None,
     help="Profile file. Default: GRANTWAY_CONFIG, or a file in your configuration folder.",
 )
+issuer_option = click.option(
+    "--issuer",
+    metavar="ADDRESS",
+    help="The provider of a resource, if it names several or none.",
+)
 sso_session_option = click.option(
     "--sso-session",
     default=None,

@@ -33,6 +33,7 @@ class ProfileStatus:
         profile: Name of the profile.
         state: State of the stored token.
         provider: Address of the provider.
+        resource: Protected resources that the token is for.
         client_id: The client's ID; None before the client has registered.
         subject: User who logged in, from the ID token, which is not verified.
         scope: Granted scope, or the scope to request if unknown.
@@ -48,6 +49,7 @@ class ProfileStatus:
     profile: str
     state: State
     provider: str = ""
+    resource: tuple[str, ...] | None = None
     client_id: str | None = None
     subject: str | None = None
     scope: tuple[str, ...] | None = None
@@ -70,6 +72,7 @@ class ProfileStatus:
             "logged_in": self.logged_in,
             "state": self.state,
             "provider": self.provider,
+            "resource": None if self.resource is None else list(self.resource),
             "client_id": self.client_id,
             "subject": self.subject,
             "scope": None if self.scope is None else list(self.scope),
@@ -115,6 +118,7 @@ def status_of(profile: Profile, token: Token | None) -> ProfileStatus:
         provider=provider.get("issuer")
         or provider.get("token_endpoint")
         or str(provider["command"][0]),
+        resource=profile.resource,
         client_id=client_id,
         subject=None if token is None else _subject(token),
         scope=profile.scope

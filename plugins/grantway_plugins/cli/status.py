@@ -65,6 +65,7 @@ def _lines(each: ProfileStatus) -> Iterator[tuple[Part, ...]]:
         "user": each.subject,
         "client": each.client_id,
         "provider": each.provider,
+        "resource": None if each.resource is None else " ".join(each.resource),
         "scope": None if each.scope is None else " ".join(each.scope),
         "expires": None if each.expires_at is None else _when(each.expires_at, "expired"),
         "refresh": None if each.refresh_at is None else _when(each.refresh_at, "at the next use"),

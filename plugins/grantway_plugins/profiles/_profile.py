@@ -21,7 +21,7 @@ from grantway_grants._login_parameters import login_parameters
 from grantway_plugins._config.components import Components
 from grantway_plugins._config.network import NetworkSettings
 from grantway_plugins._config.tables import LOGIN_GRANTS
-from grantway_plugins.registration import Registrations, metadata_of
+from grantway_plugins.registration import Registrations, metadata_of, register
 
 from ._file import ProfileFile
 from ._grant_check import check_grant
@@ -29,6 +29,7 @@ from ._programs import Programs
 from ._renewal import Renewal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Self
 
     from grantway._credentials.credential import Credential
@@ -226,20 +227,31 @@ class Profile(OneProcess):
         at = (*self._at, "provider")
         return self._parts.provider(self.table["provider"], at, self._transport)
 
+    @property
+    def network(self) -> NetworkSettings:
+        """The network settings: those of the profile, and the file's for the others."""
+        return NetworkSettings(self._parts, self.table, self._at, self.file.network)
+
     @cached_property
     def _transport(self) -> HttpTransport:
-        settings = NetworkSettings(self._parts, self.table, self._at, self.file.network)
-        transport = settings.transport(self.timeout)
+        transport = self.network.transport(self.timeout)
         self._open.append(transport)
         return transport
 
-    def client(self, *, instead_of: str | None = None, for_login: bool = False) -> Client:
+    def client(
+        self,
+        *,
+        instead_of: str | None = None,
+        for_login: bool = False,
+        registration: Token | None = None,
+    ) -> Client:
         """Return the client. Without a ``client_id``, register one and store its registration.
 
         Args:
             instead_of: ``client_id`` of a registration that the provider no longer knows.
             for_login: Whether the user is about to log in. If so, register again unless the client
                 is registered for the profile's ``redirect_uri`` and ``ports``.
+            registration: A registration to use instead of the stored one; see ``register``.
 
         Raises:
             ConfigurationError: The secret is missing, or the profile has no ``client_id`` and the
@@ -253,7 +265,21 @@ class Profile(OneProcess):
             return self.programs.client(program, str(self.grant), given.get("client_secret"))
         from grantway._requests.client import Client  # noqa: PLC0415 - slow to load
 
-        transport, identity = self._transport, self._identity(instead_of, for_login)
+        transport = self._transport
+        if self.registrations is not None:
+            if registration is None:
+                registration = self._registration(instead_of, for_login)
+            identity = Params(
+                client_id=registration.access_token,
+                client_secret=registration.extra.get("client_secret"),
+                auth=self.table.get("auth") or registration.extra["auth"],
+            )
+        else:
+            identity = Params(
+                client_id=self.table["client_id"],
+                auth=self.table.get("auth"),
+                **self._parts.client_secrets(self.table, self._at),
+            )
         try:
             return Client(
                 self.provider,
@@ -266,35 +292,42 @@ class Profile(OneProcess):
             problem = str(error)
         raise self.file.toml.wrong([(self._at, f"cannot be used: {problem}")])
 
-    def _identity(self, instead_of: str | None, for_login: bool) -> Params:
-        """Return the client's ID, secret and authentication method, as arguments of ``Client``."""
-        table = self.table
-        if self.registrations is None:
-            return Params(
-                client_id=table["client_id"],
-                auth=table.get("auth"),
-                **self._parts.client_secrets(table, self._at),
-            )
-        if not self.provider.registration_endpoint:
-            rule = "is missing, and the provider has no registration_endpoint to get one from"
-            raise self.file.toml.wrong([((*self._at, "client_id"), rule)])
-        made = self.registrations.obtain(
+    def register(self, scope: Sequence[str] | None) -> Token:
+        """Register the client with another scope, without storing the registration.
+
+        Args:
+            scope: Scope that the client may request.
+
+        Raises:
+            ConfigurationError: The provider does not let clients register.
+            TokenError: The provider rejected the registration.
+            TransportError: The provider sent no usable response.
+        """
+        metadata = self._client_metadata(scope)
+        return register(self.provider, self._transport, metadata, self.timeout)
+
+    def _registration(self, instead_of: str | None, for_login: bool) -> Token:
+        """Return the stored registration, or register the client and store its registration."""
+        assert self.registrations is not None  # the profile names no client
+        return self.registrations.obtain(
             self.provider,
             self._transport,
-            metadata_of(
-                f"grantway {self.name}",
-                self.provider,
-                self.scope,
-                redirect_uris(self.redirect_uri, self.ports),
-            ),
+            self._client_metadata(self.scope),
             self.timeout,
             instead_of=instead_of,
             for_login=for_login,
         )
-        return Params(
-            client_id=made.access_token,
-            client_secret=made.extra.get("client_secret"),
-            auth=table.get("auth") or made.extra["auth"],
+
+    def _client_metadata(self, scope: Sequence[str] | None) -> dict[str, Any]:
+        """Return the metadata to register (RFC 7591 section 2)."""
+        if not self.provider.registration_endpoint:
+            rule = "is missing, and the provider has no registration_endpoint to get one from"
+            raise self.file.toml.wrong([((*self._at, "client_id"), rule)])
+        return metadata_of(
+            f"grantway {self.name}",
+            self.provider,
+            scope,
+            redirect_uris(self.redirect_uri, self.ports),
         )
 
     # --- Token ------------------------------------------------------------------------------------
@@ -370,14 +403,15 @@ class Profile(OneProcess):
         """
         return Renewal(self).method(stored)
 
-    def command(self, verb: str) -> str:
+    def command(self, verb: str, argument: str = "") -> str:
         """Return the command line of a grantway command for this profile.
 
         Args:
             verb: Name of the command, such as ``login``.
+            argument: Its argument; by default the profile's name.
         """
         options = f" --config {shlex.quote(str(self.file.path))}" if self.file.named else ""
-        return f"grantway {verb} {self.name}{options}"
+        return f"grantway {verb} {shlex.quote(argument or self.name)}{options}"
 
     def remedy(self) -> str:
         """Return instructions for getting a token when ``refresh_method`` returns None."""

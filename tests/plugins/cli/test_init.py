@@ -246,4 +246,4 @@ def test_rejects_new_profile_options_without_an_address(home: Home) -> None:
     home.write('[profiles.work]\nprovider = "https://login.example.com"\n')
     done = home.run("login", "work", "--client-id", "other")
     assert done.returncode == 2
-    assert "--client-id and --scope are only for a new profile" in done.stderr
+    assert "--client-id and --issuer are only for a new profile" in done.stderr
