@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,18 +51,11 @@ class Enterprise:
 
     def idp_client(self, **options: Any) -> grantway.Client:
         """Return the agent as a client of the identity provider."""
-        return _client(self.idp, self.at_idp, **options)
+        return client_of(self.idp, self.at_idp, **options)
 
     def files_client(self, **options: Any) -> grantway.Client:
         """Return the agent as a client of the other server."""
-        return _client(self.files, self.at_files, **options)
-
-    def log_in(self, idp: grantway.Client) -> grantway.Token:
-        """Log alice in at the identity provider."""
-        with BrowserDriver() as browser:
-            return authorization_code.login_by_paste(
-                idp, browser.approve_authorization, redirect_uri=REDIRECT, scope="openid"
-            )
+        return client_of(self.files, self.at_files, **options)
 
 
 @contextmanager
@@ -85,49 +78,60 @@ def enterprise(
         idp: Further settings of the identity provider.
         files: Further settings of the other server.
     """
-    with ExitStack() as first:  # the settings contain the addresses and the clients
-        servers = [
-            first.enter_context(IssuerServer(database=folder / name))
-            for name in ("idp.db", "files.db")
-        ]
-        urls = [each.url for each in servers]
-        at_idp, at_files = (
-            add_client(each.store, metadata)
-            for each, metadata in zip(servers, (_AT_IDP, _AT_FILES), strict=True)
+    url, at_idp = registered(folder)
+    trust = TrustedIssuer(url, **(trusted or {"users": ("**",)}))
+    settings = IssuerSettings(
+        trusted_issuers=(trust,), resources=(Resource(FILES),), **(files or {})
+    )
+    with IssuerServer(settings, database=folder / "files.db", clock=clock) as server:
+        at_files = add_client(server.store, _AT_FILES)
+        permitted = {
+            "audience": server.url,
+            "clients": {at_idp["client_id"]: at_files["client_id"]},
+            "scopes": ("read", "write"),
+            "resources": (FILES,),
+            **(policy or {}),
+        }
+        with identity_provider(folder, url, permitted, clock=clock, **(idp or {})) as provider:
+            yield Enterprise(provider, server, at_idp, at_files)
+
+
+def registered(folder: Path) -> tuple[str, Mapping[str, Any]]:
+    """Return the address of an identity provider, and the metadata of the agent there.
+
+    The provider does not run yet, because its policy contains the agent's id.
+    """
+    with IssuerServer(database=folder / "idp.db") as server:
+        return server.url, add_client(server.store, _AT_IDP)
+
+
+@contextmanager
+def identity_provider(
+    folder: Path,
+    url: str,
+    policy: Mapping[str, Any],
+    *,
+    clock: Callable[[], float] = time.time,
+    **settings: Any,
+) -> Iterator[IssuerServer]:
+    """Start the identity provider that ``registered`` prepared."""
+    port = urlsplit(url).port or 0
+    assertions = (IdentityAssertionPolicy(**policy),)
+    made = IssuerSettings(subject="alice", identity_assertions=assertions, **settings)
+    with IssuerServer(made, database=folder / "idp.db", port=port, clock=clock) as server:
+        yield server
+
+
+def log_in(idp: grantway.Client) -> grantway.Token:
+    """Log alice in at the identity provider."""
+    with BrowserDriver() as browser:
+        return authorization_code.login_by_paste(
+            idp, browser.approve_authorization, redirect_uri=REDIRECT, scope="openid"
         )
-    permitted = {
-        "audience": urls[1],
-        "clients": {at_idp["client_id"]: at_files["client_id"]},
-        "scopes": ("read", "write"),
-        "resources": (FILES,),
-        **(policy or {}),
-    }
-    settings = (
-        IssuerSettings(
-            subject="alice",
-            identity_assertions=(IdentityAssertionPolicy(**permitted),),
-            **(idp or {}),
-        ),
-        IssuerSettings(
-            trusted_issuers=(TrustedIssuer(urls[0], **(trusted or {"users": ("**",)})),),
-            resources=(Resource(FILES),),
-            **(files or {}),
-        ),
-    )
-    with ExitStack() as running:
-        started = [
-            running.enter_context(
-                IssuerServer(
-                    each, database=folder / name, port=urlsplit(url).port or 0, clock=clock
-                )
-            )
-            for each, name, url in zip(settings, ("idp.db", "files.db"), urls, strict=True)
-        ]
-        yield Enterprise(started[0], started[1], at_idp, at_files)
 
 
-def _client(server: IssuerServer, at: Mapping[str, Any], **options: Any) -> grantway.Client:
+def client_of(server: IssuerServer, at: Mapping[str, Any], **options: Any) -> grantway.Client:
+    """Return a client of a server."""
     options = {"client_secret": at["client_secret"], **options}
-    return grantway.Client(
-        grantway.Provider.discover(server.url), client_id=at["client_id"], **options
-    )
+    provider = grantway.Provider.discover(server.url)
+    return grantway.Client(provider, client_id=at["client_id"], **options)

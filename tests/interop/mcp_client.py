@@ -20,7 +20,8 @@ import grantway
 from grantway_grants import authorization_code
 from grantway_plugins.auth import ResourceAuth
 from grantway_plugins.client_auth import PrivateKeyJwt, SigningKey
-from grantway_plugins.grants import client_credentials, jwt_bearer, token_exchange
+from grantway_plugins.grants import client_credentials, jwt_bearer
+from grantway_plugins.grants.identity_assertion import IdentityAssertionLogin
 from tests.waiting import PATIENCE
 
 REDIRECT = "http://127.0.0.1:3000/callback"
@@ -97,7 +98,7 @@ def authentication(url: str, scenario: str, context: Mapping[str, Any]) -> Resou
     if scenario.startswith("auth/client-credentials"):
         login = log_in_as_client
     if "idp_id_token" in context:
-        login = partial(exchange_id_token, context)
+        login = log_in_at_company(context)
     return ResourceAuth(url, login=login, redirect_uri=REDIRECT, **options)
 
 
@@ -117,21 +118,11 @@ def exchange_assertion(
     )
 
 
-def exchange_id_token(
-    context: Mapping[str, Any], client: grantway.Client, *, scope: Any, resource: str
-) -> grantway.Token:
-    """Exchange an ID token of the user's company for an assertion for the resource."""
+def log_in_at_company(context: Mapping[str, Any]) -> IdentityAssertionLogin:
+    """Return the login of a user who has logged in at their company."""
     provider = grantway.Provider(token_endpoint=context["idp_token_endpoint"])
-    with grantway.Client(provider, client_id=context["idp_client_id"]) as company:
-        assertion = company.create_token(
-            grant_type=token_exchange.GRANT_TYPE,
-            subject_token=context["idp_id_token"],
-            subject_token_type=token_exchange.ID_TOKEN,
-            requested_token_type="urn:ietf:params:oauth:token-type:id-jag",
-            audience=client.provider.issuer,
-            resource=resource,
-        ).access_token
-    return exchange_assertion(assertion, client, scope=scope, resource=resource)
+    company = grantway.Client(provider, client_id=context["idp_client_id"])
+    return IdentityAssertionLogin(company, subject_token=context["idp_id_token"])
 
 
 def _visit(url: str) -> str:

@@ -8,7 +8,7 @@ the assertion at the authorization server of a resource for an access token
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -95,6 +95,7 @@ class IdentityAssertionLogin(OneProcess):
         *,
         scope: Sequence[str] | str | None = None,
         resource: str | Sequence[str] | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> Token:
         """Return an access token for the user.
 
@@ -103,6 +104,8 @@ class IdentityAssertionLogin(OneProcess):
                 an ``issuer``.
             scope: Scopes to request; the IdP may grant fewer.
             resource: The resource that the token is for (RFC 8707).
+            extra: Parameters of another login that the resource requires, such as ``max_age`` (RFC
+                9470). Only the user can log in again.
 
         Raises:
             LoginNeededError: the user has to log in at the IdP again.
@@ -113,6 +116,7 @@ class IdentityAssertionLogin(OneProcess):
             ConfigurationError: the client's provider has no ``issuer``.
             RequestInvalidError: ``subject_token`` is an asynchronous function.
         """
+        self._reject(extra, client)
         exchange = self._exchange(client, scope, resource)
         with self._noting(client):
             token = self._idp.create_token(subject_token=self._subject(), **exchange)
@@ -125,6 +129,7 @@ class IdentityAssertionLogin(OneProcess):
         *,
         scope: Sequence[str] | str | None = None,
         resource: str | Sequence[str] | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> Token:
         """Return an access token without blocking the event loop; see ``__call__``.
 
@@ -132,7 +137,9 @@ class IdentityAssertionLogin(OneProcess):
             client: As for ``__call__``.
             scope: As for ``__call__``.
             resource: As for ``__call__``.
+            extra: As for ``__call__``.
         """
+        self._reject(extra, client)
         exchange = self._exchange(client, scope, resource)
         with self._noting(client):
             token = await self._idp.create_token_async(
@@ -140,6 +147,15 @@ class IdentityAssertionLogin(OneProcess):
             )
         self._check(token, client, resource)
         return await client.create_token_async(**_redemption(token, scope, resource))
+
+    def _reject(self, extra: Mapping[str, Any] | None, client: Client) -> None:
+        if extra:
+            asked = " ".join(f"{name}={_shown(value)}" for name, value in sorted(extra.items()))
+            raise LoginNeededError(
+                f"A resource of {client.provider.host} requires another login of the user: {asked}."
+                f" Log the user in at {self._idp.provider.host} again with these parameters, then "
+                "request another token."
+            )
 
     def _exchange(
         self,

@@ -21,7 +21,7 @@ from grantway_plugins.client_auth import DPoP, SigningKey
 from grantway_plugins.grants import identity_assertion, token_exchange
 from grantway_plugins.grants.identity_assertion import ID_JAG, IdentityAssertionLogin
 from grantway_plugins.secrets import FileSecret
-from tests.enterprise import FILES, Enterprise, enterprise
+from tests.enterprise import FILES, Enterprise, enterprise, log_in
 from tests.faults import FaultServer, respond
 
 _KEY = SigningKey(ECKey.generate_key("P-256"))
@@ -54,7 +54,7 @@ def company(setup: Enterprise, idp: grantway.Client) -> grantway.Credential:
         subject="alice",
         store=grantway.default_registry().store("memory"),
     )
-    credential.accept(setup.log_in(idp))
+    credential.accept(log_in(idp))
     return credential
 
 
@@ -220,6 +220,14 @@ def test_the_policy_of_the_identity_provider_decides(
     stranger = IdentityAssertionLogin(idp, subject_token=signed())
     with pytest.raises(grantway.InvalidRequestException, match="not a valid ID token"):
         stranger(files)
+
+
+def test_a_resource_that_requires_another_login(
+    idp: grantway.Client, files: grantway.Client, company: grantway.Credential
+) -> None:
+    login = IdentityAssertionLogin(idp, subject_token=company)
+    with pytest.raises(grantway.LoginNeededError, match="acr_values=mfa max_age=5"):
+        login(files, extra={"max_age": 5, "acr_values": "mfa"})
 
 
 def test_a_dpop_key_binds_the_assertion(setup: Enterprise, company: grantway.Credential) -> None:

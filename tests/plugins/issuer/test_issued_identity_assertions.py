@@ -28,7 +28,7 @@ from grantway_plugins.issuer import (
 from grantway_plugins.issuer._decisions.operator_clients import add_client
 from grantway_plugins.issuer._storage.users import UserRecord
 from grantway_plugins.server._log_format import FieldsMessage
-from tests.enterprise import FILES, Enterprise, enterprise
+from tests.enterprise import FILES, Enterprise, enterprise, log_in
 from tests.plugins.issuer.conftest import BASIC, Caller, Clock
 
 ID_JAG = "urn:ietf:params:oauth:token-type:id-jag"
@@ -41,7 +41,7 @@ class Agent:
     def __init__(self, setup: Enterprise) -> None:
         self.setup = setup
         self.client = setup.idp_client()
-        self.tokens = setup.log_in(self.client)
+        self.tokens = log_in(self.client)
 
     def exchange(
         self, *, client: Mapping[str, Any] | None = None, **params: Any

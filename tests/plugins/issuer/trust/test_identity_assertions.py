@@ -17,6 +17,7 @@ import pytest
 import requests
 from hypothesis import given, strategies as st
 
+from grantway_plugins.gateway.upstream import RequestContext
 from grantway_plugins.grants import jwt_bearer, token_exchange
 from grantway_plugins.issuer import (
     IssuerServer,
@@ -29,6 +30,7 @@ from grantway_plugins.issuer._trust.claim_rules import (
     TokenRejectedError,
     judge_identity_assertion,
 )
+from grantway_plugins.resource import AcceptedIssuer, AccessDeniedError, ProtectedResource
 from grantway_plugins.server._log_format import FieldsMessage
 from grantway_plugins.testing import WorkloadIssuer
 from tests.plugins.issuer.conftest import Caller, Clock
@@ -227,6 +229,23 @@ def test_an_assertion_is_no_access_token(start: Start, company: WorkloadIssuer) 
     bearer = {"Authorization": f"Bearer {token}"}
     response = requests.get(f"{caller.url}/userinfo", headers=bearer, timeout=10)
     assert response.status_code == 401
+
+
+def test_a_resource_rejects_an_assertion() -> None:
+    with WorkloadIssuer() as company:
+        accepted = AcceptedIssuer(company.url, types=("at+jwt", "jwt"))
+        resource = ProtectedResource(FILES, [accepted])
+
+        def verify(typ: str) -> str | None:
+            token = company.token(
+                "alice", FILES, header={"typ": typ}, client_id="a", jti="1", scope="read"
+            )
+            headers = [("Authorization", f"Bearer {token}")]
+            return resource.verify(RequestContext.of("files.example", "/mcp", headers)).subject
+
+        assert verify("at+jwt") == "alice"
+        with pytest.raises(AccessDeniedError):
+            verify(TYP)
 
 
 def test_an_assertion_is_accepted_once_also_after_a_restart(
