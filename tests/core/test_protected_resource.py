@@ -35,7 +35,7 @@ class Site:
     Args:
         challenge: ``WWW-Authenticate`` of the resource; ``URL`` is replaced.
         status: Status of the resource.
-        pages: Status and body of other paths; replaces the defaults.
+        pages: Status and body of other paths, or the target of a redirect; replaces the defaults.
         headers: Headers of all pages.
     """
 
@@ -73,6 +73,8 @@ class Site:
         if self.pages is not None:
             pages = {**pages, **self.pages}
         status, body = pages.get(path, (404, b"no such page"))
+        if isinstance(body, str):
+            return status, b"", {"Location": body}
         return status, body(url) if callable(body) else body, dict(self.headers)
 
     def document(self, url: str) -> dict[str, Any]:
@@ -126,6 +128,28 @@ def test_reads_the_document_of_the_host_if_the_path_has_none() -> None:
     found, url = site.find()
     assert found.resource == f"{url}/"
     assert site.requests == ["/mcp", f"{KNOWN}/mcp", KNOWN, ISSUER]
+
+
+def test_follows_redirects_of_the_document_within_the_host() -> None:
+    site = Site(
+        'Bearer resource_metadata="URL/old"',
+        pages={"/old": (308, "/new"), "/new": (307, "/new/"), "/new/": (200, Site().document)},
+    )
+    found, url = site.find()
+    assert found.resource == f"{url}/mcp"
+    assert site.requests == ["/mcp", "/old", "/new", "/new/", ISSUER]
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/old", "/new?secret=1", "http://localhost/new", "http://u@127.0.0.1/new", "http://[/new", ""],
+)
+def test_follows_no_other_redirects_of_the_document(target: str) -> None:
+    site = Site('Bearer resource_metadata="URL/old"', pages={"/old": (302, target)})
+    with pytest.raises(ResourceMetadataError, match="is redirected"):
+        site.find()
+    assert set(site.requests) == {"/mcp", "/old"}
+    assert len(site.requests) <= 5
 
 
 def test_uses_the_first_of_two_challenges_that_name_a_document() -> None:

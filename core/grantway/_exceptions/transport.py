@@ -67,9 +67,20 @@ class ProviderUnavailableError(TransportError):
 
 
 class RedirectRefusedError(TransportError):
-    """The endpoint returned a redirect. Credentials are never sent to another URL."""
+    """The endpoint returned a redirect. Credentials are never sent to another URL.
+
+    Attributes:
+        location: Target of the redirect; empty if it is invalid or has a query, which may contain
+            a secret.
+    """
 
     code = "redirect_refused"
+
+    def __init__(
+        self, message: str, *, location: str = "", evidence: Evidence | None = None
+    ) -> None:
+        super().__init__(message, evidence=evidence)
+        self.location = location
 
 
 class ResponseInvalidError(TransportError):

@@ -50,10 +50,12 @@ def too_large_error(status: int, headers: Mapping[str, str], limit: int) -> Resp
 
 def redirect_error(status: int, headers: Mapping[str, str]) -> RedirectRefusedError:
     # The query of a redirect may contain a code or token, so the error omits it.
-    where = _place(headers.get("location", ""))
+    location = headers.get("location", "")
+    where = _place(location)
     return RedirectRefusedError(
         f"The endpoint returned {status} with a redirect to {where or 'an empty URL'}. Secrets are "
         "not sent to another URL; if it is the right one, configure it as the endpoint.",
+        location=where if where == location else "",
         evidence=Evidence(status=status),
     )
 

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from grantway._exceptions import (
     Evidence,
@@ -29,6 +29,7 @@ from grantway._transport.http import (
 from grantway._transport.public_addresses import is_public
 
 from .challenges import parse_challenges
+from .documents import origin_of, read_document
 from .issuer_metadata import json_object
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _SHOWN = 200
 #: Longest wait in seconds for the challenge. A resource may answer with an endless event stream.
 _CHALLENGE = 5.0
-_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +169,9 @@ def _well_known_addresses(url: str) -> list[str]:
 def _read(address: str, transport: Transport, deadline: Deadline) -> HttpResponse | str:
     """Return the response of an address, or why it cannot be used."""
     try:
-        request = HttpRequest("GET", address, {"Accept": "application/json"})
-        return transport.send(request, deadline)
+        return read_document(address, transport, deadline)
     except RedirectRefusedError:
-        return "is redirected, perhaps to the metadata of another resource"
+        return "is redirected to another host, perhaps to the metadata of another resource"
     except ResponseTooLargeError:
         return f"has more than {MAX_DOCUMENT} bytes"
 
@@ -249,19 +248,13 @@ def covers(resource: str, url: str) -> bool:
     """
     try:
         one, other = urlsplit(resource), urlsplit(url)
-        same = _origin(one) == _origin(other)
+        same = origin_of(one) == origin_of(other)
     except ValueError:
         return False
     if not same or one.fragment or one.query not in {"", other.query}:
         return False
     prefix = one.path.rstrip("/")
     return f"{other.path.rstrip('/')}/".startswith(f"{prefix}/")
-
-
-def _origin(parts: SplitResult) -> tuple[str, str, int | None]:
-    if parts.username is not None or not parts.hostname:
-        raise ValueError(parts.scheme)
-    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
 
 
 def check_pkce(metadata: Mapping[str, Any], issuer: str) -> None:

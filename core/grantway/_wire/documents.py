@@ -1,0 +1,53 @@
+"""Read the metadata of protected resources."""
+
+from __future__ import annotations
+
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from grantway._exceptions import RedirectRefusedError
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import HttpRequest, HttpResponse, Transport
+
+#: Maximum number of redirects of a document.
+_REDIRECTS = 3
+_PORTS = {"http": 80, "https": 443}
+
+
+def read_document(address: str, transport: Transport, deadline: Deadline) -> HttpResponse:
+    """Return the response to a request for a document.
+
+    Redirects within the origin are followed, such as those that add or remove a slash: the host
+    could have sent the document itself. Neither the request nor a document is secret.
+
+    Raises:
+        RedirectRefusedError: The redirect leads to another origin, or there are too many.
+        TransportError: There is no response.
+    """
+    for remaining in range(_REDIRECTS, -1, -1):
+        try:
+            request = HttpRequest("GET", address, {"Accept": "application/json"})
+            return transport.send(request, deadline)
+        except RedirectRefusedError as redirect:
+            target = urljoin(address, redirect.location)
+            if not remaining or not redirect.location or not _same_origin(target, address):
+                raise
+            address = target
+    raise AssertionError  # the last redirect was raised
+
+
+def origin_of(parts: SplitResult) -> tuple[str, str, int | None]:
+    """Return the scheme, host and port of a URL.
+
+    Raises:
+        ValueError: The URL has no host, an invalid port, or a user.
+    """
+    if parts.username is not None or not parts.hostname:
+        raise ValueError(parts.scheme)
+    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
+
+
+def _same_origin(one: str, other: str) -> bool:
+    try:
+        return origin_of(urlsplit(one)) == origin_of(urlsplit(other))
+    except ValueError:
+        return False
