@@ -210,7 +210,7 @@ class Refresh:
                 self._failure.unsaved = (issued, last)
                 self._failure.single_use_spent = True
                 try:
-                    yield from self._save(issued)
+                    yield from self._save(issued, last)
                 except StoreSaveError as unsaved:
                     # Python sets no context for errors that are thrown into a generator.
                     if unsaved.__cause__ is not None:
@@ -237,14 +237,20 @@ class Refresh:
     def _keep(self, token: Token, replaced: Token | None) -> Steps:
         """Store a token and call ``on_token``. Until both succeed, keep it as unsaved."""
         self._failure.unsaved = (token, replaced)
-        kept = yield from self._save(token)
+        kept = yield from self._save(token, replaced)
+        if kept is None:
+            return (yield from self._request(None))
         if kept is token:
             yield Notify(token)
         self._failure.unsaved = None
         return kept
 
-    def _save(self, token: Token) -> Steps:
-        """Save a token, and return it or the newer one that a later holder of the lock saved."""
+    def _save(self, token: Token, replaced: Token | None) -> Generator[Step, Any, Token | None]:
+        """Save a token, and return it or the newer one that a later holder of the lock saved.
+
+        Returns:
+            None if a later holder has logged out, so that the token was discarded.
+        """
         if not self._stored:
             return token
         try:
@@ -254,6 +260,9 @@ class Refresh:
                 newer = yield Load()
                 if self._is_usable(newer):
                     return newer
+                if self._logged_out(newer, replaced):
+                    self._failure.unsaved = None
+                    return None
                 # The later holder has no usable token, so ours is the newest.
                 yield Save(token, 0)
         except StoreError as error:
@@ -268,6 +277,9 @@ class Refresh:
         if self._failure.unsaved is None:
             return stored
         token, replaced = self._failure.unsaved
+        if self._logged_out(stored, replaced):
+            self._failure.unsaved = None
+            return None
         # Compare only the tokens, because a store may change the form of times and scopes. If the
         # stored token has no refresh token, another process removed it after the provider had
         # rejected it, because ours replaced it.
@@ -281,13 +293,25 @@ class Refresh:
         self._failure.unsaved = None  # a newer login or refresh takes precedence
         return stored
 
+    def _logged_out(self, stored: Token | None, replaced: Token | None) -> bool:
+        """Return whether another process deleted the token that an unsaved one replaces."""
+        return stored is None and replaced is not None and self._config.recheck is not None
+
     def _withdraw(self, stored: Token | None) -> Generator[Step, Any, None]:
-        """Remove a rejected refresh token; keep an access token that has not expired."""
+        """Remove a rejected refresh token; keep an access token that has not expired.
+
+        With ``recheck``, a missing token means a logout, so one that has expired is kept as well.
+        Otherwise a process that holds an unsaved successor would discard it.
+        """
         if stored is None:
             return
+        left = replace(stored, refresh_token=None)
+        useless = stored.access_token == self._failure.rejected_access_token or stored.expired()
         try:
-            if stored.access_token != self._failure.rejected_access_token and not stored.expired():
-                yield Save(replace(stored, refresh_token=None), self._fence)
+            if not useless:
+                yield Save(left, self._fence)
+            elif self._config.recheck is not None:
+                yield Save(replace(left, expires_at=0.0), self._fence)
             else:
                 yield Delete(self._fence)
         except LeaseLostError:

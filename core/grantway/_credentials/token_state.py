@@ -334,8 +334,10 @@ class TokenState:
         with _lock:
             if self.token is not seen or self.recheck is None:
                 return
-            unsaved = self.failure is not None and self.failure.unsaved is not None
-            if stored is None and not unsaved:
+            held = None if self.failure is None else self.failure.unsaved
+            unsaved = held is not None
+            # An unsaved token that replaces a stored one was discarded by the logout, too.
+            if stored is None and (held is None or held[1] is not None):
                 self.forget()
                 # If it is stored again, the provider has issued it again.
                 failure = self._failure()

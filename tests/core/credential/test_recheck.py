@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from grantway import Credential, Freshness, Token
-from grantway._exceptions import ConfigurationError, LoginNeededError
+from grantway._exceptions import ConfigurationError, LoginNeededError, StoreSaveError
 from tests import faults
 from tests.core.credential.conftest import Start
 from tests.core.credential.doubles import FaultyStore
@@ -212,6 +213,91 @@ def test_keeps_a_token_that_could_not_be_stored(
     clock.step(RECHECK)
     assert credential.token().access_token == "at-1"
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("aged", [0.0, RECHECK])
+def test_a_logout_elsewhere_discards_a_token_that_could_not_be_stored(
+    start: Start, clock: Clock, store: CountingStore, aged: float
+) -> None:
+    client, server = start(issue())
+    credential = client.credential(**DEVICE, store=store, recheck=RECHECK)
+    credential.accept(token(9))
+    clock.step(3600)
+    store.full = True
+    with pytest.raises(StoreSaveError):
+        credential.token()
+    store.full = False
+    store.delete(credential.key)
+    clock.step(aged)
+    with pytest.raises(LoginNeededError):
+        credential.token()
+    assert store.load(credential.key) is None
+    assert not credential.holds_the_only_copy()
+    assert len(server.requests) == 1
+
+
+def test_a_logout_elsewhere_discards_an_unstored_token_while_the_former_one_is_valid(
+    start: Start, clock: Clock, store: CountingStore
+) -> None:
+    client, _server = start(issue())
+    credential = client.credential(**DEVICE, store=store, recheck=RECHECK)
+    credential.accept(token(9))
+    clock.step(3540)
+    store.full = True
+    assert credential.token().access_token == "at-9"
+    wait_for_refreshes()
+    assert credential.holds_the_only_copy()
+    store.full = False
+    store.delete(credential.key)
+    clock.step(RECHECK)
+    with pytest.raises(LoginNeededError):
+        credential.token()
+    assert store.load(credential.key) is None
+
+
+def test_a_logout_during_a_refresh_discards_its_token(
+    start: Start, clock: Clock, store: CountingStore
+) -> None:
+    """The process was suspended past its lease after it had received the new token."""
+    client, _server = start(issue())
+    credential = client.credential(**DEVICE, store=store, recheck=RECHECK)
+    credential.accept(token(9))
+    clock.step(3600)
+    store.meanwhile = lambda: store.delete(credential.key)
+    with pytest.raises(LoginNeededError):
+        credential.token()
+    assert store.load(credential.key) is None
+    assert not credential.holds_the_only_copy()
+
+
+@pytest.mark.parametrize("reported", [False, True])
+def test_a_rejection_elsewhere_is_not_a_logout(
+    start: Start, clock: Clock, store: CountingStore, reported: bool
+) -> None:
+    """Another process sent the former refresh token, which the unstored token had replaced."""
+    client, _server = start(issue(), faults.respond(400, {"error": "invalid_grant"}))
+    holder, other = (client.credential(**DEVICE, store=store, recheck=RECHECK) for _ in range(2))
+    holder.accept(token(9))
+    other.token()
+    clock.step(3600)
+    store.full = True
+    with pytest.raises(StoreSaveError):
+        holder.token()
+    store.full = False
+    if reported:
+        store.save(other.key, replace(token(9), expires_at=time.time() + 10_000))
+        other.invalidate(token(9))
+    with pytest.raises(LoginNeededError):
+        other.token()
+    withdrawn = store.load(other.key)
+    assert withdrawn is not None
+    assert withdrawn.refresh_token is None
+    assert withdrawn.expired()
+    assert holder.token().access_token == "at-1"
+    stored = store.load(holder.key)
+    assert stored is not None
+    assert stored.refresh_token == "rt-1"
+    assert other.token().access_token == "at-1"
 
 
 def test_requests_a_token_again_if_that_needs_no_login(

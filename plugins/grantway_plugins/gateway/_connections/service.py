@@ -182,6 +182,8 @@ class Connections(OneProcess):
         # The lock keeps another gateway from refreshing the token while it is revoked.
         async with self._store.lock_async(credential.key, _LOCK) as fence:
             token = await self._stored(credential)
+            if token is not None and not token.refresh_token and token.expired():
+                token = None  # there is nothing left to revoke
             if token is not None:
                 problem = await revoke(at, token)
             await self._store.delete_async(credential.key, fence=fence)
