@@ -46,6 +46,10 @@ class ValkeyServer:
     def restart(self) -> None:
         """Stop the server and start it again with its append-only file."""
         self.stop()
+        self.start()
+
+    def start(self) -> None:
+        """Start the server again after it was stopped."""
         self._process = self._start()
 
     def pause(self) -> None:

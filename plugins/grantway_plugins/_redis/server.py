@@ -79,12 +79,12 @@ class RedisServer:
         self,
         url: Masked[str],
         *,
-        timeout: float,
-        connections: int,
-        allow_insecure: bool,
-        on_disk: bool,
-        replicas: int | None,
-        failover: float | None,
+        timeout: float = 5.0,
+        connections: int = 16,
+        allow_insecure: bool = False,
+        on_disk: bool = False,
+        replicas: int | None = None,
+        failover: float | None = None,
     ) -> None:
         check_seconds("timeout", timeout, least=0.01)
         check_count("connections", connections, most=MOST_CONNECTIONS)

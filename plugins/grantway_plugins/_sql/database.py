@@ -84,9 +84,9 @@ class Database:
         url: Masked[str],
         *,
         tables: VersionedTables,
-        timeout: float,
-        connections: int,
-        allow_insecure: bool,
+        timeout: float = 5.0,
+        connections: int = 8,
+        allow_insecure: bool = False,
     ) -> None:
         check_seconds("timeout", timeout)
         check_count("connections", connections, most=MOST_CONNECTIONS)

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from grantway._exceptions import StoreError, StoreUnreadableError
 from grantway_plugins.gateway._connections.connection import Connection, ConnectionEvent
 from grantway_plugins.gateway._connections.records import ConnectionRecords, Job
 from grantway_plugins.gateway._connections.user import user_id
@@ -340,3 +341,26 @@ class DatabaseContract(RecordsContract):
         assert list(run(records.claim_jobs(100.0, lease=99.0, limit=9))) == []
         assert not run(records.change(changed))
         assert run(records.counts()) == {("github", "connected"): 1}
+
+
+class ServerContract(DatabaseContract):
+    """Tests for records on a server, which the fixture ``server`` runs."""
+
+    def test_continues_after_a_restart_of_the_server(
+        self, run: Run[Any], records: ConnectionRecords, server: Any
+    ) -> None:
+        run(records.put(connection(), events=[event()], jobs=[job()]))
+        server.restart()
+        assert run(records.connection(ALICE, "github")) is not None
+        server.restart()
+        run(records.put(connection(BOB), events=[event(user=BOB)], jobs=[job("other")]))
+        assert len(run(records.page())) == 2
+        assert len(run(records.claim_jobs(100.0, lease=1.0, limit=9))) == 2
+        server.stop()
+        try:
+            with pytest.raises(StoreUnreadableError, match="cannot be reached"):
+                run(records.page())
+            with pytest.raises(StoreError, match="not saved: it cannot be reached"):
+                run(records.finish("job"))
+        finally:
+            server.start()

@@ -20,6 +20,7 @@ from tests.plugins.gateway.connections.contract import (
     BOB,
     DatabaseContract,
     Run,
+    ServerContract,
     connection,
     event,
     job,
@@ -31,7 +32,7 @@ PREFIXES = (f"t{number}_" for number in itertools.count())
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
+def server() -> Iterator[PostgresServer]:
     with postgres_server() as server:
         yield server
 
@@ -83,31 +84,12 @@ class TestSqlite(SqlContract):
         return f"sqlite:///{tmp_path}/tokens.sqlite3"
 
 
-class TestPostgres(SqlContract):
+class TestPostgres(SqlContract, ServerContract):
     """The contract for a PostgreSQL server."""
 
     @pytest.fixture
-    def url(self, postgres: PostgresServer) -> str:
-        return postgres.url
-
-    def test_continues_after_a_restart_of_the_server(
-        self, run: Run[Any], records: ConnectionRecords, postgres: PostgresServer
-    ) -> None:
-        run(records.put(connection(), events=[event()], jobs=[job()]))
-        postgres.restart()
-        assert run(records.connection(ALICE, "github")) is not None
-        postgres.restart()
-        run(records.put(connection(BOB), events=[event(user=BOB)], jobs=[job("other")]))
-        assert len(run(records.page())) == 2
-        assert len(run(records.claim_jobs(100.0, lease=1.0, limit=9))) == 2
-        postgres.stop()
-        try:
-            with pytest.raises(StoreUnreadableError, match="cannot be reached"):
-                run(records.page())
-            with pytest.raises(StoreError, match="not saved: it cannot be reached"):
-                run(records.finish("job"))
-        finally:
-            postgres.start()
+    def url(self, server: PostgresServer) -> str:
+        return server.url
 
 
 def test_rejects_invalid_options() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
-from collections.abc import Iterable, Sequence
-from hashlib import sha256
+from collections.abc import Sequence
 from typing import Any
 
 from grantway._exceptions import ConfigurationError, StoreError, StoreUnreadableError
@@ -16,11 +16,13 @@ from grantway_plugins._redis.server import RedisServer
 from grantway_plugins.gateway._connections.connection import Connection, ConnectionEvent
 from grantway_plugins.gateway._connections.records import Job
 
-from . import redis_scripts as scripts
-from .identifiers import event_ids, new_version
+from . import redis_scripts as scripts, redis_texts as texts
+from .identifiers import new_version
 
 #: Most values, and users with old events, that one script removes: others wait for it.
 _STEP = 200
+
+_log = logging.getLogger("grantway.gateway")
 
 
 class RedisRecords(OneProcess):
@@ -30,8 +32,16 @@ class RedisRecords(OneProcess):
     therefore on one server; 100,000 connections take about 60 MB of its memory. Calls may fail
     while their slot is moved to another server.
 
-    Changes and claims are confirmed by replicas or the disk, as in ``RedisStore``, which describes
-    the arguments. ``take`` is not: a value taken just before a failover may be taken again.
+    Changes and claims are confirmed by replicas or the disk, as in ``RedisStore``. ``take`` is not:
+    a value taken just before a failover may be taken again.
+
+    An entry that cannot be read is logged. A connection is then listed without details, and the
+    next change replaces it.
+
+    Args:
+        url: As for ``RedisStore``.
+        prefix: Prefix of the key names.
+        options: Other arguments of ``RedisServer``.
 
     Raises:
         ConfigurationError: An option is invalid. The constructor does not connect.
@@ -42,12 +52,7 @@ class RedisRecords(OneProcess):
         url: str = "redis://localhost:6379/0",
         *,
         prefix: str = "grantway:",
-        on_disk: bool = False,
-        replicas: int | None = None,
-        failover: float | None = None,
-        timeout: float = 5.0,
-        connections: int = 16,
-        allow_insecure: bool = False,
+        **options: Any,
     ) -> None:
         address = Masked(url)
         del url  # error reports that print the locals of each frame would reveal the password
@@ -56,38 +61,34 @@ class RedisRecords(OneProcess):
             rule = "must not contain {}, because a cluster would then distribute the keys"
             raise ConfigurationError(f"prefix: {rule}.", errors={"prefix": [rule]})
         self._base = f"{prefix}{{connections}}".encode("utf-8", "surrogatepass")
-        self._server = RedisServer(
-            address,
-            timeout=timeout,
-            connections=connections,
-            allow_insecure=allow_insecure,
-            on_disk=on_disk,
-            replicas=replicas,
-            failover=failover,
-        )
+        self._server = RedisServer(address, **options)
         self._where = self._server.where
 
     async def connection(self, user: str, provider: str) -> Connection | None:
         """See ``ConnectionRecords``."""
         id_ = f"{user} {provider}"
-        record = await self._read(["GET", self._base + b":c:" + _bytes(id_)])
-        return None if record is None else _connection(id_, _text(record))
+        found = await self._read(["GET", self._base + b":c:" + texts.encoded(id_)])
+        if found is None:
+            return None
+        record = texts.decoded(found)
+        return self._connection(id_, record) or texts.lost(id_, record)
 
     async def connections(self, user: str) -> Sequence[Connection]:
         """See ``ConnectionRecords``."""
         # A user's identifier contains no space, so no other user's are between these.
-        return await self._list(b"[" + _bytes(user) + b" ", b"(" + _bytes(user) + b"!", -1)
+        name = texts.encoded(user)
+        return await self._list(b"[" + name + b" ", b"(" + name + b"!", -1)
 
     async def page(self, after: str = "", limit: int = 100) -> Sequence[Connection]:
         """See ``ConnectionRecords``."""
-        return await self._list(b"(" + _bytes(after), b"+", limit)
+        return await self._list(b"(" + texts.encoded(after), b"+", limit)
 
     async def counts(self) -> dict[tuple[str, str], int]:
         """See ``ConnectionRecords``."""
         found = await self._read(["HGETALL", self._base + b":counts"])
         counts = {}
         for field, number in found.items():
-            state, _, provider = _text(field).partition(" ")
+            state, _, provider = texts.decoded(field).partition(" ")
             counts[provider, state] = int(number)
         return counts
 
@@ -120,60 +121,68 @@ class RedisRecords(OneProcess):
         jobs: Sequence[Job] = (),
     ) -> bool:
         """See ``ConnectionRecords``."""
-        id_ = _bytes(f"{user} {provider}")
-        return bool(await self._change(scripts.REMOVE, id_, *_recorded(events, jobs)))
+        id_ = texts.encoded(f"{user} {provider}")
+        return bool(await self._change(scripts.REMOVE, id_, *texts.recorded(events, jobs)))
 
     async def claim_due(self, now: float, *, lease: float, limit: int) -> Sequence[Connection]:
         """See ``ConnectionRecords``."""
         times = (repr(float(now)), repr(float(now + lease)))
         found = await self._change(scripts.CLAIM_DUE, *times, limit, new_version())
-        return [_connection(id_, record) for id_, record in _pairs(found)]
+        read = (self._connection(id_, record) for id_, record in texts.pairs(found))
+        return [each for each in read if each is not None]
 
     async def schedule(self, job: Job) -> None:
         """See ``ConnectionRecords``."""
-        await self._change(scripts.RECORD, *_recorded((), [job]))
+        await self._change(scripts.RECORD, *texts.recorded((), [job]))
 
     async def claim_jobs(self, now: float, *, lease: float, limit: int) -> Sequence[Job]:
         """See ``ConnectionRecords``."""
         times = (repr(float(now)), repr(float(now + lease)))
         claimed = []
-        for id_, record in _pairs(await self._change(scripts.CLAIM_JOBS, *times, limit)):
+        for id_, record in texts.pairs(await self._change(scripts.CLAIM_JOBS, *times, limit)):
             attempts, _, payload = record.partition("\n")
-            claimed.append(Job(id_, now + lease, payload, int(attempts)))
+            if attempts:
+                claimed.append(Job(id_, now + lease, payload, int(attempts)))
+            else:
+                key = f"{self._prefix}{{connections}}:j:{id_}"
+                self._unreadable(f"the job {id_!r}", f"Delete it with its key, {key}")
         return claimed
 
     async def finish(self, job_id: str) -> None:
         """See ``ConnectionRecords``."""
-        await self._change(scripts.FINISH, _bytes(job_id))
+        await self._change(scripts.FINISH, texts.encoded(job_id))
 
     async def keep(self, key: str, value: str, expires_at: float) -> None:
         """See ``ConnectionRecords``."""
         expiry = repr(float(expires_at))
-        await self._change(scripts.KEEP, _digest(key), expiry, _bytes(value))
+        await self._change(scripts.KEEP, texts.digest(key), expiry, texts.encoded(value))
 
     async def kept(self, key: str, now: float) -> str | None:
         """See ``ConnectionRecords``."""
-        name = self._base + b":v:" + _digest(key).encode()
-        return _unexpired(await self._read(["GET", name]), now)
+        name = self._base + b":v:" + texts.digest(key).encode()
+        return texts.unexpired(await self._read(["GET", name]), now)
 
     async def take(self, key: str, now: float) -> str | None:
         """See ``ConnectionRecords``."""
-        taken = await self._change(scripts.TAKE, _digest(key), confirm=False)
-        return _unexpired(taken, now)
+        taken = await self._change(scripts.TAKE, texts.digest(key), confirm=False)
+        return texts.unexpired(taken, now)
 
     async def record(self, events: Sequence[ConnectionEvent]) -> None:
         """See ``ConnectionRecords``."""
         if events:
-            await self._change(scripts.RECORD, *_recorded(events, ()))
+            await self._change(scripts.RECORD, *texts.recorded(events, ()))
 
     async def history(self, user: str, limit: int = 50) -> Sequence[ConnectionEvent]:
         """See ``ConnectionRecords``."""
-        name = self._base + b":e:" + _bytes(user)
+        name = self._base + b":e:" + texts.encoded(user)
         found = await self._read(["ZREVRANGE", name, 0, limit - 1]) if limit > 0 else []
         events = []
         for record in found:
-            provider, event, at, reason, count = json.loads(record.partition(b"\n")[2])
-            events.append(ConnectionEvent(user, provider, event, at, reason, count))
+            try:
+                provider, event, at, reason, count = json.loads(record.partition(b"\n")[2])
+                events.append(ConnectionEvent(user, provider, event, float(at), reason, int(count)))
+            except (TypeError, ValueError):
+                self._unreadable(f"an event of the user {user}", "It is removed after audit_days")
         return events
 
     async def prune(self, now: float, *, audit_seconds: float) -> None:
@@ -194,7 +203,24 @@ class RedisRecords(OneProcess):
 
     async def _list(self, first: bytes, last: bytes, limit: int) -> list[Connection]:
         found = await self._read(script(scripts.LIST, self._base, first, last, limit))
-        return [_connection(id_, record) for id_, record in _pairs(found)]
+        pairs = texts.pairs(found)
+        return [self._connection(id_, record) or texts.lost(id_, record) for id_, record in pairs]
+
+    def _connection(self, id_: str, record: str) -> Connection | None:
+        """Return a saved connection, or log that it cannot be read and return None."""
+        try:
+            return texts.parsed(id_, record)
+        except (TypeError, ValueError):
+            user, _, provider = id_.partition(" ")
+            self._unreadable(
+                f"the record of the connection of {user} to {provider}",
+                "It is replaced when the token is refreshed by a request or the user connects "
+                "again; or run: grantway gateway connections disconnect",
+            )
+        return None
+
+    def _unreadable(self, entry: str, remedy: str) -> None:
+        _log.error("%s: %s cannot be read, and is skipped. %s.", self._where, entry, remedy)
 
     async def _save(
         self,
@@ -206,12 +232,12 @@ class RedisRecords(OneProcess):
         working = connection.state == "connected" and connection.due_at < math.inf
         saved = await self._change(
             scripts.SAVE,
-            _bytes(connection.id),
+            texts.encoded(connection.id),
             replaced,
             new_version(),
             repr(float(connection.due_at)) if working else "",
-            _record(connection),
-            *_recorded(events, jobs),
+            texts.written(connection),
+            *texts.recorded(events, jobs),
         )
         return bool(saved)
 
@@ -231,66 +257,3 @@ class RedisRecords(OneProcess):
         if problem:
             raise StoreError(f"{self._where}: a change of connections was not saved: {problem}.")
         return changed.value
-
-
-def _record(connection: Connection) -> bytes:
-    rest = [
-        connection.connected_at,
-        connection.refreshed_at,
-        connection.used_at,
-        connection.details,
-    ]
-    lines = (connection.state, repr(float(connection.due_at)), json.dumps(rest))
-    return "\n".join(lines).encode()
-
-
-def _connection(id_: str, record: str) -> Connection:
-    version, state, due_at, rest = record.split("\n", 3)
-    user, _, provider = id_.partition(" ")
-    connected_at, refreshed_at, used_at, details = json.loads(rest)
-    return Connection(
-        user,
-        provider,
-        "broken" if state == "broken" else "connected",
-        connected_at,
-        refreshed_at,
-        used_at,
-        float(due_at),
-        details,
-        int(version),
-    )
-
-
-def _recorded(events: Sequence[ConnectionEvent], jobs: Sequence[Job]) -> list[Any]:
-    words: list[Any] = [len(events)]
-    for id_, each in zip(event_ids(), events, strict=False):
-        facts = json.dumps([each.provider, each.name, each.at, each.reason, each.count])
-        words += [_bytes(each.user), repr(float(each.at)), f"{id_}\n{facts}"]
-    words.append(len(jobs))
-    for job in jobs:
-        words += [_bytes(job.id), repr(float(job.due_at)), _bytes(f"{job.attempts}\n{job.payload}")]
-    return words
-
-
-def _unexpired(record: bytes | None, now: float) -> str | None:
-    if record is None:
-        return None
-    expires_at, _, value = _text(record).partition("\n")
-    return value if now < float(expires_at) else None
-
-
-def _pairs(found: bytes) -> Iterable[tuple[str, str]]:
-    flat = json.loads(found) if found else []
-    return zip(flat[::2], flat[1::2], strict=True)
-
-
-def _digest(key: str) -> str:
-    return sha256(_bytes(key)).hexdigest()
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogatepass")

@@ -15,7 +15,8 @@ All keys begin with ``KEYS[1]``, which contains a hash tag: in a cluster, they a
 
 Times are passed on as text, because Lua would round them. A script is sent again after a lost
 response, and then has the same effect as once, apart from what it returns. Entries of an index
-without their key are ignored: a server without enough memory may have evicted the key.
+without their key are ignored: a server without enough memory may have evicted the key. An entry
+that cannot be read stops no script: claims skip it until they end, and changes replace it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ from __future__ import annotations
 _KEYS = """
 local base, arg = KEYS[1], ARGV
 local function call(command, key, ...) return redis.call(command, base .. key, ...) end
+local function read(key)
+  local found = redis.pcall('GET', base .. key)
+  if type(found) == 'table' then return '' end -- it has another type
+  return found
+end
 """
 
 # The number of events and three words of each, the number of jobs and three words of each.
@@ -52,18 +58,20 @@ end
 
 _COUNT = """
 local function count(record, id, number)
-  local field = record:match('^%d+\\n(%a+)\\n') .. id:match(' .*$')
+  local state = record:match('^%d+\\n(%a+)\\n') or 'connected'
+  local field = state .. id:match(' .*$')
   if call('HINCRBY', ':counts', field, number) == 0 then call('HDEL', ':counts', field) end
 end
 """
 
 #: Identifier, replaced version or an empty text, new version, time in ``:due`` or an empty text,
 #: the rest of the connection, events and jobs -> 1, or 0 if another version is saved. If the new
-#: version is saved, the response to this script was lost, and its jobs may have been claimed.
+#: version is saved, the response to this script was lost, and its jobs may have been claimed. The
+#: version of a connection that cannot be read is 0.
 SAVE = f"""{_KEYS}{_RECORD}{_COUNT}
 local id, replaced, version, due, rest = arg[1], arg[2], arg[3], arg[4], arg[5]
-local old = call('GET', ':c:' .. id)
-local saved = old and old:match('^%d+')
+local old = read(':c:' .. id)
+local saved = old and (old:match('^(%d+)\\n') or '0')
 if saved == version then return 1 end
 if replaced ~= '' and saved ~= replaced then return 0 end
 local new = version .. '\\n' .. rest
@@ -78,7 +86,7 @@ return 1
 #: Identifier, events and jobs -> 1, or 0 if there is no such connection.
 REMOVE = f"""{_KEYS}{_RECORD}{_COUNT}
 local id = arg[1]
-local old = call('GET', ':c:' .. id)
+local old = read(':c:' .. id)
 if not old then return 0 end
 call('DEL', ':c:' .. id)
 call('ZREM', ':ids', id)
@@ -99,7 +107,7 @@ return 1
 LIST = f"""{_KEYS}{_REPLY}
 local found = {{}}
 for _, id in ipairs(call('ZRANGEBYLEX', ':ids', arg[1], arg[2], 'LIMIT', 0, arg[3])) do
-  local record = call('GET', ':c:' .. id)
+  local record = read(':c:' .. id)
   if record then
     found[#found + 1] = id
     found[#found + 1] = record
@@ -108,43 +116,52 @@ end
 return reply(found)
 """
 
-#: Time, time at which the claimed ones become due again, limit, new version -> the same.
-CLAIM_DUE = f"""{_KEYS}{_REPLY}
+
+def _claim(entries: str, index: str, renewed: str) -> str:
+    """Return a script that claims the entries that are due first.
+
+    Args:
+        entries: Start of their keys.
+        index: The index with their times.
+        renewed: Lua statements that return the new text for ``old``, or nil if it is unreadable.
+    """
+    return f"""{_KEYS}{_REPLY}
+local function renewed(old)
+{renewed}
+end
 local found = {{}}
-for _, id in ipairs(call('ZRANGEBYSCORE', ':due', '-inf', arg[1], 'LIMIT', 0, arg[3])) do
-  local old = call('GET', ':c:' .. id)
+for _, id in ipairs(call('ZRANGEBYSCORE', '{index}', '-inf', arg[1], 'LIMIT', 0, arg[3])) do
+  local old = read('{entries}' .. id)
   if old then
-    local state, rest = old:match('^%d+\\n(%a+)\\n[^\\n]*\\n(.*)$')
-    local new = table.concat({{arg[4], state, arg[2], rest}}, '\\n')
-    call('SET', ':c:' .. id, new)
-    call('ZADD', ':due', arg[2], id)
+    local new = renewed(old)
+    if new then call('SET', '{entries}' .. id, new) end
+    call('ZADD', '{index}', arg[2], id)
     found[#found + 1] = id
-    found[#found + 1] = new
+    found[#found + 1] = new or ''
   else
-    call('ZREM', ':due', id)
+    call('ZREM', '{index}', id)
   end
 end
 return reply(found)
 """
 
+
+#: Time, time at which the claimed ones become due again, limit, new version -> the same. An
+#: unreadable connection is an empty text.
+CLAIM_DUE = _claim(
+    ":c:",
+    ":due",
+    r"""  local state, rest = old:match('^%d+\n(%a+)\n[^\n]*\n(.*)$')
+  return state and table.concat({arg[4], state, arg[2], rest}, '\n')""",
+)
+
 #: Time, time at which the claimed ones become due again, limit -> the same with jobs.
-CLAIM_JOBS = f"""{_KEYS}{_REPLY}
-local found = {{}}
-for _, id in ipairs(call('ZRANGEBYSCORE', ':jobs', '-inf', arg[1], 'LIMIT', 0, arg[3])) do
-  local old = call('GET', ':j:' .. id)
-  if old then
-    local attempts, payload = old:match('^(%d+)\\n(.*)$')
-    local new = string.format('%d', attempts + 1) .. '\\n' .. payload
-    call('SET', ':j:' .. id, new)
-    call('ZADD', ':jobs', arg[2], id)
-    found[#found + 1] = id
-    found[#found + 1] = new
-  else
-    call('ZREM', ':jobs', id)
-  end
-end
-return reply(found)
-"""
+CLAIM_JOBS = _claim(
+    ":j:",
+    ":jobs",
+    r"""  local attempts, payload = old:match('^(%d+)\n(.*)$')
+  return attempts and string.format('%d', attempts + 1) .. '\n' .. payload""",
+)
 
 #: Identifier of a job -> 1.
 FINISH = f"""{_KEYS}

@@ -21,32 +21,23 @@ from .sql_tables import record_tables
 class SqlRecords(OneProcess):
     """Keeps the records in five tables, which are created on first use.
 
-    A saved change is on the database's disk, as in ``SqlStore``, which describes the arguments.
+    A saved change is on the database's disk, as in ``SqlStore``.
+
+    Args:
+        url: As for ``SqlStore``.
+        prefix: Prefix of the names of tables.
+        options: Other arguments of ``Database``.
 
     Raises:
         ConfigurationError: An option is invalid. The constructor does not connect.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        prefix: str = "grantway_store_",
-        timeout: float = 5.0,
-        connections: int = 8,
-        allow_insecure: bool = False,
-    ) -> None:
+    def __init__(self, url: str, *, prefix: str = "grantway_store_", **options: Any) -> None:
         address = Masked(url)
         del url  # error reports that print the locals of each frame would reveal the password
         self._where, self._prefix = "not open", prefix
         tables = record_tables(prefix)
-        self._database = Database(
-            address,
-            tables=tables.all,
-            timeout=timeout,
-            connections=connections,
-            allow_insecure=allow_insecure,
-        )
+        self._database = Database(address, tables=tables.all, **options)
         self._where = self._database.where
         self._statements = RecordStatements(tables, self._database.engine.dialect.name)
 
