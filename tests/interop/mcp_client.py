@@ -96,7 +96,7 @@ def authentication(url: str, scenario: str, context: Mapping[str, Any]) -> Resou
     elif scenario.startswith("auth/dpop"):
         options["dpop_key"] = ECKey.generate_key("P-256")
     if scenario.startswith("auth/client-credentials"):
-        login = log_in_as_client
+        login = client_credentials.login
     if "idp_id_token" in context:
         login = log_in_at_company(context)
     return ResourceAuth(url, login=login, redirect_uri=REDIRECT, **options)
@@ -104,10 +104,6 @@ def authentication(url: str, scenario: str, context: Mapping[str, Any]) -> Resou
 
 def log_in_with_browser(client: grantway.Client, **options: Any) -> grantway.Token:
     return authorization_code.login_by_paste(client, _visit, redirect_uri=REDIRECT, **options)
-
-
-def log_in_as_client(client: grantway.Client, *, scope: Any, resource: str) -> grantway.Token:
-    return client.create_token(grant_type=client_credentials.GRANT_TYPE, resource=resource)
 
 
 def exchange_assertion(

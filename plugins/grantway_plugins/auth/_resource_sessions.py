@@ -6,8 +6,10 @@ import contextlib
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from grantway._exceptions import (
     ConnectionFailedError,
@@ -34,6 +36,9 @@ from ._resource_login import ResourceLogin
 from ._resource_need import LoginCall, Need
 from ._resource_record import ResourceRecord
 from ._resource_settings import ResourceSettings
+
+if TYPE_CHECKING:
+    from grantway._credentials.credential import Credential
 
 #: Seconds of one wait for the lock, after which it is checked whether the caller still waits.
 _LOCK = 1.0
@@ -62,6 +67,8 @@ class Sessions(OneProcess):
         self.settings = settings
         #: The session in use, or None.
         self.session: Session | None = None
+        #: The access tokens that the resource rejected last; a new session does not know them.
+        self.rejected: deque[str] = deque(maxlen=64)
         #: Access token of the last login of this object, and what was required of it.
         self.last_login: tuple[str, object] = ("", None)
         #: Monotonic time at which the metadata was read because of a failure.
@@ -89,7 +96,7 @@ class Sessions(OneProcess):
         seen = record.failure[0] if record else ""
         if need.first and (record is None or not record.requested_at):
             raise NeverLoggedInError(f"No user has logged in to {self.settings.url}.")
-        session = self.stored(record)
+        held, session = self.session, self.stored(record)
         provider: Provider | None = None
         reason: GrantwayError | None = None
         if session is not None:
@@ -99,7 +106,10 @@ class Sessions(OneProcess):
                 session, token, reason = self._current(session, record, need)
                 if token is not None:
                     return token
-            if need.reconsider:
+            # Otherwise another process has found the other issuer, and may be logging in there.
+            if need.reconsider and (
+                held is None or held.provider.issuer == session.provider.issuer
+            ):
                 provider = self._other_issuer(session)
                 if provider is None:
                     return Token(need.presented[-1])
@@ -139,8 +149,12 @@ class Sessions(OneProcess):
         """Return the token of a session if it meets the need, and why there is none."""
         if need.forced:
             return None, None
+        credential = session.credential
         try:
-            token = session.credential.token()
+            token = credential.token()
+            if token.access_token in self.rejected or self._is_outdated(credential, token, need):
+                credential.invalidate(token)  # so that it reads the store, and then refreshes
+                token = credential.token()
         except LoginNeededError as error:
             return None, error
         except InvalidClientException as error:
@@ -148,6 +162,13 @@ class Sessions(OneProcess):
                 raise
             return None, error
         return (token if need.met_by(token) else None), None
+
+    def _is_outdated(self, credential: Credential, token: Token, need: Need) -> bool:
+        """Return whether another process has replaced a token that does not meet the need."""
+        if token.access_token not in need.presented:
+            return False
+        stored = self.settings.store.load(credential.key)
+        return stored is not None and stored.access_token != token.access_token
 
     def _login_needed(
         self, session: Session | None, provider: Provider | None, reason: Exception | None
@@ -328,6 +349,8 @@ class Sessions(OneProcess):
         Raises:
             StoreSaveError: It could not be stored; the next call stores it.
         """
+        with contextlib.suppress(ValueError):
+            self.rejected.remove(token.access_token)  # the provider issued it again
         self._unsaved = session, token
         self._save_unsaved()
 

@@ -118,7 +118,9 @@ class ResourceTokens(OneProcess):
 
     def invalidate(self, token: Token) -> None:
         """Mark a token as rejected by the resource."""
-        session = self.sessions.session
+        session, rejected = self.sessions.session, self.sessions.rejected
+        if token.access_token not in rejected:
+            rejected.append(token.access_token)
         if session is not None:
             session.credential.invalidate(token)
 

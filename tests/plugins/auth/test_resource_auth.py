@@ -13,7 +13,10 @@ import requests
 from joserfc.jwk import ECKey
 
 import grantway
+from grantway._transport.deadline import Deadline
+from grantway._transport.http import HttpRequest
 from grantway_plugins.auth import ResourceAuth
+from grantway_plugins.grants import client_credentials
 from grantway_plugins.issuer import ClientDocuments
 from tests.plugins.auth.libraries import LIBRARIES, Library
 from tests.plugins.auth.sites import REDIRECT, Issuer, Logins, Site, folder_store
@@ -230,6 +233,37 @@ def test_tokens_are_bound_to_a_key(site: Site, issuer: Issuer, logins: Logins) -
     get(site, auth)
     assert site.seen[-1].headers["authorization"] == f"DPoP {token.access_token}"
     assert "dpop" in site.seen[-1].headers
+
+
+@pytest.mark.parametrize("login", [client_credentials.login, client_credentials.login_async])
+def test_a_machine_gets_its_tokens_itself(site: Site, issuer: Issuer, login: Any) -> None:
+    issuer.metadata["scopes_supported"] = ["read", "offline_access"]
+    made = issuer.client(grant_types=["client_credentials"], scope="read")
+    given = {name: made[name] for name in ("client_id", "client_secret")}
+    auth = auth_for(site, login, **given)
+    send = LIBRARIES["async httpx2"]
+    assert send(auth, site.mcp).status == 200
+    site.rejected.add(auth.token().access_token)
+    assert send(auth, site.mcp).status == 200
+    assert issuer.count("/token", client_credentials.GRANT_TYPE) == 2
+
+
+# --- The network ----------------------------------------------------------------------------------
+
+
+def test_servers_on_private_networks_are_not_contacted(issuer: Issuer) -> None:
+    """A public resource must not make a program send requests to its own network."""
+    public = ResourceAuth("https://93.184.216.34/mcp")
+    request = HttpRequest("POST", f"{issuer.url}/register")
+    with pytest.raises(grantway.ConnectionFailedError, match="not on the public internet"):
+        public._settings.transport().send(request, Deadline(PATIENCE))
+    assert issuer.received == []
+
+
+def test_responses_of_servers_are_limited(site: Site, issuer: Issuer, logins: Logins) -> None:
+    issuer.metadata["filler"] = "x" * 70_000
+    with pytest.raises(grantway.ResponseInvalidError, match="too large"):
+        get(site, auth_for(site, logins))
 
 
 # --- Other URLs -----------------------------------------------------------------------------------
