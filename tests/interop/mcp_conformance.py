@@ -58,9 +58,10 @@ def judge_issuer(
     return _checks(folder)
 
 
-def judge_server(url: str, scenario: str, folder: Path) -> dict[str, str]:
-    """Run a scenario for MCP servers, and return the status of each check."""
-    _run("server", "--url", url, "--scenario", scenario, "-o", str(folder))
+def judge_server(url: str, scenario: str, version: str, folder: Path) -> dict[str, str]:
+    """Run a scenario for MCP servers at a version, and return the status of each check."""
+    options = ("--url", url, "--scenario", scenario, "--spec-version", version)
+    _run("server", *options, "-o", str(folder))
     return _checks(folder)
 
 

@@ -136,8 +136,16 @@ def _claimed_scope(token: str) -> list[str]:
 
 
 @contextmanager
-def sdk_server(issuer: str, introspector: tuple[str, str]) -> Iterator[McpServer]:
-    """Run a server of the SDK that introspects its tokens."""
+def sdk_server(
+    issuer: str, introspector: tuple[str, str], app: Callable[[MCPServer], Any] | None = None
+) -> Iterator[McpServer]:
+    """Run a server of the SDK that introspects its tokens.
+
+    Args:
+        issuer: URL of the issuer.
+        introspector: Credentials of a client that may introspect.
+        app: Adds the tools, and returns the application; by default `tools_app`.
+    """
     port = free_port()
     running = McpServer(f"http://127.0.0.1:{port}/mcp")
     server = MCPServer(
@@ -150,14 +158,14 @@ def sdk_server(issuer: str, introspector: tuple[str, str]) -> Iterator[McpServer
             validate_token_resource=True,
         ),
     )
-    add_tools(server)
-    running.app = server.streamable_http_app()
-    with asgi_server(running, port, lifespan="on"):
+    running.app = (app or tools_app)(server)
+    # uvicorn's other parser keeps the spaces around the values of headers.
+    with asgi_server(running, port, lifespan="on", http="h11"):
         yield running
 
 
-def add_tools(server: MCPServer) -> None:
-    """Add the tools to a server of the SDK."""
+def tools_app(server: MCPServer) -> Any:
+    """Add the tools to a server of the SDK, and return its application."""
 
     @server.tool()
     def whoami() -> str:
@@ -177,6 +185,8 @@ def add_tools(server: MCPServer) -> None:
     @server.tool()
     def admin() -> str:
         return "done"
+
+    return server.streamable_http_app()
 
 
 async def _count(report: Callable[[float, float], Awaitable[None]]) -> str:

@@ -59,6 +59,49 @@ AUTHORIZATION_SERVER = {
     "authorization-code-grant": VERSIONS,
 }
 
+_SESSIONS = ("2025-06-18", "2025-11-25")
+
+#: The scenarios for servers that depend on how a gateway forwards: sessions, event streams,
+#: requests of the server, headers, and rejected hosts.
+SERVER = {
+    "server-initialize": _SESSIONS,
+    "server-session-lifecycle": ("2025-03-26", *_SESSIONS),
+    "ping": _SESSIONS,
+    "tools-list": _SINCE_JUNE,
+    "tools-call-simple-text": _SINCE_JUNE,
+    "tools-call-error": _SINCE_JUNE,
+    "tools-call-with-progress": _SINCE_JUNE,
+    "tools-call-sampling": _SESSIONS,
+    "tools-call-elicitation": _SESSIONS,
+    "server-sse-polling": ("2025-11-25",),
+    "server-sse-multiple-streams": _BOTH,
+    "dns-rebinding-protection": _BOTH,
+    "http-header-validation": _NEW,
+}
+
+#: Starts of the names of the other scenarios for servers, which are about features of MCP servers
+#: and not about HTTP.
+FEATURES = (
+    "caching",
+    "completion-",
+    "elicitation-",
+    "http-custom-header-",
+    "input-required-result-",
+    "json-schema-",
+    "logging-",
+    "prompts-",
+    "resources-",
+    "sep-2164-",
+    "sep-2640-",
+    "server-stateless",
+    "tasks-",
+    "tools-call-audio",
+    "tools-call-embedded-",
+    "tools-call-image",
+    "tools-call-mixed-",
+    "tools-call-with-logging",
+)
+
 
 def runs(scenarios: dict[str, tuple[str, ...]]) -> list[tuple[str, str]]:
     """Return each pair of a scenario and a version."""

@@ -19,6 +19,9 @@ from grantway_plugins.issuer import (
 from grantway_plugins.issuer._decisions.operator_clients import add_client
 from tests.interop import mcp_scenarios
 from tests.interop.mcp_conformance import judge_issuer, judge_server
+from tests.interop.mcp_gateways import adding_gateway, gateway_client, verifying_gateway
+from tests.interop.mcp_python_servers import sdk_server
+from tests.interop.mcp_scenario_server import scenario_app
 from tests.interop.mcp_server import (
     SCOPE,
     Verify,
@@ -28,8 +31,8 @@ from tests.interop.mcp_server import (
     mcp_server,
 )
 from tests.interop.node_flows import NodeFlows
-from tests.plugins.gateway.running.programs import gateway, write
 from tests.plugins.issuer.test_client_documents import Publisher
+from tests.waiting import PATIENCE
 
 SETTINGS = IssuerSettings(
     registration="open",
@@ -145,25 +148,38 @@ def test_a_gateway_adds_tokens_that_the_server_accepts(
 ) -> None:
     metadata = {"client_name": "x", "grant_types": ["client_credentials"], "scope": SCOPE}
     made = add_client(issuer.store, metadata)
-    config = write(
-        tmp_path,
-        f"""
-        [gateway]
-        listen = "127.0.0.1:0"
-        admin = "127.0.0.1:0"
-        [providers.idp]
-        issuer = "{issuer.url}"
-        client_id = "{made["client_id"]}"
-        client_secret = "{made["client_secret"]}"
-        [routes.mcp]
-        path = "/mcp"
-        upstream = "{server.removesuffix("/mcp")}"
-        provider = "idp"
-        tenant = "single"
-        on_failure = "closed"
-        params = {{ resource = "{server}" }}
-        """,
-    )
-    with gateway(config) as running:
-        checks = judge_server(f"{running.url}/mcp", scenario, tmp_path / "results")
+    client = made["client_id"], made["client_secret"]
+    with adding_gateway(tmp_path, issuer, client, server.removesuffix("/mcp"), server) as url:
+        checks = judge_server(f"{url}/mcp", scenario, "2025-11-25", tmp_path / "results")
     assert set(checks.values()) <= {"SUCCESS", "INFO"}, checks
+
+
+@pytest.fixture(scope="module")
+def chain(issuer: IssuerServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server of the SDK behind two gateways.
+
+    The judge sends no tokens. The first gateway adds them, the second verifies them and adds its
+    own, and the server introspects those.
+    """
+    metadata = {"client_name": "api", "grant_types": ["client_credentials"]}
+    made = add_client(issuer.store, metadata, introspects=True)
+    introspector = made["client_id"], made["client_secret"]
+    first, second = gateway_client(issuer), gateway_client(issuer)
+    with (
+        sdk_server(issuer.url, introspector, scenario_app) as server,
+        verifying_gateway(tmp_path_factory.mktemp("second"), issuer, second, server.url) as inner,
+        adding_gateway(tmp_path_factory.mktemp("first"), issuer, first, inner, inner) as outer,
+    ):
+        assert requests.post(f"{inner}/mcp", json={}, timeout=PATIENCE).status_code == 401
+        yield f"{outer}/mcp"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
+@pytest.mark.parametrize(("scenario", "version"), mcp_scenarios.runs(mcp_scenarios.SERVER))
+def test_gateways_change_no_request_and_no_stream(
+    chain: str, tmp_path: Path, scenario: str, version: str
+) -> None:
+    checks = judge_server(chain, scenario, version, tmp_path)
+    assert set(checks.values()) <= {"SUCCESS", "INFO"}, checks
+    assert "SUCCESS" in checks.values()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,10 @@ from grantway_plugins.issuer import (
     IssuerSettings,
 )
 from grantway_plugins.issuer._decisions.operator_clients import add_client
-from tests.faults import free_port
+from tests.interop.mcp_gateways import gateway_client, verifying_gateway
 from tests.interop.mcp_python_clients import REDIRECT, Account, Caller, Connect, fastmcp, sdk
 from tests.interop.mcp_python_servers import ADMIN, SCOPE, McpServer, fastmcp_server, sdk_server
-from tests.plugins.gateway.running.programs import gateway, write
+from tests.interop.node_flows import NodeFlows
 from tests.plugins.issuer.test_client_documents import Publisher
 from tests.waiting import PATIENCE
 
@@ -92,60 +92,6 @@ def target(
             folder, client = tmp_path_factory.mktemp("gateway"), gateway_client(issuer)
             with verifying_gateway(folder, issuer, client, server.url) as url:
                 yield Target(f"{url}/mcp", f"{url}/admin", server)
-
-
-def gateway_client(issuer: IssuerServer) -> tuple[str, str]:
-    """Return the credentials of a new client for a gateway."""
-    metadata = {"client_name": "gateway", "grant_types": ["client_credentials"], "scope": SCOPE}
-    made = add_client(issuer.store, metadata)
-    return made["client_id"], made["client_secret"]
-
-
-@contextmanager
-def verifying_gateway(
-    folder: Path, issuer: IssuerServer, client: tuple[str, str], upstream: str
-) -> Iterator[str]:
-    """Run a gateway that verifies its callers, and sends its own tokens to the MCP server.
-
-    The server demands a token as well, so each call proves both.
-    """
-    port = free_port()
-    common = f"""
-        provider = "idp"
-        tenant = "single"
-        on_failure = "closed"
-        answer_timeout = 1
-        params = {{ resource = "{upstream}" }}
-    """
-    config = write(
-        folder,
-        f"""
-        [gateway]
-        listen = "127.0.0.1:{port}"
-        admin = "127.0.0.1:0"
-        [providers.idp]
-        issuer = "{issuer.url}"
-        client_id = "{client[0]}"
-        client_secret = "{client[1]}"
-        [inbound]
-        resource = "http://127.0.0.1:{port}"
-        [[inbound.issuer]]
-        issuer = "{issuer.url}"
-        [routes.mcp]
-        path = "/mcp"
-        upstream = "{upstream.removesuffix("/mcp")}"
-        scopes = ["{SCOPE}"]
-        {common}
-        [routes.admin]
-        path = "/admin"
-        strip_path = true
-        upstream = "{upstream}"
-        scopes = ["{SCOPE}", "{ADMIN}"]
-        {common}
-        """,
-    )
-    with gateway(config) as running:
-        yield running.url
 
 
 def run(
@@ -217,6 +163,14 @@ def test_clients_step_up(target: Target, account: Account, client: str) -> None:
     run(CLIENTS[client], target.admin, account, step_up)
     assert [set(each["scope"].split()) for each in account.requested] == [{SCOPE}, {SCOPE, ADMIN}]
     assert account.requested[0]["client_id"] == account.requested[1]["client_id"]
+
+
+def test_the_typescript_sdk_logs_in(target: Target, account: Account) -> None:
+    with NodeFlows("mcp_sdk_flows.mjs") as flows:
+        result = flows.run("login", visit=account.approve, server=target.url, method="none")
+    assert result["claims"] == result["again"]
+    assert result["claims"]["scopes"] == [SCOPE]
+    assert result["rotated"]
 
 
 def test_a_client_logs_in_again_after_a_revocation(
