@@ -324,7 +324,7 @@ def test_an_error_before_consent_does_not_redirect_automatically(
     caller.register_rfc(redirect_uris=[ELSEWHERE], client_name="A trap")
     tab.page.route("https://client.example/**", answer)
     tab.page.goto(
-        caller.authorize_url(redirect_uri=ELSEWHERE, scope="too much", response_mode=mode)
+        caller.authorize_url(redirect_uri=ELSEWHERE, scope='not "valid"', response_mode=mode)
     )
     tab.says("A trap")
     tab.says("scope exceeds the scopes")
