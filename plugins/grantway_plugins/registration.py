@@ -34,7 +34,9 @@ TOKEN_TYPE = "client-registration"
 LEAST = 60.0
 #: A response without any of these members does not come from a registration endpoint.
 _EXPECTED = frozenset({"client_id", "error"})
-_METHODS = ("none", "client_secret_basic", "client_secret_post")
+#: By preference. Authorization servers of MCP's SDK accept ``client_secret_basic`` only with a
+#: further ``client_id`` in the body, which RFC 6749 section 2.3.1 does not provide for.
+_METHODS = ("none", "client_secret_post", "client_secret_basic")
 REDIRECT_URI = "http://127.0.0.1/callback"
 
 
