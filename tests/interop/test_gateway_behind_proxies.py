@@ -79,7 +79,8 @@ def run(backends: Backends, workloads: WorkloadIssuer) -> Iterator[GatewayProces
         + anonymous("open", provider='"down"', on_failure='"open"')
         + anonymous("only", host='"own.test"', path='"/"')
         + backends.route("verified", tenant='"claim:org_id"', scopes='"read"')
-        + f'[inbound]\nresource = "{API}"\n[[inbound.issuer]]\nissuer = "{workloads.url}"\n'
+        + f'[inbound]\nresource = "{API}"\ndpop_nonce_key = "{"k" * 32}"\n'
+        + f'[[inbound.issuer]]\nissuer = "{workloads.url}"\n'
         + f'[authorize]\nlisten = "127.0.0.1:{free_port()}"\n'
         + f'grpc_listen = "127.0.0.1:{free_port()}"\n'
     )
@@ -175,7 +176,10 @@ def test_callers_are_verified(
 def test_a_proof_of_a_caller_reaches_the_gateway_only(
     proxy: tuple[str, str], backends: Backends, http: requests.Session, workloads: WorkloadIssuer
 ) -> None:
-    """The proof is verified with the path that the proxy forwards, and each only once."""
+    """The proof is verified with the path that the proxy forwards, and each only once.
+
+    The proxy returns the nonce that it needs.
+    """
     thumbprint = KEY.thumbprint()
     token = workloads.token(
         "ann",
@@ -188,6 +192,12 @@ def test_a_proof_of_a_caller_reaches_the_gateway_only(
     own = proof(f"{API}/verified/1", htm="GET", token=token)
     headers = {"Authorization": f"DPoP {token}", "DPoP": own}
     url = f"{proxy[1]}/verified/1"
+    without = http.get(url, headers=headers, timeout=PATIENCE)
+    assert without.status_code == 401
+    [challenge, *_] = parse_challenges(without.headers["www-authenticate"])
+    assert challenge.parameters["error"] == "use_dpop_nonce"
+    nonce = without.headers["dpop-nonce"]
+    headers["DPoP"] = proof(f"{API}/verified/1", htm="GET", token=token, nonce=nonce)
     assert http.get(url, headers=headers, timeout=PATIENCE).status_code == 200
     assert http.get(url, headers=headers, timeout=PATIENCE).status_code == 401
     [seen] = backends.echo.requests

@@ -16,6 +16,7 @@ class AccessDeniedError(GrantwayError):
         error: The error code (RFC 6750 section 3.1, RFC 9449, RFC 9470); empty if the request has
             no credentials.
         challenge: ``WWW-Authenticate`` header of the response.
+        nonce: ``DPoP-Nonce`` header of the response (RFC 9449 section 9); empty for none.
     """
 
     code = "access_denied"
@@ -27,12 +28,14 @@ class AccessDeniedError(GrantwayError):
         status: int = 401,
         error: str = "",
         challenge: str = "",
+        nonce: str = "",
         evidence: Evidence | None = None,
     ) -> None:
         super().__init__(message, evidence=evidence)
         self.status = status
         self.error = error
         self.challenge = challenge
+        self.nonce = nonce
 
 
 class VerificationUnavailableError(GrantwayError):

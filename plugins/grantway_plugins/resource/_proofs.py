@@ -16,6 +16,7 @@ from ._request import ResourceRequest
 from ._verified_token import VerifiedToken
 
 if TYPE_CHECKING:
+    from grantway_plugins.server._proofs.nonces import Nonces
     from grantway_plugins.server._proofs.proof import ProofVerifier
 
     from ._shared_proofs import SharedProofs
@@ -26,7 +27,15 @@ _LOCK = fork_safe_lock()
 
 
 class InvalidProofError(Exception):
-    """Raised for a DPoP proof that is not accepted; the message describes the problem."""
+    """Raised for a DPoP proof that is not accepted; the message describes the problem.
+
+    Attributes:
+        code: The error code (RFC 9449 sections 7.1 and 9).
+    """
+
+    def __init__(self, problem: str, code: str = "invalid_dpop_proof") -> None:
+        super().__init__(problem)
+        self.code = code
 
 
 class Proofs(OneProcess):
@@ -36,10 +45,15 @@ class Proofs(OneProcess):
         origin: Scheme, host and port of the resource. Proofs contain the URL that callers use.
         clock: Returns seconds since the epoch.
         used: Used proofs that several processes share; None keeps those of this process.
+        nonces: The accepted nonces; None if proofs need no nonce.
     """
 
     def __init__(
-        self, origin: str, clock: Callable[[], float], used: SharedProofs | None = None
+        self,
+        origin: str,
+        clock: Callable[[], float],
+        used: SharedProofs | None = None,
+        nonces: Nonces | None = None,
     ) -> None:
         self._origin, self._clock = origin, clock
         self._used = _UsedProofs(clock) if used is None else used
@@ -49,7 +63,7 @@ class Proofs(OneProcess):
                 ProofVerifier,
             )
 
-            self._verifier = ProofVerifier(clock)
+            self._verifier = ProofVerifier(clock, nonces=nonces)
 
     @property
     def supported(self) -> bool:
@@ -76,14 +90,15 @@ class Proofs(OneProcess):
                 request.header("dpop"), request.method, f"{self._origin}{request.raw}", token
             )
         except DenialError as error:
-            problem = error.denial.description
+            problem, code = error.denial.description, error.denial.error
         else:
             if proof.thumbprint != verified.confirmation.get(JKT):
                 raise InvalidTokenError("is not bound to the key of the DPoP proof")
             if self._used.add(proof.use, proof.kept_until):
                 return
             problem = "The DPoP proof was used before; send a new one with each request"
-        raise InvalidProofError(problem)
+            code = "invalid_dpop_proof"
+        raise InvalidProofError(problem, code)
 
 
 class _UsedProofs:

@@ -10,16 +10,17 @@ from concurrent.futures import Future
 from typing import Any
 from urllib.parse import urlsplit
 
+from grantway._exceptions import ConfigurationError
 from grantway._processes.copies import OneProcess
 from grantway._processes.driving import drive, drive_async
 from grantway._types.quantity import check_count, check_seconds, finite
 from grantway_plugins.server._http.client_certificate import InvalidCertificateError
-from grantway_plugins.server._proofs.algorithms import ALGORITHMS
+from grantway_plugins.server._proofs.nonces import Nonces
 
 from ._accepted_issuer import AcceptedIssuer
-from ._challenge import challenge
 from ._claims import JKT, X5T
 from ._client_certificates import CertificateHeader
+from ._denials import BEARER, DPOP, FORBIDDEN, INVALID, SCHEMES, Denials
 from ._errors import (
     AccessDeniedError,
     InvalidRequestError,
@@ -27,7 +28,7 @@ from ._errors import (
     VerificationUnavailableError,
 )
 from ._issuer_status import IssuerStatus, VerificationObserver
-from ._metadata import checked_resource, metadata_of, metadata_url, origin_of
+from ._metadata import checked_resource, metadata_of, origin_of
 from ._proofs import InvalidProofError, Proofs
 from ._request import ResourceRequest
 from ._requirement import Requirement
@@ -38,11 +39,8 @@ from ._verified_token import VerifiedToken
 
 #: Characters of a token (RFC 6750 section 2.1).
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-_BEARER, _DPOP = "bearer", "dpop"
-#: Schemes as challenges spell them.
-_SPELLED = {_BEARER: "Bearer", _DPOP: "DPoP"}
 _NOTHING = Requirement()
-_INVALID, _DENIED, _FORBIDDEN = 400, 401, 403
+_SHORTEST_KEY = 32
 
 
 class ProtectedResource(OneProcess):
@@ -64,6 +62,10 @@ class ProtectedResource(OneProcess):
         cache_entries: Maximum number of accepted and of rejected tokens in memory.
         used_proofs: Used DPoP proofs that several processes share. By default, each process
             accepts a proof once.
+        dpop_nonce_key: Secret of at least 32 bytes from which nonces for DPoP proofs are computed
+            (RFC 9449 section 9); all processes and machines of the resource need the same one. A
+            proof without the nonce is rejected with it, and again with another one after 150 to 300
+            seconds, so proofs cannot be created long in advance. By default proofs need no nonce.
         observer: Receives the result of each request, reads of keys and questions to issuers, for
             metrics.
         clock: Returns seconds since the epoch.
@@ -83,6 +85,7 @@ class ProtectedResource(OneProcess):
         cache_seconds: float = 300.0,
         cache_entries: int = 10_000,
         used_proofs: SharedProofs | None = None,
+        dpop_nonce_key: bytes | None = None,
         observer: VerificationObserver | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -96,8 +99,10 @@ class ProtectedResource(OneProcess):
         self._cache = TokenCache(clock, cache_seconds, cache_entries)
         self._verifier = TokenVerifier(self._issuers, resource, clock, self._cache, observer)
         self._observer = observer
-        self._proofs = Proofs(origin_of(resource), clock, used_proofs)
-        self._metadata_url = metadata_url(resource)
+        key = dpop_nonce_key
+        nonces = None if key is None else Nonces(_checked(key), resource, clock)
+        self._proofs = Proofs(origin_of(resource), clock, used_proofs, nonces)
+        self._denials = Denials(resource, proofs=self._proofs.supported, nonces=nonces)
 
     def verify(
         self, request: ResourceRequest, requirement: Requirement = _NOTHING
@@ -138,21 +143,21 @@ class ProtectedResource(OneProcess):
         Raises:
             AccessDeniedError: The request must be rejected with a challenge.
         """
-        scheme = _DPOP if JKT in caller.confirmation else _BEARER
+        scheme = DPOP if JKT in caller.confirmation else BEARER
         if not requirement.needed <= caller.scope:
             self._observe(caller.issuer, "forbidden")
             scope = " ".join(requirement.scopes)
-            raise self._denied(
+            raise self._denials.denied(
                 f"The access token needs the scope {scope}",
                 "insufficient_scope",
                 scheme,
                 {"scope": scope},
-                status=_FORBIDDEN,
+                status=FORBIDDEN,
             )
         if requirement.needs_login and not self._has_login(caller.claims, requirement):
             self._observe(caller.issuer, "forbidden")
             age = requirement.max_age
-            raise self._denied(
+            raise self._denials.denied(
                 "The access token needs another or a newer login of the user",
                 "insufficient_user_authentication",
                 scheme,
@@ -165,7 +170,7 @@ class ProtectedResource(OneProcess):
     @property
     def metadata_path(self) -> str:
         """Path of the metadata (RFC 9728 section 3.1)."""
-        return urlsplit(self._metadata_url).path
+        return urlsplit(self._denials.metadata_url).path
 
     def metadata(self) -> dict[str, Any]:
         """Return the metadata of the resource (RFC 9728 section 2)."""
@@ -215,7 +220,7 @@ class ProtectedResource(OneProcess):
     def _verify(self, request: ResourceRequest, requirement: Requirement) -> Steps[VerifiedToken]:
         scheme, _, token = request.header("authorization").partition(" ")
         scheme, issuer = scheme.lower(), ""
-        if scheme not in _SPELLED:
+        if scheme not in SCHEMES:
             return self._without_token(request, requirement)
         try:
             token = token.lstrip(" ")
@@ -227,13 +232,13 @@ class ProtectedResource(OneProcess):
                     raise InvalidTokenError("has characters that are not allowed")  # noqa: TRY301
                 verified = yield from self._verifier.verify(token, digest)
             issuer = verified.issuer
-            if verified.confirmation or scheme == _DPOP:
+            if verified.confirmation or scheme == DPOP:
                 self._check_possession(request, scheme, token, verified)
         except InvalidTokenError as error:
             problem, code = f"The access token {error}", "invalid_token"
             issuer = error.issuer or issuer
         except InvalidProofError as error:
-            problem, code = str(error), "invalid_dpop_proof"
+            problem, code = str(error), error.code
         except VerificationUnavailableError as error:
             self._observe(error.issuer or issuer, "unavailable")
             raise
@@ -242,7 +247,7 @@ class ProtectedResource(OneProcess):
             self._observe(issuer, "cached" if known else "accepted")
             return verified
         self._observe(issuer, "rejected")
-        raise self._denied(problem, code, scheme)
+        raise self._denials.denied(problem, code, scheme)
 
     def _without_token(self, request: ResourceRequest, requirement: Requirement) -> VerifiedToken:
         """Return the caller with the certificate of a request, if that is enough."""
@@ -258,17 +263,17 @@ class ProtectedResource(OneProcess):
                 return caller
         self._observe("", "missing")
         scope = " ".join(requirement.scopes)
-        raise self._denied(problem, "", _BEARER, {"scope": scope})
+        raise self._denials.denied(problem, "", BEARER, {"scope": scope})
 
     def _malformed(self, error: InvalidRequestError) -> AccessDeniedError:
         self._observe("", "rejected")
-        return self._denied(str(error), "invalid_request", _BEARER, status=_INVALID)
+        return self._denials.denied(str(error), "invalid_request", BEARER, status=INVALID)
 
     def _check_possession(
         self, request: ResourceRequest, scheme: str, token: str, verified: VerifiedToken
     ) -> None:
         bound = verified.confirmation
-        if JKT in bound and scheme == _BEARER:
+        if JKT in bound and scheme == BEARER:
             raise InvalidTokenError("is bound to a DPoP key; send it with the scheme DPoP")
         if X5T in bound:
             try:
@@ -277,7 +282,7 @@ class ProtectedResource(OneProcess):
                 caller = None
             if not caller or caller.confirmation[X5T] != bound[X5T]:
                 raise InvalidTokenError("is bound to another client certificate")
-        if scheme == _DPOP:
+        if scheme == DPOP:
             if JKT not in bound:
                 raise InvalidTokenError(
                     "is not bound to a DPoP key; send it with the scheme Bearer"
@@ -298,35 +303,9 @@ class ProtectedResource(OneProcess):
         since = finite(claims.get("auth_time"))
         return since is not None and self._clock() - since <= requirement.max_age
 
-    def _denied(
-        self,
-        problem: str,
-        code: str,
-        scheme: str,
-        members: Mapping[str, str] | None = None,
-        *,
-        status: int = _DENIED,
-    ) -> AccessDeniedError:
-        """Return the error with a challenge for each scheme; the one that was used comes first."""
-        parameters = {
-            "error": code,
-            "error_description": problem if code else "",
-            **(members or {}),
-            "resource_metadata": self._metadata_url,
-        }
-        algorithms = {"algs": " ".join(ALGORITHMS)}
-        schemes = (_BEARER, _DPOP) if scheme == _BEARER else (_DPOP,)
-        challenges = [
-            challenge(
-                _SPELLED[each],
-                {
-                    **(parameters if each == scheme else {}),
-                    **(algorithms if each == _DPOP else {}),
-                },
-            )
-            for each in schemes
-            if each == scheme or self._proofs.supported
-        ]
-        return AccessDeniedError(
-            problem, status=status, error=code, challenge=", ".join(challenges)
-        )
+
+def _checked(key: object) -> bytes:
+    if isinstance(key, bytes) and len(key) >= _SHORTEST_KEY:
+        return key
+    rule = f"must be at least {_SHORTEST_KEY} secret bytes, such as secrets.token_bytes(32)"
+    raise ConfigurationError(f"dpop_nonce_key: {rule}.", errors={"dpop_nonce_key": [rule]})

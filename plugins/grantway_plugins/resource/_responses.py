@@ -34,9 +34,20 @@ def error_response(
     return WireResponse(status, (_JSON, _NO_STORE, *headers), json.dumps(content).encode())
 
 
-def denied_response(status: int, error: str, description: str, challenge: str) -> WireResponse:
-    """Return the response to a request that must not use the resource."""
-    headers = ((b"www-authenticate", challenge.encode("ascii")),) if challenge else ()
+def denied_response(
+    status: int, error: str, description: str, challenge: str, nonce: str
+) -> WireResponse:
+    """Return the response to a request that must not use the resource.
+
+    Args:
+        status: The status.
+        error: The error code.
+        description: The description of the error.
+        challenge: ``WWW-Authenticate``; empty for none.
+        nonce: ``DPoP-Nonce``; empty for none.
+    """
+    given = ((b"www-authenticate", challenge), (b"dpop-nonce", nonce))
+    headers = tuple((name, value.encode("ascii")) for name, value in given if value)
     return error_response(status, error, description, headers)
 
 
@@ -61,7 +72,7 @@ def rejection(error: AccessDeniedError | VerificationUnavailableError) -> WireRe
     """Return the response to a request that was not accepted; log why none can be verified."""
     if isinstance(error, AccessDeniedError):
         code = error.error or "invalid_token"
-        return denied_response(error.status, code, error.message, error.challenge)
+        return denied_response(error.status, code, error.message, error.challenge, error.nonce)
     _log.warning("A request got status 503: %s", error.message)
     return unavailable_response(
         "The access token cannot be verified at the moment", error.retry_after

@@ -25,6 +25,7 @@ from grantway_plugins.issuer import IssuerServer, IssuerSettings
 from grantway_plugins.resource import AcceptedIssuer, ProtectedResource
 from grantway_plugins.testing import WorkloadIssuer
 from tests.plugins.resource.adapter_apps import Gate
+from tests.plugins.server.proofs import KEY, proof
 from tests.waiting import PATIENCE
 
 BODY = b"x" * 300_000
@@ -70,9 +71,17 @@ class Site:
         issuer: An issuer at which clients can register.
         signer: An issuer of tokens with any claims.
         path: The path of the resource.
+        nonce_key: Key of the nonces of proofs, or None.
     """
 
-    def __init__(self, url: str, issuer: IssuerServer, signer: WorkloadIssuer, path: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        issuer: IssuerServer,
+        signer: WorkloadIssuer,
+        path: str,
+        nonce_key: bytes | None,
+    ) -> None:
         self.url, self.resource = url, f"{url}{path}"
         self.issuer, self.signer = issuer, signer
         self.gate, self.results = Gate(), Results()
@@ -84,6 +93,7 @@ class Site:
             [AcceptedIssuer(each) for each in (issuer.url, signer.url, self.silent)],
             scopes=["read", "write"],
             observer=self.results,
+            dpop_nonce_key=nonce_key,
         )
         self._clients = ExitStack()
 
@@ -132,6 +142,7 @@ class AdapterContract:
     server: ClassVar[Callable[..., Any]]
     any_app: ClassVar[type[AnyWsgiApp | AnyAsgiApp]] = AnyWsgiApp
     path = "/api"
+    nonce_key: ClassVar[bytes | None] = None
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -142,7 +153,7 @@ class AdapterContract:
             IssuerServer(settings) as issuer,
             WorkloadIssuer() as signer,
             cls.server(app) as url,
-            closing(Site(url, issuer, signer, cls.path)) as site,
+            closing(Site(url, issuer, signer, cls.path, cls.nonce_key)) as site,
             cls.make_app(site.protected, site.gate) as app.app,
         ):
             yield site
@@ -307,6 +318,22 @@ class AdapterContract:
             token = site.token(**claims)
             response = site.request("POST", "/api/orders", token)
             assert token not in response.text + json.dumps(dict(response.headers))
+
+    def test_a_proof_needs_a_nonce_if_there_is_a_key(self, site: Site) -> None:
+        token = site.token(cnf={"jkt": KEY.thumbprint()})
+
+        def ask(**claims: str) -> requests.Response:
+            made = proof(f"{site.url}/api/orders", htm="GET", token=token, **claims)
+            headers = {"Authorization": f"DPoP {token}", "DPoP": made}
+            return site.get("/api/orders", headers=headers)
+
+        first = ask()
+        if self.nonce_key is None:
+            assert first.status_code == 200
+            return
+        assert first.status_code == 401
+        assert challenges(first)[0].parameters["error"] == "use_dpop_nonce"
+        assert ask(nonce=first.headers["DPoP-Nonce"]).status_code == 200
 
     def metadata_url(self, site: Site) -> str:
         return f"{site.url}/.well-known/oauth-protected-resource{self.path}"

@@ -16,6 +16,8 @@ from tests.plugins.resource.adapter_apps import (
 )
 from tests.plugins.resource.adapter_contract import BODY, AdapterContract, AnyAsgiApp, Site
 
+NONCE_KEY = b"k" * 32
+
 
 class _AsgiContract(AdapterContract):
     server = asgi_server
@@ -38,6 +40,7 @@ class TestStarletteAtTheRoot(_AsgiContract):
 
     make_app = starlette_app
     path = ""
+    nonce_key = NONCE_KEY
 
 
 class TestMountedApplication(_AsgiContract):
@@ -50,6 +53,7 @@ class TestFastApi(_AsgiContract):
     """Dependencies of routes."""
 
     make_app = fastapi_app
+    nonce_key = NONCE_KEY
 
 
 class TestFlask(AdapterContract):
@@ -63,6 +67,7 @@ class TestFlaskBlueprint(AdapterContract):
     """A protected blueprint."""
 
     make_app = flask_blueprint
+    nonce_key = NONCE_KEY
     server = werkzeug_server
 
 
@@ -77,3 +82,4 @@ class TestDjangoAsgi(_AsgiContract):
     """Middleware and decorators of coroutine functions, on an ASGI server."""
 
     make_app = django_asgi
+    nonce_key = NONCE_KEY

@@ -120,6 +120,63 @@ def test_too_many_proofs_are_not_forgotten(
     resource.verify(request_with(bound, now=clock.now))
 
 
+# --- nonces ---
+
+
+@pytest.fixture
+def with_nonces(issuer: WorkloadIssuer, clock: Clock) -> ProtectedResource:
+    return ProtectedResource(
+        API, [AcceptedIssuer(issuer.url)], dpop_nonce_key=b"k" * 32, clock=clock
+    )
+
+
+def test_a_proof_needs_the_nonce(with_nonces: ProtectedResource, bound: str) -> None:
+    error, challenge = denial(with_nonces, request_with(bound))
+    assert (error.status, error.error) == (401, "use_dpop_nonce")
+    assert challenge.scheme == "dpop"
+    assert challenge.parameters["error"] == "use_dpop_nonce"
+    assert with_nonces.verify(request_with(bound, nonce=error.nonce)).subject == "ann"
+    other, _ = denial(with_nonces, request_with(bound, nonce="another"))
+    assert (other.error, other.nonce) == ("use_dpop_nonce", error.nonce)
+
+
+def test_a_nonce_is_replaced(with_nonces: ProtectedResource, bound: str, clock: Clock) -> None:
+    clock.now = (clock.now // 150 + 1) * 150
+    nonce = denial(with_nonces, request_with(bound, now=clock.now))[0].nonce
+    clock.now += 299
+    later = {"now": clock.now, "nonce": nonce}
+    assert with_nonces.verify(request_with(bound, **later)).subject == "ann"
+    clock.now += 2
+    error, _ = denial(with_nonces, request_with(bound, now=clock.now, nonce=nonce))
+    assert error.error == "use_dpop_nonce"
+    assert error.nonce not in {nonce, ""}
+
+
+def test_processes_with_the_same_key_accept_the_same_nonces(
+    issuer: WorkloadIssuer, with_nonces: ProtectedResource, bound: str
+) -> None:
+    nonce = denial(with_nonces, request_with(bound))[0].nonce
+    for key, accepted in ((b"k" * 32, True), (b"l" * 32, False)):
+        other = ProtectedResource(API, [AcceptedIssuer(issuer.url)], dpop_nonce_key=key)
+        request = request_with(bound, nonce=nonce)
+        if accepted:
+            other.verify(request)
+        else:
+            assert denial(other, request)[0].error == "use_dpop_nonce"
+
+
+def test_a_bearer_token_needs_no_nonce(with_nonces: ProtectedResource, token: Tokens) -> None:
+    assert with_nonces.verify(asked(f"Bearer {token()}")).subject == "ann"
+    error, _ = denial(with_nonces, asked())
+    assert error.nonce  # for the first proof
+
+
+@pytest.mark.parametrize("key", [b"", b"short", "k" * 32])
+def test_a_weak_key_of_nonces_is_rejected(issuer: WorkloadIssuer, key: Any) -> None:
+    with pytest.raises(ConfigurationError, match="dpop_nonce_key: must be at least 32 secret"):
+        ProtectedResource(API, [AcceptedIssuer(issuer.url)], dpop_nonce_key=key)
+
+
 # --- client certificates ---
 
 

@@ -10,6 +10,7 @@ from marshmallow import ValidationError, fields, validates_schema
 from grantway._exceptions import ConfigurationError
 from grantway._types.fields import Text
 from grantway_plugins._config.fields import StrictBoolean, WholeNumber
+from grantway_plugins._config.secret_field import SecretField
 from grantway_plugins._config.tables import Address, ClientTable, Number, Seconds
 from grantway_plugins._config.toml_file import TableSchema
 from grantway_plugins.resource import AcceptedIssuer
@@ -44,6 +45,7 @@ class InboundTable(TableSchema):
     client_certificate_callers = StrictBoolean(load_default=False)
     cache_seconds = Seconds(load_default=300.0)
     cache_entries = WholeNumber(load_default=10_000)
+    dpop_nonce_key = SecretField()
     issuer = fields.Raw()  # a list of ``InboundIssuerTable``, validated one by one
 
     @validates_schema

@@ -106,7 +106,8 @@ local function authorize(txn)
             local status = response and response.status or 503
             if status < 400 or status > 503 then status = 503 end
             local reply = txn:reply{{status = status}}
-            for _, copied in ipairs({{"connect-url", "content-type", "www-authenticate"}}) do
+            local copies = {{"connect-url", "content-type", "dpop-nonce", "www-authenticate"}}
+            for _, copied in ipairs(copies) do
                 local value = response and response.headers[copied]
                 if value then reply:add_header(copied, value[0]) end
             end

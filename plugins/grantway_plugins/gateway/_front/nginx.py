@@ -193,6 +193,9 @@ def _forwarding(plan: Plan, route: FrontRoute) -> Iterator[str]:
         yield "    # nginx itself returns only the challenge of a 401."
         yield "    auth_request_set $grantway_challenge $upstream_http_www_authenticate;"
         yield "    add_header WWW-Authenticate $grantway_forbidden always;"
+        if plan.nonces:
+            yield "    auth_request_set $grantway_nonce $upstream_http_dpop_nonce;"
+            yield "    add_header DPoP-Nonce $grantway_nonce always;"
     if route.connects:
         yield "    # Where a user without a connection connects an account."
         yield "    auth_request_set $grantway_connect $upstream_http_connect_url;"

@@ -148,6 +148,7 @@ class Plan:
         gateway: Host and port of the gateway, which serves these pages.
         certificate_header: Header in which the gateway gets the caller's certificate, or empty.
         certificate_callers: Whether a certificate is enough, so that it must be verified.
+        nonces: Whether the gateway requires nonces in DPoP proofs.
         sites: The hosts. The last one is for all other hosts.
     """
 
@@ -166,6 +167,7 @@ class Plan:
     gateway: str
     certificate_header: str
     certificate_callers: bool
+    nonces: bool
     sites: tuple[Site, ...]
 
     @property
@@ -248,6 +250,7 @@ def plan(config: ConfigFile, listen: tuple[str, int]) -> Plan:
         gateway=_authority(config.gateway["listen"]),
         certificate_header=(config.inbound or {}).get("client_certificate_header", ""),
         certificate_callers=(config.inbound or {}).get("client_certificate_callers", False),
+        nonces="dpop_nonce_key" in (config.inbound or {}),
         sites=_sites(config),
     )
 

@@ -37,7 +37,7 @@ from grantway_plugins.gateway.upstream._upstream_auth import UpstreamAuth
 from .component_cache import ComponentCache
 from .connections import ConnectionsBuilder
 from .gateway_provider import GatewayProvider
-from .inbound import make_inbound, removed_headers
+from .inbound import make_inbound, nonce_key, removed_headers
 from .listener_certificate import make_certificate
 from .route_tokens import RouteTokens
 from .runtime import Runtime
@@ -223,6 +223,7 @@ class _RuntimeBuilder:
             "table": table,
             "proxies": gateway["trusted_proxies"],
             "network": network,
+            "nonce key": nonce_key(self._config, table),
             "scopes": [dict.get(route, "scopes") for route in self._config.routes.values()],
         }
         made = self._components.get(

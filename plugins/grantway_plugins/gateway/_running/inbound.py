@@ -70,11 +70,24 @@ def make_inbound(
             cache_seconds=table["cache_seconds"],
             cache_entries=table["cache_entries"],
             used_proofs=used_proofs,
+            dpop_nonce_key=nonce_key(config, table),
             observer=observer,
         )
     except ModuleNotFoundError as missing:
         problem = str(missing)
     raise ConfigurationError(problem)
+
+
+def nonce_key(config: ConfigFile, table: Table) -> bytes | None:
+    """Return the secret with which nonces for DPoP proofs are computed, or None.
+
+    Raises:
+        ConfigurationError: Its source cannot be read.
+    """
+    if "dpop_nonce_key" not in table:
+        return None
+    at = ("inbound", "dpop_nonce_key")
+    return config.components.read_secret(table["dpop_nonce_key"], at).encode()
 
 
 def removed_headers(table: Table | None) -> tuple[str, ...]:

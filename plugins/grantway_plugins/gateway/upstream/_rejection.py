@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from grantway._exceptions import Evidence, LoginNeededError, RequestInvalidError
+from grantway_plugins.resource import AccessDeniedError
 from grantway_plugins.resource._responses import denied_response, unavailable_response
 from grantway_plugins.server._http.wire import WireResponse
 
@@ -23,6 +24,7 @@ class RequestRejectedError(RequestInvalidError):
         status: Status of the response: 400, 401, 403 or 501.
         challenge: ``WWW-Authenticate`` header of the response; empty for none.
         error: Error code in the response; by default that of the status.
+        nonce: ``DPoP-Nonce`` header of the response; empty for none.
     """
 
     code = "request_rejected"
@@ -34,12 +36,25 @@ class RequestRejectedError(RequestInvalidError):
         status: int = 400,
         challenge: str = "",
         error: str = "",
+        nonce: str = "",
         evidence: Evidence | None = None,
     ) -> None:
         super().__init__(message, evidence=evidence)
         self.status = status
         self.challenge = challenge
         self.error = error or _ERRORS.get(status, "invalid_request")
+        self.nonce = nonce
+
+
+def rejection_of(error: AccessDeniedError) -> RequestRejectedError:
+    """Return the error of a gateway for a caller that its resource rejects."""
+    return RequestRejectedError(
+        error.message,
+        status=error.status,
+        challenge=error.challenge,
+        error=error.error,
+        nonce=error.nonce,
+    )
 
 
 class ConnectionNeededError(LoginNeededError):
@@ -102,7 +117,9 @@ def response_for(error: Exception) -> WireResponse:
     if isinstance(error, ConnectionNeededError):
         return error.response()
     if isinstance(error, RequestRejectedError):
-        return denied_response(error.status, error.error, error.message, error.challenge)
+        return denied_response(
+            error.status, error.error, error.message, error.challenge, error.nonce
+        )
     return unavailable_response(
         "The gateway has no token for this request now", getattr(error, "retry_after", None)
     )

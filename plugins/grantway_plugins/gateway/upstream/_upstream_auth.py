@@ -11,7 +11,7 @@ from grantway_plugins.resource import AccessDeniedError, VerificationUnavailable
 
 from ._observer import Observer
 from ._paths import ambiguous_path, readings, stays_under
-from ._rejection import RequestRejectedError
+from ._rejection import RequestRejectedError, rejection_of
 from ._request_context import RequestContext
 from ._route import Route
 from ._router import Router
@@ -159,9 +159,7 @@ class UpstreamAuth(OneProcess):
         UpstreamToken(route, "", "", None, self._metrics).report("refused")
         if not isinstance(error, AccessDeniedError):
             return error
-        return RequestRejectedError(
-            error.message, status=error.status, challenge=error.challenge, error=error.error
-        )
+        return rejection_of(error)
 
     def prepare(
         self, request: RequestContext, timeout: float | None = None

@@ -67,6 +67,7 @@ def run(backends: Backends, workloads: WorkloadIssuer) -> Iterator[GatewayProces
 resource = "{API}"
 client_certificate_header = "X-Client-Cert"
 client_certificate_callers = true
+dpop_nonce_key = {{ source = "file", path = "nonces.txt" }}
 
 [[inbound.issuer]]
 issuer = "{workloads.url}"
@@ -92,6 +93,7 @@ client_secret = {{ source = "file", path = "secret.txt" }}
         + '[authorize]\nlisten = "127.0.0.1:0"\n'
         + inbound
     )
+    (backends.folder / "nonces.txt").write_text("k" * 32)
     with gateway(backends.write(text)) as running:
         yield running
 
@@ -177,7 +179,11 @@ def test_a_dpop_token_is_accepted_once_for_each_proof(
     run: GatewayProcess, workloads: WorkloadIssuer
 ) -> None:
     bound = token(workloads, cnf={"jkt": KEY.thumbprint()})
-    header = proof("http://127.0.0.1/orders", htm="GET", token=bound)
+    target = {"url": "http://127.0.0.1/orders", "htm": "GET", "token": bound}
+    without = get(run, "/orders?x=1", f"DPoP {bound}", dpop=proof(**target))
+    assert without.status_code == 401
+    assert without.json()["error"] == "use_dpop_nonce"
+    header = proof(**target, nonce=without.headers["dpop-nonce"])
     assert get(run, "/orders?x=1", f"DPoP {bound}", dpop=header).status_code == 200
     replayed = get(run, "/orders?x=1", f"DPoP {bound}", dpop=header)
     assert replayed.status_code == 401
@@ -398,6 +404,14 @@ def test_a_file_with_inbound_is_valid(tmp_path: Path) -> None:
     config = ConfigFile(path)
     assert config.inbound is not None
     assert config.inbound["issuer"] == [{"issuer": "https://login.example.com"}]
+
+
+def test_a_short_key_of_nonces_is_reported_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    text = GOOD.replace('"header:X-Tenant"', '"claim:org_id"') + INBOUND
+    path.write_text(text.replace("[inbound]", '[inbound]\ndpop_nonce_key = "short"'))
+    with pytest.raises(ConfigurationError, match="dpop_nonce_key: must be at least 32 secret"):
+        build_runtime(ConfigFile(path))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from grantway_plugins.gateway._connections.user import User
 from grantway_plugins.gateway.upstream._asgi_middleware import request_context
-from grantway_plugins.gateway.upstream._rejection import RequestRejectedError
+from grantway_plugins.gateway.upstream._rejection import RequestRejectedError, rejection_of
 from grantway_plugins.resource import AccessDeniedError
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ class ApiCallers:
         try:
             caller = await self.inbound.verify_async(context)
         except AccessDeniedError as error:
-            rejection = RequestRejectedError(
-                error.message, status=error.status, challenge=error.challenge, error=error.error
-            )
+            rejection = rejection_of(error)
         else:
             # Browsers send client certificates unasked, so a page could act with another user's.
             if not context.header("authorization"):
