@@ -22,7 +22,11 @@ def gateway_client(issuer: IssuerServer) -> tuple[str, str]:
 
 @contextmanager
 def verifying_gateway(
-    folder: Path, issuer: IssuerServer, client: tuple[str, str], upstream: str
+    folder: Path,
+    issuer: IssuerServer,
+    client: tuple[str, str],
+    upstream: str,
+    answer_timeout: int = 60,
 ) -> Iterator[str]:
     """Run a gateway that verifies its callers, and sends its own tokens to the MCP server.
 
@@ -33,7 +37,7 @@ def verifying_gateway(
         provider = "idp"
         tenant = "single"
         on_failure = "closed"
-        answer_timeout = 1
+        answer_timeout = {answer_timeout}
         params = {{ resource = "{upstream}" }}
     """
     config = write(

@@ -1,7 +1,7 @@
 """MCP servers of the Python SDK and of FastMCP, whose tokens come from one issuer.
 
 Each has four tools: ``whoami`` returns the client and scopes of the token; ``count`` reports its
-progress in an event stream; ``late`` does so after more than a second; ``admin`` needs `ADMIN`.
+progress in an event stream; ``late`` does so after `LATE_SECONDS`; ``admin`` needs `ADMIN`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from tests.plugins.gateway.servers import asgi_server
 from tests.waiting import PATIENCE
 
 SCOPE, ADMIN = "mcp:tools", "mcp:admin"
-#: Silence of the tool ``late``, which is longer than the ``answer_timeout`` of the tests.
-LATE_SECONDS = 1.5
+#: Silence of the tool ``late``.
+LATE_SECONDS = 6
 METADATA = "/.well-known/oauth-protected-resource"
 
 
@@ -80,6 +80,15 @@ class Introspection:
         )
 
 
+def claimed_scope(token: str) -> list[str]:
+    """Return the scope in a JWT; none for other tokens."""
+    if token.count(".") != 2:
+        return []
+    claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    scope: str = claims.get("scope", "")
+    return scope.split()
+
+
 @dataclass
 class McpServer:
     """A running MCP server, as an ASGI application that stands in front of the real one.
@@ -89,11 +98,13 @@ class McpServer:
     Attributes:
         url: URL of the MCP endpoint, which is the resource.
         app: The real application.
+        scope: Returns the scope of a token; by default of a JWT.
         requests: Method and headers of each request to the endpoint.
     """
 
     url: str
     app: Any = None
+    scope: Callable[[str], list[str]] = claimed_scope
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -108,7 +119,7 @@ class McpServer:
             messages.append(await receive())
         body = b"".join(each.get("body", b"") for each in messages)
         token = headers.get("authorization", "").partition(" ")[2]
-        if b'"admin"' in body and token and ADMIN not in _claimed_scope(token):
+        if b'"admin"' in body and token and ADMIN not in self.scope(token):
             await self._demand_scope(send)
             return
 
@@ -125,14 +136,6 @@ class McpServer:
         headers = [(b"www-authenticate", challenge.encode()), (b"content-length", b"0")]
         await send({"type": "http.response.start", "status": 403, "headers": headers})
         await send({"type": "http.response.body"})
-
-
-def _claimed_scope(token: str) -> list[str]:
-    if token.count(".") != 2:
-        return []
-    claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
-    scope: str = claims.get("scope", "")
-    return scope.split()
 
 
 @contextmanager

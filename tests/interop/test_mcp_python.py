@@ -223,14 +223,21 @@ def gated(issuer: IssuerServer, introspector: tuple[str, str], tmp_path: Path) -
         yield Gateway(f"{url}/mcp", client, server)
 
 
-def test_a_session_passes_through_the_gateway(gated: Gateway, account: Account) -> None:
+def test_a_session_passes_through_the_gateway(
+    issuer: IssuerServer, introspector: tuple[str, str], account: Account, tmp_path: Path
+) -> None:
     """With its notifications, a stream that is silent for a while, and its end."""
 
     async def use(caller: Caller) -> list[float]:
         return await caller.progress("late")
 
-    assert run(CLIENTS["sdk-sessions"], gated.url, account, use) == [0, 1, 2]
-    seen = gated.server.requests
+    client = gateway_client(issuer)
+    with (
+        sdk_server(issuer.url, introspector) as server,
+        verifying_gateway(tmp_path, issuer, client, server.url, answer_timeout=5) as url,
+    ):
+        assert run(CLIENTS["sdk-sessions"], f"{url}/mcp", account, use) == [0, 1, 2]
+    seen = server.requests
     assert "mcp-session-id" not in seen[0][1]
     assert len({headers["mcp-session-id"] for _, headers in seen[1:]}) == 1
     assert [method for method, _ in seen].count("GET") == 1
