@@ -28,6 +28,7 @@ from grantway_plugins.issuer import IssuerServer, IssuerSettings  # noqa: E402
 from grantway_plugins.registration import registered_client  # noqa: E402
 from tests.interop.chromium import chromium  # noqa: E402
 from tests.interop.grantway_serve import grantway_serve  # noqa: E402
+from tests.plugins.cli.resource_server import ResourceServer  # noqa: E402
 from tests.plugins.gateway.connections.site import running_site  # noqa: E402
 from tests.plugins.issuer.login.conftest import PASSWORD  # noqa: E402
 
@@ -53,6 +54,9 @@ def draw(folder: Path) -> None:
     _terminal(folder / "demo.svg", ["demo"])
     with grantway_serve("--approve", "auto") as url:
         _terminal(folder / "login.svg", ["login", url, "--scope", "read", "--device"])
+        server = ResourceServer(url)
+        with server.running():
+            _terminal(folder / "mcp-login.svg", ["login", server.resource, "--device"])
     with _issuer() as (url, code), chromium() as browser:
         page = browser.new_page(viewport={"width": 720, "height": 560})
         page.goto(f"{url}/device")

@@ -1,7 +1,7 @@
 """Tests that follow the tutorials in a shell, from top to bottom.
 
-The reader has a fresh clone of the repository, an empty home folder, and no browser. The blocks are
-followed in order:
+The reader has a fresh clone of the repository, an empty home folder, and no browser, or one in which
+they allow every login. The blocks are followed in order:
 
 - ``bash`` blocks are typed into the first terminal. Every command must succeed, unless the block is
   marked ``fails``. A title such as ``title="Second terminal"`` selects another terminal, where the
@@ -21,6 +21,7 @@ from __future__ import annotations
 import doctest
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -71,10 +72,11 @@ class Reader:
     Args:
         clone: The clone of the repository.
         home: The home folder.
+        **variables: More environment variables.
     """
 
-    def __init__(self, clone: Path, home: Path) -> None:
-        self._clone, self._environment = clone, environment(home)
+    def __init__(self, clone: Path, home: Path, **variables: str) -> None:
+        self._clone, self._environment = clone, {**environment(home), **variables}
         self._terminals: dict[str, Terminal] = {}
         self._ports = {port: str(free_port()) for port in PORTS}
         self._open = ExitStack()
@@ -238,11 +240,19 @@ def test_writes_a_grant(reader: Reader, clone: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_logs_in_to_an_mcp_server(clone: Path, tmp_path: Path) -> None:
+    page = TUTORIAL / "mcp.md"
+    browser = shlex.join([sys.executable, str(Path(__file__).with_name("approve.py"))])
+    with Reader(clone, tmp_path, BROWSER=f"{browser} %s") as reader:
+        reader.follow(page, blocks(page))
+
+
 def test_follows_every_tutorial() -> None:
     followed = {
         "connections.md",
         "first-token.md",
         "gateway.md",
+        "mcp.md",
         "workload.md",
         "your-own-grant.md",
     }
