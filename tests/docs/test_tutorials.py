@@ -1,7 +1,7 @@
 """Tests that follow the tutorials in a shell, from top to bottom.
 
-The reader has a fresh clone of the repository, an empty home folder, and no browser, or one in which
-they allow every login. The blocks are followed in order:
+The reader has a fresh clone of the repository, an empty home folder, and no browser; for one page,
+a browser in which they allow every login. The blocks are followed in order:
 
 - ``bash`` blocks are typed into the first terminal. Every command must succeed, unless the block is
   marked ``fails``. A title such as ``title="Second terminal"`` selects another terminal, where the

@@ -18,6 +18,7 @@ from grantway._wire.protected_resource import (
 )
 from grantway_plugins._config.components import Components
 from grantway_plugins._config.network import NetworkSettings
+from grantway_plugins.auth._resource_clients import with_offline_access
 from grantway_plugins.profiles import ProfileFile
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 #: Seconds for all requests.
 _TIMEOUT = 30.0
-_OFFLINE = "offline_access"
 
 
 def provider_of(
@@ -63,7 +63,7 @@ def provider_of(
     finally:
         transport.close()
     check_pkce(provider.metadata, chosen)
-    return replace(provider, resource=found.url, scope=_scope(found.scope, provider))
+    return replace(provider, resource=found.url, scope=with_offline_access(found.scope, provider))
 
 
 def listed_issuers(url: str, profile: Profile) -> list[str]:
@@ -92,11 +92,3 @@ def _known_issuer(found: FoundResource, known: Sequence[tuple[str, str]]) -> str
     """Return the issuer of a profile if the resource lists it, otherwise the first listed one."""
     listed = found.metadata["authorization_servers"]
     return next((each for url, each in known if url == found.url and each in listed), found.issuer)
-
-
-def _scope(named: tuple[str, ...], provider: Provider) -> tuple[str, ...]:
-    """Return the scope to request: what the resource names, and a refresh token if possible."""
-    offered = provider.metadata.get("scopes_supported")
-    if not named or _OFFLINE in named or not isinstance(offered, list) or _OFFLINE not in offered:
-        return named
-    return (*named, _OFFLINE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shlex
 import sys
@@ -10,9 +11,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import httpx2
 import pytest
 import requests
 
+from grantway import ConfigurationError, LoginNeededError
+from grantway_plugins.auth import StepUpRequiredError, TokenAuth
 from grantway_plugins.issuer import BrowserDriver, IssuerServer, IssuerSettings, Lifetimes
 from tests.core.test_protected_resource import ISSUER, KNOWN, Site
 from tests.docs.pages import ROOT
@@ -86,6 +90,32 @@ def test_logs_in_with_the_address_of_a_resource(
     assert (claims["aud"], claims["scope"]) == (server.resource, "read")
     assert home.run("logout", name).returncode == 0
     assert home.run("token", name).returncode == 3
+
+
+def test_programs_use_the_profile(home: Home, server: ResourceServer) -> None:
+    assert home.run("login", server.resource).returncode == 0
+    (name,) = profiles(home)
+    home.age(-1, name)
+    with home.profile(name) as profile:
+        auth = TokenAuth(profile.credential(), origins=profile.resource or ())
+        first = requests.get(server.resource, auth=auth, timeout=PATIENCE)
+        assert first.json()["aud"] == server.resource
+        with httpx2.Client(auth=auth) as client:
+            assert client.get(server.resource).json() == first.json()
+            with pytest.raises(StepUpRequiredError) as caught:
+                client.post(server.resource)
+            with pytest.raises(ConfigurationError, match="the token is for"):
+                client.get("https://other.example/")
+        assert caught.value.challenge.scope == ("write",)
+
+        async def call() -> int:
+            async with httpx2.AsyncClient(auth=auth) as http:
+                return (await http.get(server.resource)).status_code
+
+        assert asyncio.run(call()) == 200
+    assert home.run("logout", name).returncode == 0
+    with home.profile(name) as profile, pytest.raises(LoginNeededError):
+        requests.get(server.resource, auth=TokenAuth(profile.credential()), timeout=PATIENCE)
 
 
 def test_other_commands_do_not_contact_the_resource(
