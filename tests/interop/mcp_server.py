@@ -16,10 +16,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from grantway_plugins.gateway.upstream import RequestContext
 from grantway_plugins.resource import (
     AcceptedIssuer,
     AccessDeniedError,
+    HttpRequest,
     ProtectedResource,
     Requirement,
 )
@@ -89,9 +89,8 @@ def by_grantway(issuer: str) -> Iterator[Verify]:
             if resource not in opened:
                 made = ProtectedResource(resource, [AcceptedIssuer(issuer)], scopes=[SCOPE])
                 opened[resource] = exits.enter_context(closing(made))
-            parts = urlsplit(resource)
             headers = [("Authorization", authorization)]
-            asked = RequestContext.of(parts.netloc, parts.path, headers, method="POST")
+            asked = HttpRequest("POST", urlsplit(resource).path, headers)
             return opened[resource].verify(asked, Requirement(scopes=(SCOPE,))).claims
 
         yield verify

@@ -6,6 +6,7 @@ import hashlib
 import json
 import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
@@ -88,9 +89,12 @@ class Site:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             self.silent = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        self.waiting = socket.create_server(("127.0.0.1", 0))
+        self.waiting.settimeout(PATIENCE)
+        self.slow = f"http://127.0.0.1:{self.waiting.getsockname()[1]}"
         self.protected = ProtectedResource(
             self.resource,
-            [AcceptedIssuer(each) for each in (issuer.url, signer.url, self.silent)],
+            [AcceptedIssuer(each) for each in (issuer.url, signer.url, self.silent, self.slow)],
             scopes=["read", "write"],
             observer=self.results,
             dpop_nonce_key=nonce_key,
@@ -100,6 +104,7 @@ class Site:
     def close(self) -> None:
         self._clients.close()
         self.protected.close()
+        self.waiting.close()
 
     def token(self, audience: str | None = None, **claims: Any) -> str:
         """Return a token with any claims."""
@@ -289,6 +294,17 @@ class AdapterContract:
         assert int(response.headers["Retry-After"]) >= 1
         assert "WWW-Authenticate" not in response.headers
         assert site.silent not in response.text
+
+    def test_a_slow_issuer_delays_only_its_own_tokens(self, site: Site) -> None:
+        with ThreadPoolExecutor(1) as threads:
+            slow = threads.submit(site.get, "/api/orders", site.token(iss=site.slow))
+            connection, _ = site.waiting.accept()
+            for path in ("/api/orders", "/health"):
+                assert site.get(path, site.token()).status_code == 200
+            assert not slow.done()
+            site.waiting.close()
+            connection.close()
+            assert slow.result().status_code == 503
 
     def test_a_token_is_verified_once(self, site: Site) -> None:
         token = site.token(jti="seen twice")
