@@ -57,7 +57,8 @@ class ResourceMiddleware(OneProcess):
     Args:
         app: The application.
         resource: Verifies the callers.
-        requirement: What all requests need in addition to a valid token.
+        requirement: What all requests need in addition to a valid token, or a function that returns
+            it for the scope of a request.
         public: Paths for which no token is needed, such as ``/health``. One that ends with ``/*``
             includes all paths below it. A mounted application compares the rest of the path.
 
@@ -70,11 +71,12 @@ class ResourceMiddleware(OneProcess):
         app: App,
         resource: ProtectedResource,
         *,
-        requirement: Requirement | None = None,
+        requirement: Requirement | Callable[[Scope], Requirement] | None = None,
         public: Iterable[str] = (),
     ) -> None:
         self._app, self._resource = app, resource
-        self._requirement = Requirement() if requirement is None else requirement
+        fixed = Requirement() if requirement is None else requirement
+        self._required = (lambda _scope: fixed) if isinstance(fixed, Requirement) else fixed
         self._public = PublicPaths(public)
         self._metadata, self._metadata_path = ResourceMetadata(resource), resource.metadata_path
 
@@ -90,9 +92,9 @@ class ResourceMiddleware(OneProcess):
             await self._metadata(scope, receive, send)
             return
         if not self._public.include(local):
-            request = AsgiRequest(scope)
+            request, requirement = AsgiRequest(scope), self._required(scope)
             try:
-                token = await verified_async(self._resource, request, self._requirement)
+                token = await verified_async(self._resource, request, requirement)
             except (AccessDeniedError, VerificationUnavailableError) as error:
                 await send_denial(scope, send, rejection(error))
                 return

@@ -113,7 +113,7 @@ class Site:
 
     def auth(self, scope: str = "read write", *, bound: bool = False) -> TokenAuth:
         """Return the authentication of a new client, which found the issuer by the resource."""
-        provider = grantway.Provider.for_resource(f"{self.resource}/orders".replace("//or", "/or"))
+        provider = grantway.Provider.for_resource(f"{self.resource}/orders")
         metadata = {"grant_types": ["client_credentials"], "scope": scope}
         made = requests.post(f"{provider.issuer}/register", json=metadata, timeout=PATIENCE).json()
         auth: Any = ClientSecretBasic(made["client_id"], made["client_secret"])

@@ -230,3 +230,17 @@ def test_a_requirement_of_all_requests_is_in_the_first_challenge(issuer: Workloa
     found = parse_challenges(response.headers["WWW-Authenticate"])[0].parameters
     assert found["scope"] == "orders:read orders:write"
     assert "error" not in found
+
+
+def test_a_requirement_may_depend_on_the_request(issuer: WorkloadIssuer, token: Tokens) -> None:
+    def needed(scope: Any) -> Requirement:
+        return Requirement(scopes=("write",) if scope["method"] == "POST" else ())
+
+    app = ResourceMiddleware(PlainTextResponse("ok"), protected(issuer), requirement=needed)
+    headers = bearer(token(scope="read"))
+    with asgi_server(app) as url:
+        assert requests.get(url, headers=headers, timeout=PATIENCE).status_code == 200
+        response = requests.post(url, headers=headers, timeout=PATIENCE)
+    assert response.status_code == 403
+    (found, *_) = parse_challenges(response.headers["WWW-Authenticate"])
+    assert found.parameters["scope"] == "write"
