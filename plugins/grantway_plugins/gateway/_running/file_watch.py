@@ -37,14 +37,17 @@ async def reload_on_change(
             await reload()
 
 
-def log_reload(path: Path, problem: str | None) -> None:
+def log_reload(path: Path, problem: str | None, *, again: bool = False) -> None:
     """Log the outcome of a reload.
 
     Args:
         path: The file.
         problem: Its mistakes, or None.
+        again: Whether the reload is repeated, because workers are missing or failed.
     """
     if problem is None:
         _log.warning("Configuration reloaded: %s", path)
+    elif again:
+        _log.error("%s is not used by all workers yet, and is loaded again:\n%s", path, problem)
     else:
         _log.error("The new configuration is invalid; keeping the old one:\n%s", problem)

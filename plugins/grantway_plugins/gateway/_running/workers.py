@@ -41,6 +41,8 @@ _PATIENCE = 5.0
 _RELOAD_PATIENCE = 120.0
 #: Interval in seconds at which counters are read, in case a worker crashes.
 _COUNTED_EVERY = 5.0
+#: First and longest pause in seconds before a reload is repeated; it doubles each time.
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 
 _log = logging.getLogger("grantway.gateway")
 
@@ -84,6 +86,8 @@ class Workers(OneProcess):
         self._changing, self._started = asyncio.Lock(), asyncio.Event()
         self._background: set[asyncio.Task[Any]] = set()
         self._stopping = False
+        #: Whether some workers still have to use the file, for a reason that may pass.
+        self._incomplete = False
         self._metrics = CombinedMetrics(COMBINED_GAUGES)
         self._used_proofs = SharedProofs()
         self._supervisor = Supervisor(
@@ -151,16 +155,34 @@ class Workers(OneProcess):
     async def reload(self) -> str | None:
         """Read the file again, and let all workers use it for new requests; log the outcome.
 
+        If workers are missing, or some cannot use the file, it is repeated in the background.
+
         Returns:
             The mistakes in the file, or None. With mistakes, nothing changes.
         """
         await self._started.wait()
         async with self._changing:
+            repeats = self._incomplete
             problem = await self._reload()
-        log_reload(self._config.path, problem)
+        log_reload(self._config.path, problem, again=self._incomplete)
+        if self._incomplete and not repeats:
+            self._in_background(self._repeat(problem))
         return problem
 
+    async def _repeat(self, reported: str | None) -> None:
+        """Repeat a reload until all workers use the file, and log other problems than before."""
+        pause = _FIRST_PAUSE
+        while self._incomplete:
+            await asyncio.sleep(pause)
+            pause = min(_LONGEST_PAUSE, 2 * pause)
+            async with self._changing:
+                problem = await self._reload() if self._incomplete else reported
+            if problem != reported:
+                log_reload(self._config.path, problem, again=self._incomplete)
+                reported = problem
+
     async def _reload(self) -> str | None:
+        before, self._incomplete = self._incomplete, False
         try:
             config = await asyncio.to_thread(
                 ConfigFile, self._config.path, require_valid=False, before=self._config
@@ -179,16 +201,18 @@ class Workers(OneProcess):
         ):
             responses |= more
         if not responses:
-            return "No worker is ready, so none could check it; reload again"
+            self._incomplete = True
+            return "No worker is ready, so none could check it"
         problems = {number: each for number, each in responses.items() if each is not None}
-        if len(problems) < len(responses):
-            # Workers that are started later use the same content.
-            self._config = config
         if len(problems) == len(responses):
+            # Some workers may use the file already, and those that failed before may fail again.
+            self._incomplete = before and config.toml.text == self._config.toml.text
             return next(iter(problems.values()))
+        # Workers that are started later use the same content.
+        self._config, self._incomplete = config, bool(problems)
         return (
             "\n".join(
-                f"Worker {number + 1} keeps the old configuration, so reload again: {each}"
+                f"Worker {number + 1} keeps the old configuration: {each}"
                 for number, each in problems.items()
             )
             or None

@@ -351,3 +351,23 @@ def test_a_reload_without_a_worker_is_not_accepted(backends: Backends) -> None:
             assert requests.post(f"{run.admin}/reload", timeout=PATIENCE).status_code == 200
         until(lambda: run.ready()[1]["workers"]["running"] == 2)
         assert {status(f"{run.url}/new") for _ in range(4)} == {200}
+
+
+@pytest.mark.parametrize("way", ["reload_every", "SIGHUP"])
+def test_repeats_a_reload_for_which_no_worker_was_ready(backends: Backends, way: str) -> None:
+    every = "reload_every = 0.1\n" if way == "reload_every" else ""
+    config = backends.write(
+        f'[gateway]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n{every}'
+        + backends.provider()
+        + backends.route()
+    )
+    with gateway(config, *TWO) as run:
+        for each in run.workers:
+            os.kill(each, signal.SIGKILL)
+        until(lambda: run.metric("grantway_worker_exits_total") == 2)
+        replace_file(config, config.read_text() + backends.route("new"))
+        if way == "SIGHUP":
+            run.reload()
+        until(lambda: run.ready()[1]["workers"]["running"] == 2)
+        until(lambda: {status(f"{run.url}/new") for _ in range(4)} == {200})
+        assert run.log.count("No worker is ready") <= 1
