@@ -39,6 +39,7 @@ COMBINED_GAUGES: Mapping[str, Callable[[Iterable[float]], float]] = {
     "grantway_certificate_expiry_timestamp_seconds": min,
     "grantway_certificate_failures": max,
     "grantway_connection_refresh_lag_seconds": max,
+    "grantway_connection_tokens_unreadable": max,
     "grantway_connections": max,  # each process counts those of all
 }
 

@@ -41,6 +41,12 @@ class ConnectionMetrics(OneProcess):
             registry=registry,
             multiprocess_mode="mostrecent",
         )
+        self._unreadable = Gauge(
+            "grantway_connection_tokens_unreadable",
+            "Stored tokens that cannot be read, of ten that are checked once a minute",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
         self._events = counter(
             "connection_events", "Events in the audit trail of connections", "provider", "event"
         )
@@ -57,6 +63,10 @@ class ConnectionMetrics(OneProcess):
         """Count a refresh of an idle connection, and show its delay in seconds."""
         self._refreshes.labels(self._provider(provider), outcome).inc()
         self._lag.set(lag)
+
+    def unreadable(self, number: int) -> None:
+        """Show how many of the checked tokens cannot be read."""
+        self._unreadable.set(number)
 
     def webhook(self, outcome: str) -> None:
         """Count an attempt to send a webhook."""

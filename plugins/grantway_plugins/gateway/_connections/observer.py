@@ -12,6 +12,7 @@ from .audit import log_event
 if TYPE_CHECKING:
     from .connection import ConnectionEvent
     from .metrics import ConnectionMetrics
+    from .token_check import TokenHealth
 
 
 class ConnectionObserver(OneProcess):
@@ -52,3 +53,8 @@ class ConnectionObserver(OneProcess):
         """Show the number of connections by provider and state."""
         if self._metrics is not None:
             self._metrics.count(counts)
+
+    def checked(self, tokens: TokenHealth) -> None:
+        """Show how many of the tokens that are read regularly cannot be read."""
+        if self._metrics is not None:
+            self._metrics.unreadable(tokens.unreadable)

@@ -21,6 +21,7 @@ from .connection import EXPIRED, Connection, ConnectionEvent, EventName
 from .details import Details
 from .outcomes import Connected, ConnectionStatus, Disconnected
 from .revocation import revoke
+from .token_check import TokenCheck
 
 if TYPE_CHECKING:
     from grantway._credentials.credential import Credential
@@ -77,6 +78,7 @@ class Connections(OneProcess):
         self.observer = observer
         self.webhook = webhook
         self.clock = clock
+        self.token_check = TokenCheck(self)
         self._encrypted = store
         self._store = asynchronous(store)
 
@@ -285,6 +287,18 @@ class Connections(OneProcess):
         except StoreUnreadableError as error:
             _log.warning("A stored token of a connection cannot be read: %s", error)
             return None
+
+    async def problem_of(self, known: Connection) -> str | None:
+        """Return why the token of a connection cannot be read.
+
+        Returns:
+            The reason; empty if it can be read, None if there is no token.
+        """
+        try:
+            token = await self._store.load_async(self.credential(known.provider, known.user).key)
+        except StoreUnreadableError as error:
+            return error.message
+        return None if token is None else ""
 
     async def reencrypt_token(self, user_id: str, provider: str) -> bool:
         """Encrypt a token with the newest key; see ``EncryptedStore.reencrypt_async``."""

@@ -12,6 +12,7 @@ from .gateway_provider import GatewayProvider
 from .runtime import Runtime
 
 if TYPE_CHECKING:
+    from grantway_plugins.gateway._connections.token_check import TokenHealth
     from grantway_plugins.resource import IssuerStatus
     from grantway_plugins.server._tls.certificate import ServerCertificate
 
@@ -26,13 +27,15 @@ _ADDED = ("in_flight", "waiting")
 
 
 async def health_of(runtime: Runtime) -> Found:
-    """Return the health of the providers, the store, the inbound issuers and the certificate."""
+    """Return the health of the providers, the store, the certificate and so on."""
     found: dict[str, Any] = {
         "providers": {name: _provider_health(each) for name, each in runtime.providers.items()},
         "store": await _store_health(runtime),
     }
     if runtime.inbound is not None:
         found["inbound"] = _inbound_health(runtime.inbound.status())
+    if runtime.connections is not None:
+        found["connections"] = _token_health(await runtime.connections.token_check.health())
     if runtime.certificate is not None:
         found["certificate"] = _certificate_health(runtime.certificate)
     return found
@@ -94,6 +97,8 @@ def readiness(
         and (not bad or (rule == "any" and len(bad) < len(providers)))
         and "failing" not in needed
         and not ("degraded" in needed and rule == "all")
+        # By default, users whose tokens cannot be read must be able to connect again.
+        and not (rule == "all" and parts.get("connections", {}).get("status") == "failing")
     )
     return {
         "ready": enough and not stopping,
@@ -130,6 +135,18 @@ def _issuer(status: IssuerStatus) -> dict[str, Any]:
     if status.problem:
         members |= {"error_description": status.problem, "since": math.floor(status.since)}
     return members
+
+
+def _token_health(tokens: TokenHealth) -> dict[str, Any]:
+    """Return the health of the stored tokens of users; ``failing`` if none can be decrypted."""
+    if not tokens.unreadable:
+        return {"status": tokens.status}
+    return {
+        "status": tokens.status,
+        "checked": tokens.checked,
+        "unreadable": tokens.unreadable,
+        "error_description": tokens.problem,
+    }
 
 
 def _certificate_health(certificate: ServerCertificate) -> dict[str, Any]:

@@ -33,7 +33,7 @@ RATE = 50.0
 AT_ONCE = 16
 #: Seconds for which this gateway has claimed work. Then another gateway tries it again.
 LEASE = 300.0
-#: Seconds between two removals of old entries, and between two counts for metrics.
+#: Seconds between two removals of old entries, and between two measurements for metrics.
 PRUNE_EVERY, COUNT_EVERY = 3_600.0, 60.0
 #: Longest time in seconds to save activity when the gateway stops.
 _LAST = 5.0
@@ -122,6 +122,7 @@ class ConnectionWorker(OneProcess):
         if monotonic >= self._count_at:
             self._count_at = monotonic + _spread(COUNT_EVERY)
             connections.observer.counted(await records.counts())
+            connections.observer.checked(await connections.token_check.health())
         if monotonic >= self._prune_at:
             self._prune_at = monotonic + _spread(PRUNE_EVERY)
             await records.prune(now, audit_seconds=connections.settings.audit_days * 86_400.0)
