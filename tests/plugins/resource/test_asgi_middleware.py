@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import requests
-from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -26,8 +25,7 @@ from grantway_plugins.resource import AcceptedIssuer, ProtectedResource, Require
 from grantway_plugins.resource.asgi import ResourceMiddleware
 from grantway_plugins.testing import WorkloadIssuer
 from tests.plugins.gateway.servers import asgi_server
-from tests.plugins.resource.adapter_apps import Gate
-from tests.plugins.resource.adapter_fastapi import make_app
+from tests.plugins.resource.adapter_apps import Gate, fastapi_app
 from tests.plugins.resource.conftest import API, Tokens
 from tests.plugins.server.proofs import KEY, proof
 from tests.waiting import PATIENCE
@@ -63,7 +61,7 @@ def bearer(token: str) -> dict[str, str]:
 @pytest.mark.parametrize("framework", ["middleware", "fastapi"])
 def test_a_websocket_needs_a_token(issuer: WorkloadIssuer, token: Tokens, framework: str) -> None:
     resource = protected(issuer)
-    app: Any = make_app(resource, Gate())
+    app: Any = fastapi_app(resource, Gate()).__enter__()
     if framework == "middleware":
         app = ResourceMiddleware(
             Starlette(routes=[WebSocketRoute("/api/socket", socket)]), resource
@@ -153,7 +151,7 @@ def test_a_proxy_may_remove_the_beginning_of_the_path(
 ) -> None:
     """Servers add it to the path again; some applications set only the root path."""
     resource = protected(issuer, f"{API}/v1")
-    inner = make_app(resource, Gate())
+    inner = fastapi_app(resource, Gate()).__enter__()
 
     async def below_root(scope: Any, receive: Any, send: Any) -> None:
         await inner({**scope, "root_path": "/v1"}, receive, send)
@@ -171,7 +169,7 @@ def test_a_proxy_may_remove_the_beginning_of_the_path(
 
 def test_middleware_finds_its_metadata_below_a_root_path(issuer: WorkloadIssuer) -> None:
     resource = protected(issuer, f"{API}/v1")
-    app = ResourceMiddleware(FastAPI(), resource)
+    app = ResourceMiddleware(Starlette(), resource)
     with asgi_server(app, root_path="/v1") as url:
         found = requests.get(f"{url}{resource.metadata_path}", timeout=PATIENCE)
     assert found.json() == resource.metadata()
