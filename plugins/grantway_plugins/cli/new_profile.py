@@ -75,7 +75,9 @@ class NewProfile:
         Raises:
             ResourceMetadataError: The metadata of the resource is invalid.
             GrantwayError: The address or the provider could not be reached, or is invalid.
+            click.ClickException: The address has no metadata, and cannot be an issuer's.
         """
+        self.address = self.address.strip()
         if not self._may_be_resource():
             return
         path = config_path(self.config)
@@ -91,6 +93,10 @@ class NewProfile:
             if not error.missing:
                 raise
             self._missing = error
+            if urlsplit(self.address).query:  # no issuer has one (RFC 8414 section 2)
+                raise click.ClickException(
+                    f"{error.document} {error.rule}. Give its provider with --issuer."
+                ) from None
         else:
             self._use(found, terminal)
 
@@ -130,9 +136,15 @@ class NewProfile:
         if "client_id" not in self.settings and provider.registration_endpoint is None:
             redirect = self.settings.get("redirect_uri", "http://127.0.0.1/callback")
             if not ask:
+                documents = (
+                    " It also accepts the URL of a Client ID Metadata Document."
+                    if self.resource and provider.metadata.get(_DOCUMENTS) is True
+                    else ""
+                )
                 raise click.ClickException(
                     f"{provider.host} does not let clients register themselves. Register a client "
                     f"there with the redirect URI {redirect}, then give its ID with --client-id."
+                    f"{documents}"
                 )
             terminal.line(
                 f"{provider.host} does not let clients register themselves. Register a client "
@@ -188,7 +200,7 @@ class NewProfile:
     def _check_document(self, provider: Provider) -> None:
         """Reject a client whose ID is a URL if the provider of a resource does not fetch it."""
         client_id = self.settings.get("client_id", "")
-        is_url = client_id.startswith("https://") and self.resource
+        is_url = client_id.startswith(("https://", "http://")) and self.resource
         if is_url and provider.metadata.get(_DOCUMENTS) is not True:
             raise click.ClickException(
                 f"--client-id {client_id} is the URL of a Client ID Metadata Document, which "

@@ -21,7 +21,7 @@ from grantway_grants._login_parameters import login_parameters
 from grantway_plugins._config.components import Components
 from grantway_plugins._config.network import NetworkSettings
 from grantway_plugins._config.tables import LOGIN_GRANTS
-from grantway_plugins.registration import Registrations, metadata_of, register
+from grantway_plugins.registration import Registrations, identity_of, metadata_of, register
 
 from ._file import ProfileFile
 from ._grant_check import check_grant
@@ -269,11 +269,9 @@ class Profile(OneProcess):
         if self.registrations is not None:
             if registration is None:
                 registration = self._registration(instead_of, for_login)
-            identity = Params(
-                client_id=registration.access_token,
-                client_secret=registration.extra.get("client_secret"),
-                auth=self.table.get("auth") or registration.extra["auth"],
-            )
+            identity = identity_of(registration)
+            if "auth" in self.table:
+                identity["auth"] = self.table["auth"]
         else:
             identity = Params(
                 client_id=self.table["client_id"],

@@ -35,12 +35,10 @@ class ResourceServer:
     Attributes:
         url: URL of the server.
         metadata: Members of the metadata, in addition to ``resource``.
-        open: Whether the resources answer without a token.
     """
 
     def __init__(self, issuer: str) -> None:
         self.url = ""
-        self.open = False
         self.metadata: dict[str, Any] = {
             "authorization_servers": [issuer],
             "scopes_supported": ["read"],
@@ -72,8 +70,6 @@ class ResourceServer:
         path = request.url.path
         if not path.endswith("/mcp"):
             return Response(status_code=404)
-        if self.open:
-            return Response("open")
         try:
             claims = await run_in_threadpool(self._verify, request)
         except AccessDeniedError as denied:

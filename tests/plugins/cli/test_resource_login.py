@@ -17,13 +17,21 @@ import requests
 
 from grantway import ConfigurationError, LoginNeededError
 from grantway_plugins.auth import StepUpRequiredError, TokenAuth
-from grantway_plugins.issuer import BrowserDriver, IssuerServer, IssuerSettings, Lifetimes
+from grantway_plugins.issuer import (
+    BrowserDriver,
+    ClientDocuments,
+    IssuerServer,
+    IssuerSettings,
+    Lifetimes,
+)
+from grantway_plugins.issuer._decisions.operator_clients import add_client
 from tests.core.test_protected_resource import ISSUER, KNOWN, Site
 from tests.docs.pages import ROOT
 from tests.faults import FaultServer, free_port
 from tests.plugins.cli.home import PATIENCE, Home
 from tests.plugins.cli.resource_server import ResourceServer
 from tests.plugins.cli.test_login import device_prompt, running
+from tests.plugins.issuer.test_client_documents import Publisher
 from tests.waiting import interrupt
 
 SETTINGS = IssuerSettings(
@@ -69,6 +77,18 @@ def get(home: Home, url: str, name: str, method: str = "GET") -> requests.Respon
     assert token.returncode == 0, token.stderr
     header, _, value = token.stdout.strip().partition(": ")
     return requests.request(method, url, headers={header: value}, timeout=PATIENCE)
+
+
+def finding(home: Home, about: str, name: str) -> dict[str, str]:
+    """Return a result of ``grantway doctor`` about the resource of a profile."""
+    found = json.loads(home.run("doctor", "--profile", name, "--json").stdout)["findings"]
+    (matching,) = (each for each in found if each["about"] == about)
+    return dict(matching)
+
+
+def client_id(home: Home, name: str) -> str:
+    (shown,) = json.loads(home.run("status", name, "--json").stdout)
+    return str(shown["client_id"])
 
 
 def test_logs_in_with_the_address_of_a_resource(
@@ -130,6 +150,21 @@ def test_other_commands_do_not_contact_the_resource(
     assert (shown["provider"], shown["resource"]) == (issuer, [server.resource])
     assert f"resource    {server.resource}\n" in home.run("status", name).stdout
     assert home.run("login", name).returncode == 0
+
+
+def test_a_grant_without_a_login_gets_tokens_for_the_resource(home: Home) -> None:
+    with IssuerServer(SETTINGS) as issuer:
+        metadata = {"grant_types": ["client_credentials"], "scope": "read write"}
+        client = add_client(issuer.store, metadata)
+        server = ResourceServer(issuer.url)
+        home.env["SECRET"] = client["client_secret"]
+        options = ("--client-id", client["client_id"], "--client-secret-env", "SECRET")
+        grant = ("--grant", "client_credentials")
+        with server.running():
+            done = home.run("init", server.resource, "--name", "robot", *grant, *options)
+            assert done.returncode == 0, done.stderr
+            claims = get(home, server.resource, "robot").json()
+    assert (claims["aud"], claims["scope"]) == (server.resource, "read")
 
 
 def test_a_second_login_uses_the_same_profile(home: Home, server: ResourceServer) -> None:
@@ -216,6 +251,20 @@ def test_a_login_with_more_scope_keeps_the_granted_scope(
     assert get(home, server.resource, name, "POST").status_code == 403
 
 
+def test_a_login_with_more_scope_keeps_the_client_if_the_provider_allows_that(home: Home) -> None:
+    with IssuerServer(replace(SETTINGS, registration="open")) as issuer:
+        server = ResourceServer(issuer.url)
+        with server.running():
+            assert home.run("login", server.resource).returncode == 0
+            (name,) = profiles(home)
+            before = client_id(home, name)
+            done = home.run("login", name, "--scope", "write")
+            assert done.returncode == 0, done.stderr
+            assert "registered again" not in done.stdout
+            assert client_id(home, name) == before
+            assert get(home, server.resource, name, "POST").status_code == 200
+
+
 def test_a_cancelled_login_with_more_scope_keeps_the_login(home: Home) -> None:
     with IssuerServer(replace(SETTINGS, approve="page")) as issuer, BrowserDriver() as driver:
         server = ResourceServer(issuer.url)
@@ -242,18 +291,6 @@ def test_the_scope_of_a_grant_without_a_login_cannot_be_extended(
     done = home.run("login", "robot", "--scope", "write")
     assert done.returncode == 2
     assert "--scope applies to logins, not to the grant client_credentials" in done.stderr
-
-
-def finding(home: Home, about: str, name: str) -> dict[str, str]:
-    """Return a result of ``grantway doctor`` about the resource of a profile."""
-    found = json.loads(home.run("doctor", "--profile", name, "--json").stdout)["findings"]
-    (matching,) = (each for each in found if each["about"] == about)
-    return dict(matching)
-
-
-def client_id(home: Home, name: str) -> str:
-    (shown,) = json.loads(home.run("status", name, "--json").stdout)
-    return str(shown["client_id"])
 
 
 def test_a_new_provider_gets_its_own_profile(
@@ -309,6 +346,14 @@ def test_an_option_chooses_the_provider_of_a_resource(
     assert made["provider"] == issuer
 
 
+def test_doctor_reports_a_profile_that_cannot_be_used(home: Home) -> None:
+    home.write(f'[profiles.work]\nprovider = "http://127.0.0.1:{free_port()}"\n')
+    for name, about in (("other", "no profile is named 'other'"), ("work", "Discovery of")):
+        found = finding(home, f"profile {name}", name)
+        assert found["level"] == "problem"
+        assert about in found["found"]
+
+
 def test_an_option_names_the_provider_of_a_resource_without_metadata(
     home: Home, server: ResourceServer, issuer: str
 ) -> None:
@@ -345,10 +390,29 @@ def test_a_client_id_may_be_the_url_of_its_metadata(home: Home) -> None:
         assert not home.config.exists()
         supported = {"client_id_metadata_document_supported": True}
         site.pages = {ISSUER: (200, lambda url: Site.issuer(url, **supported))}
+        done = home.run("init", f"{site_server.url}/mcp")
+        assert "It also accepts the URL of a Client ID Metadata Document." in done.stderr
         done = home.run("init", f"{site_server.url}/mcp", "--client-id", client_id)
         assert done.returncode == 0, done.stderr
     (made,) = profiles(home).values()
     assert made["client_id"] == client_id
+
+
+def test_a_client_with_published_metadata_logs_in(home: Home) -> None:
+    documents = ClientDocuments(private_hosts=("127.0.0.1",))
+    publisher = Publisher()
+    publisher.changes = {"redirect_uris": ["http://127.0.0.1/callback"]}
+    try:
+        with IssuerServer(replace(SETTINGS, client_documents=documents)) as issuer:
+            server = ResourceServer(issuer.url)
+            with server.running():
+                done = home.run("login", server.resource, "--client-id", publisher.url)
+                assert (done.returncode, done.stderr) == (0, "")
+                (name,) = profiles(home)
+                claims = get(home, server.resource, name).json()
+                assert (claims["client_id"], claims["aud"]) == (publisher.url, server.resource)
+    finally:
+        publisher.close()
 
 
 def large(_url: str) -> bytes:
@@ -448,6 +512,9 @@ def test_an_address_without_any_metadata_is_one_error(home: Home) -> None:
     assert f"{site.url}{KNOWN}/mcp returned status 404" in done.stderr
     assert "/.well-known/openid-configuration returned 404" in done.stderr
     assert "give its provider with --issuer" in done.stderr
+    with FaultServer(Site(pages={f"{KNOWN}/mcp": (404, b"")}).act()) as site:
+        done = home.run("login", f"{site.url}/mcp?tenant=1")
+    assert done.stderr.startswith(f"Error: {site.url}/mcp?tenant=1 has no metadata")
 
 
 def test_an_issuer_that_is_a_resource(home: Home) -> None:
