@@ -22,6 +22,7 @@ from grantway_plugins.issuer import (
 )
 from grantway_plugins.issuer._browser_driver import BrowserDriver
 from grantway_plugins.issuer._decisions.operator_clients import add_client
+from tests.faults import free_port
 
 FILES = "https://files.example/mcp"
 REDIRECT = "http://127.0.0.1:8400/oauth/callback"
@@ -101,7 +102,7 @@ def registered(folder: Path) -> tuple[str, Mapping[str, Any]]:
 
     The provider does not run yet, because its policy contains the agent's id.
     """
-    with IssuerServer(database=folder / "idp.db") as server:
+    with IssuerServer(database=folder / "idp.db", port=free_port()) as server:
         return server.url, add_client(server.store, _AT_IDP)
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -33,6 +32,7 @@ from grantway_plugins.issuer._trust.claim_rules import (
 from grantway_plugins.resource import AcceptedIssuer, AccessDeniedError, ProtectedResource
 from grantway_plugins.server._log_format import FieldsMessage
 from grantway_plugins.testing import WorkloadIssuer
+from tests.faults import free_port
 from tests.plugins.issuer.conftest import Caller, Clock
 
 TYP = "oauth-id-jag+jwt"
@@ -254,13 +254,12 @@ def test_an_assertion_is_accepted_once_also_after_a_restart(
     settings = IssuerSettings(
         registration="unrestricted", trusted_issuers=(TrustedIssuer(company.url, users=("**",)),)
     )
-    database = tmp_path / "issuer.db"
+    database, port = tmp_path / "issuer.db", free_port()
     grants = [jwt_bearer.GRANT_TYPE]
     with (
-        IssuerServer(settings, database=database, clock=clock) as server,
+        IssuerServer(settings, database=database, clock=clock, port=port) as server,
         Caller(server.url) as caller,
     ):
-        port = urlsplit(server.url).port or 0
         caller.register_rfc(grant_types=grants, redirect_uris=[], scope="read write")
         # A request that is rejected for another reason does not use the assertion up.
         token = assertion(company, caller, jti="1")
