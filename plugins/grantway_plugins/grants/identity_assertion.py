@@ -8,8 +8,9 @@ the assertion at the authorization server of a resource for an access token
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from grantway._credentials.credential import Credential
@@ -18,26 +19,39 @@ from grantway._exceptions import (
     Evidence,
     GrantwayError,
     LoginNeededError,
+    OutcomeUnknownError,
     ResponseInvalidError,
 )
 from grantway._processes.copies import OneProcess
+from grantway._processes.driving import drive, drive_async
 from grantway._requests.client import Client
+from grantway._secrets.params import Params
 from grantway._secrets.redaction import printable
 from grantway._types.callables import is_async
 from grantway._types.secret_source import SecretSource
 from grantway._types.token import Token
-from grantway_plugins._jwt import unverified_claims, unverified_expiry, unverified_part
+from grantway_plugins._jwt import unverified_expiry
 
 from . import jwt_bearer, token_exchange
-from ._fields import ID_JAG_TYP
+from ._identity_assertion_check import problem_of
 from .token_exchange import ID_JAG
 
 #: Seconds before the expiry of an ID token at which it is renewed.
 _MARGIN = 10.0
-#: Accepted difference between the clocks of the client and the IdP, in seconds.
-_LEEWAY = 60.0
 
 SubjectToken = str | Credential | SecretSource | Callable[[], str] | Callable[[], Awaitable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A token request of a client; ``of_user`` adds the user's token."""
+
+    client: Client
+    arguments: Mapping[str, Any] = field(repr=False)
+    of_user: bool = False
+
+
+_Steps = Generator[_Request, Token, Token]
 
 
 class IdentityAssertionLogin(OneProcess):
@@ -51,7 +65,9 @@ class IdentityAssertionLogin(OneProcess):
 
     Each call exchanges the user's ID token at the IdP for an assertion (RFC 8693), and the
     assertion at the client's provider for an access token (RFC 7523). The ID token is sent to the
-    IdP only. An assertion is sent only to the provider that it names, and is not returned.
+    IdP only. An assertion is sent only to the provider that it names, and is not returned. If a
+    response is lost, both requests are sent once more, with a new assertion: an ID token may be
+    exchanged several times.
 
     Args:
         idp: The client at the IdP.
@@ -102,8 +118,8 @@ class IdentityAssertionLogin(OneProcess):
         Args:
             client: The client at the authorization server of the resource. Its provider must have
                 an ``issuer``.
-            scope: Scopes to request; the IdP may grant fewer.
-            resource: The resource that the token is for (RFC 8707).
+            scope: Scopes to request; by default those of the provider. The IdP may grant fewer.
+            resource: The resource that the token is for (RFC 8707); by default the provider's.
             extra: Parameters of another login that the resource requires, such as ``max_age`` (RFC
                 9470). Only the user can log in again.
 
@@ -116,12 +132,7 @@ class IdentityAssertionLogin(OneProcess):
             ConfigurationError: the client's provider has no ``issuer``.
             RequestInvalidError: ``subject_token`` is an asynchronous function.
         """
-        self._reject(extra, client)
-        exchange = self._exchange(client, scope, resource)
-        with self._noting(client):
-            token = self._idp.create_token(subject_token=self._subject(), **exchange)
-        self._check(token, client, resource)
-        return client.create_token(**_redemption(token, scope, resource))
+        return drive(self._login(client, scope, resource, extra), self._send)
 
     async def login_async(
         self,
@@ -139,44 +150,74 @@ class IdentityAssertionLogin(OneProcess):
             resource: As for ``__call__``.
             extra: As for ``__call__``.
         """
-        self._reject(extra, client)
-        exchange = self._exchange(client, scope, resource)
-        with self._noting(client):
-            token = await self._idp.create_token_async(
-                subject_token=await self._subject_async(), **exchange
-            )
-        self._check(token, client, resource)
-        return await client.create_token_async(**_redemption(token, scope, resource))
+        return await drive_async(self._login(client, scope, resource, extra), self._send_async)
 
-    def _reject(self, extra: Mapping[str, Any] | None, client: Client) -> None:
-        if extra:
-            asked = " ".join(f"{name}={_shown(value)}" for name, value in sorted(extra.items()))
-            raise LoginNeededError(
-                f"A resource of {client.provider.host} requires another login of the user: {asked}."
-                f" Log the user in at {self._idp.provider.host} again with these parameters, then "
-                "request another token."
-            )
-
-    def _exchange(
+    def _login(
         self,
         client: Client,
         scope: Sequence[str] | str | None,
         resource: str | Sequence[str] | None,
-    ) -> dict[str, Any]:
+        extra: Mapping[str, Any] | None,
+    ) -> _Steps:
+        self._reject(extra, client)
+        scope = scope or client.provider.scope
+        resource = resource or client.provider.resource
+        try:
+            return (yield from self._requests(client, scope, resource))
+        except OutcomeUnknownError:
+            if self._type != token_exchange.ID_TOKEN:
+                raise
+        return (yield from self._requests(client, scope, resource))
+
+    def _requests(
+        self,
+        client: Client,
+        scope: Sequence[str] | str | None,
+        resource: str | Sequence[str] | None,
+    ) -> _Steps:
         issuer = client.provider.issuer
         if issuer is None:
             raise ConfigurationError(
                 "client: its provider has no issuer, which identity assertions name; discover the "
                 "provider, or set Provider.issuer."
             )
-        asked = {"scope": scope, "resource": resource}
-        return {
+        exchange = {
             "grant_type": token_exchange.GRANT_TYPE,
             "subject_token_type": self._type,
             "requested_token_type": ID_JAG,
             "audience": self._audience or issuer,
-            **{name: value for name, value in asked.items() if value},
+            **_given(scope=scope, resource=resource),
         }
+        with self._noting(issuer):
+            token = yield _Request(self._idp, exchange, of_user=True)
+        self._check(token, client, resource)
+        # The IdP may have granted fewer scopes, and the server may reject a request for more.
+        asked = _given(scope=scope and (token.scope or scope), resource=resource)
+        asked["grant_type"] = jwt_bearer.GRANT_TYPE
+        return (yield _Request(client, Params(asked, assertion=token.access_token)))
+
+    def _send(self, request: _Request) -> Token:
+        if not request.of_user:
+            return request.client.create_token(**request.arguments)
+        return request.client.create_token(subject_token=self._subject(), **request.arguments)
+
+    async def _send_async(self, request: _Request) -> Token:
+        if not request.of_user:
+            return await request.client.create_token_async(**request.arguments)
+        return await request.client.create_token_async(
+            subject_token=await self._subject_async(), **request.arguments
+        )
+
+    def _reject(self, extra: Mapping[str, Any] | None, client: Client) -> None:
+        if extra:
+            asked = " ".join(
+                f"{name}={printable(str(value))}" for name, value in sorted(extra.items())
+            )
+            raise LoginNeededError(
+                f"A resource of {client.provider.host} requires another login of the user: {asked}."
+                f" Log the user in at {self._idp.provider.host} again with these parameters, then "
+                "request another token."
+            )
 
     def _subject(self) -> Any:
         source = self._subject_token
@@ -207,13 +248,13 @@ class IdentityAssertionLogin(OneProcess):
         return token.id_token
 
     @contextmanager
-    def _noting(self, client: Client) -> Iterator[None]:
+    def _noting(self, issuer: str) -> Iterator[None]:
         try:
             yield
         except GrantwayError as error:
             error.add_note(
-                f"Raised while requesting an identity assertion for {client.provider.issuer} from "
-                f"the identity provider {self._idp.provider.host}, whose administrator decides "
+                f"Raised while requesting an identity assertion for {issuer} from the identity "
+                f"provider {self._idp.provider.host}, whose administrator decides "
                 "which clients get assertions."
             )
             raise
@@ -223,73 +264,31 @@ class IdentityAssertionLogin(OneProcess):
 
         The signature is for the authorization server to verify.
         """
-        auth = self._idp.auth
+        auth, provider = self._idp.auth, self._idp.provider
         bound = getattr(auth, "thumbprint", None) if getattr(auth, "require_bound", False) else None
         expected = {
-            "iss": self._idp.provider.issuer,
+            "iss": provider.issuer,
             "aud": client.provider.issuer,
             "client_id": client.client_id,
             "cnf": {"jkt": bound} if bound else None,
         }
         resources = [resource] if isinstance(resource, str) else resource or ()
-        problem = _response_problem(token) or _problem_of(token.access_token, expected, resources)
+        problem = problem_of(token, expected, resources)
         if problem:
-            host = self._idp.provider.host
             raise ResponseInvalidError(
-                f"The response of the identity provider {host} {problem}. Nothing was sent to "
-                f"{client.provider.host}. Check the identity provider's settings for this client.",
-                evidence=Evidence(provider=host, grant_type=token_exchange.GRANT_TYPE),
+                f"The response of the identity provider {provider.host} {problem}. Nothing was "
+                f"sent to {client.provider.host}. Check the provider's settings for this client.",
+                evidence=Evidence(provider=provider.host, grant_type=token_exchange.GRANT_TYPE),
             )
 
     def __repr__(self) -> str:
         return f"IdentityAssertionLogin({self._idp.provider.host})"
 
 
-def _redemption(
-    token: Token, scope: Sequence[str] | str | None, resource: str | Sequence[str] | None
-) -> dict[str, Any]:
-    """Return the arguments that exchange an assertion for an access token."""
-    # The IdP may have granted fewer scopes, and the server may reject a request for more.
-    asked = {"scope": scope and (token.scope or scope), "resource": resource}
-    return {
-        "grant_type": jwt_bearer.GRANT_TYPE,
-        "assertion": token.access_token,
-        **{name: value for name, value in asked.items() if value},
-    }
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value}
 
 
 def _lasts(token: Token) -> bool:
     held = token.id_token or ""
     return held != "" and unverified_expiry(held) > time.time() + _MARGIN
-
-
-def _response_problem(token: Token) -> str:
-    issued = token.extra.get("issued_token_type")
-    if issued != ID_JAG:
-        return f"has the issued_token_type {_shown(issued)}, not {ID_JAG}"
-    if token.token_type.lower() != "n_a":
-        return f"has the token_type {_shown(token.token_type)}, not N_A"
-    return ""
-
-
-def _problem_of(assertion: str, expected: dict[str, Any], resources: Sequence[str]) -> str:
-    """Return why an assertion must not be sent, or an empty string."""
-    claims = unverified_claims(assertion)
-    if str(unverified_part(assertion.partition(".")[0]).get("typ")).lower() != ID_JAG_TYP:
-        return f"is no JWT with the typ {ID_JAG_TYP}"
-    for name, value in expected.items():
-        found = claims.get(name)
-        if value is not None and found != value and not (name == "aud" and found == [value]):
-            return f"is an assertion with the {name} {_shown(found)}, not {value}"
-    named = claims.get("resource", resources)
-    allowed = named if isinstance(named, Sequence) and not isinstance(named, str) else [named]
-    missing = [each for each in resources if each not in allowed]
-    if missing:
-        return f"is an assertion for the resource {_shown(named)}, not {missing[0]}"
-    if unverified_expiry(assertion) + _LEEWAY <= time.time():
-        return "is an assertion that has expired; compare the clocks"
-    return ""
-
-
-def _shown(value: object) -> str:
-    return printable(str(value))

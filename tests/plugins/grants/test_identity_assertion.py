@@ -18,11 +18,11 @@ import grantway
 from grantway._requests.client_auth import ClientSecretBasic, NoAuth
 from grantway_plugins._jwt import unverified_claims
 from grantway_plugins.client_auth import DPoP, SigningKey
-from grantway_plugins.grants import identity_assertion, token_exchange
+from grantway_plugins.grants import _identity_assertion_check, token_exchange
 from grantway_plugins.grants.identity_assertion import ID_JAG, IdentityAssertionLogin
 from grantway_plugins.secrets import FileSecret
 from tests.enterprise import FILES, Enterprise, enterprise, log_in
-from tests.faults import FaultServer, respond
+from tests.faults import FaultServer, reset_after_request, respond
 
 _KEY = SigningKey(ECKey.generate_key("P-256"))
 _VALID: dict[str, Any] = {"issued_token_type": ID_JAG, "token_type": "N_A", "expires_in": 300}
@@ -230,6 +230,18 @@ def test_a_resource_that_requires_another_login(
         login(files, extra={"max_age": 5, "acr_values": "mfa"})
 
 
+def test_the_provider_may_name_the_resource(
+    setup: Enterprise, idp: grantway.Client, files: grantway.Client, company: grantway.Credential
+) -> None:
+    found = replace(grantway.Provider.discover(setup.files.url), resource=FILES, scope=("read",))
+    secret = setup.at_files["client_secret"]
+    login = IdentityAssertionLogin(idp, subject_token=company)
+    with grantway.Client(found, client_id=files.client_id, client_secret=secret) as client:
+        token = login(client)
+    assert token.scope == ("read",)
+    assert files.call("introspection", token=token.access_token)["aud"] == [FILES]
+
+
 def test_a_dpop_key_binds_the_assertion(setup: Enterprise, company: grantway.Credential) -> None:
     def client(make: Callable[..., grantway.Client], at: Any, key: ECKey) -> grantway.Client:
         basic = ClientSecretBasic(at["client_id"], at["client_secret"])
@@ -318,28 +330,56 @@ def test_an_assertion_goes_only_to_the_provider_that_it_names(
             with pytest.raises(grantway.ResponseInvalidError, match=problem) as caught:
                 _log_in(login, idp, files, is_async=is_async)
         assert not at_files.requests
-    frames = traceback.walk_tb(caught.value.__traceback__)
+    assert assertion not in _shown(caught.value)
+    assert "the-id-token" not in _shown(caught.value)
+
+
+def _shown(error: BaseException) -> str:
+    """Return what tools show that print the local variables of a traceback."""
+    frames = traceback.walk_tb(error.__traceback__)
     variables = [each.f_locals for each, _ in frames if "tests" not in each.f_code.co_filename]
-    shown = f"{variables!r}{caught.value!r}{caught.value}"
     assert len(variables) > 1
-    assert assertion not in shown
-    assert "the-id-token" not in shown
+    return f"{variables!r}{error!r}{error}"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_rejected_assertion_is_not_shown(is_async: bool) -> None:
+    assertion = signed()
+    rejected = {"error": "invalid_grant", "error_description": f"{assertion} is not accepted"}
+    with (
+        FaultServer(respond(body={**_VALID, "access_token": assertion})) as at_idp,
+        FaultServer(respond(400, rejected)) as at_files,
+        grantway.Client(grantway.Provider(at_idp.token_endpoint), client_id="a") as idp,
+        grantway.Client(
+            grantway.Provider(at_files.token_endpoint, issuer="https://files.example"),
+            client_id="agent",
+        ) as files,
+    ):
+        login = IdentityAssertionLogin(idp, subject_token="the-id-token")
+        with pytest.raises(grantway.InvalidGrantException) as caught:
+            _log_in(login, idp, files, is_async=is_async)
+    assert not hasattr(caught.value, "__notes__")  # it is not of the identity provider
+    assert assertion not in _shown(caught.value)
+    assert "the-id-token" not in _shown(caught.value)
 
 
 def _log_in(
     login: IdentityAssertionLogin, idp: grantway.Client, files: grantway.Client, *, is_async: bool
 ) -> None:
-    async def run() -> None:
-        try:
-            await login.login_async(files, resource=FILES)
-        finally:
-            await idp.aclose()
-            await files.aclose()
-
     if is_async:
-        asyncio.run(run())
+        asyncio.run(_closing(login, idp, files))
     else:
         login(files, resource=FILES)
+
+
+async def _closing(
+    login: IdentityAssertionLogin, idp: grantway.Client, files: grantway.Client
+) -> None:
+    try:
+        await login.login_async(files, resource=FILES)
+    finally:
+        await idp.aclose()
+        await files.aclose()
 
 
 def test_sends_each_token_to_its_recipient_only() -> None:
@@ -377,6 +417,54 @@ def test_sends_each_token_to_its_recipient_only() -> None:
     assert repr(login) == f"IdentityAssertionLogin({idp.provider.host})"
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("lost", ["assertion", "token", "both"])
+def test_a_lost_response_is_requested_once_more(lost: str, is_async: bool) -> None:
+    """With a new assertion, because the server may have accepted the first one."""
+    answers = [respond(body={**_VALID, "access_token": signed(jti=each)}) for each in "12"]
+    at_idp = [reset_after_request, answers[1]] if lost == "assertion" else answers
+    at_files = [reset_after_request, respond()] if lost != "assertion" else [respond()]
+    if lost == "both":
+        at_files = [reset_after_request]
+    with (
+        FaultServer(*at_idp) as first,
+        FaultServer(*at_files) as second,
+        grantway.Client(grantway.Provider(first.token_endpoint), client_id="a") as idp,
+        grantway.Client(
+            grantway.Provider(second.token_endpoint, issuer="https://files.example"),
+            client_id="agent",
+        ) as files,
+    ):
+        login = IdentityAssertionLogin(idp, subject_token="the-id-token")
+        if lost == "both":
+            with pytest.raises(grantway.OutcomeUnknownError):
+                _log_in(login, idp, files, is_async=is_async)
+        else:
+            _log_in(login, idp, files, is_async=is_async)
+        sent = [each.form["assertion"][0] for each in second.requests]
+        assert len(first.requests) == 2
+        assert len(set(sent)) == len(sent) == (1 if lost == "assertion" else 2)
+
+
+def test_a_refresh_token_is_not_exchanged_twice() -> None:
+    with (
+        FaultServer(reset_after_request) as server,
+        grantway.Client(grantway.Provider(server.token_endpoint), client_id="a") as idp,
+        grantway.Client(
+            grantway.Provider(server.token_endpoint, issuer="https://files.example"),
+            client_id="agent",
+        ) as files,
+    ):
+        login = IdentityAssertionLogin(
+            idp, subject_token="rt", subject_token_type=token_exchange.REFRESH_TOKEN
+        )
+        with pytest.raises(grantway.OutcomeUnknownError):
+            login(files)
+        with pytest.raises(grantway.OutcomeUnknownError):
+            asyncio.run(_closing(login, idp, files))
+        assert len(server.requests) == 2
+
+
 def test_invalid_arguments(idp: grantway.Client, company: grantway.Credential) -> None:
     with pytest.raises(grantway.ConfigurationError, match="subject_token_type"):
         IdentityAssertionLogin(
@@ -408,7 +496,7 @@ def test_any_other_claim_is_a_problem(name: str, value: Any) -> None:
         signed(**{**expected, name: value}) if name != "exp" else signed(**expected, exp=value)
     )
     claims = unverified_claims(assertion)
-    problem = identity_assertion._problem_of(
+    problem = _identity_assertion_check.claims_problem(
         assertion, {each: expected[each] for each in ("iss", "aud", "client_id")}, ["r"]
     )
     if name == "exp":
@@ -426,4 +514,4 @@ def test_any_other_claim_is_a_problem(name: str, value: Any) -> None:
 
 @given(st.text())
 def test_any_text_is_a_problem(text: str) -> None:
-    assert identity_assertion._problem_of(text, {"aud": "a"}, ())
+    assert _identity_assertion_check.claims_problem(text, {"aud": "a"}, ())
