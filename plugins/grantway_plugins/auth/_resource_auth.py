@@ -259,7 +259,7 @@ class ResourceAuth(LibraryAuth):
         Raises:
             GrantwayError: As for ``token``.
         """
-        return self._tokens.sessions.open().client
+        return self._tokens.sessions.find().client
 
     def accept(self, token: Token) -> None:
         """Store and use a token from elsewhere, such as from a login with ``client()``.

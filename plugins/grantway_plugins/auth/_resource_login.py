@@ -81,24 +81,28 @@ class ResourceLogin(OneProcess):
             )
         if (token := self._of_another_process(record)) is not None:
             return token
-        provider = self.provider or self._sessions.discover(record)
-        session, record = self._bind(provider, record)
+        session, moved = self._at(self._provider(record), record)
+        # The former issuer stays in use until there is a token of the new one.
+        moves = record is not None and record.provider.issuer != session.provider.issuer
+        kept = record if record is not None and moves else moved
+        # Before the login, whose token would be lost if nothing could be stored.
+        self._settings.store.save(self._settings.key, kept.to_token(), fence=self._fence)
         if not self._need.step_up and (token := self._existing(session)) is not None:
+            self._sessions.use(session, moved, self._fence)
             return token  # of an earlier login at this issuer
-        scope = self._scope(session, record)
-        self._check_progress(record)
+        scope = self._scope(session, moved)
+        self._check_progress(scope, session, moved)
         try:
             session, token = self._log_in(session, scope)
         except Exception as error:
-            self._record_failure(record, error)
+            self._record_failure(kept, error)
             raise
         if token.scope is None and scope:
             token = replace(token, scope=scope)  # RFC 6749 section 5.1
         self._sessions.last_login = (token.access_token, wanted(self._need))
         self._sessions.keep(session, token)
-        record = replace(record, registered=session.scope).with_login(scope)
-        self._sessions.write(record, self._fence)
-        self._sessions.session = session
+        moved = replace(moved, registered=session.scope).with_login(scope)
+        self._sessions.use(session, moved, self._fence)
         return token
 
     # --- Before the login -------------------------------------------------------------------------
@@ -128,42 +132,59 @@ class ResourceLogin(OneProcess):
             self.reason = reason or self.reason
         return token
 
-    def _bind(
+    def _provider(self, record: ResourceRecord | None) -> Provider:
+        """Return the provider that the resource names now; more scope does not change it."""
+        if self.provider is None and self._need.step_up and record is not None:
+            return record.provider
+        return self.provider or self._sessions.finder.discover(record)
+
+    def _at(
         self, provider: Provider, record: ResourceRecord | None
     ) -> tuple[Session, ResourceRecord]:
-        """Return the session at a provider, and the record, which shows that the store works."""
+        """Return the session at a provider, with a new registration if that is necessary."""
         before, gone = self.session, None
         if before is not None and before.provider.issuer == provider.issuer:
             unknown = before.registered and isinstance(self.reason, InvalidClientException)
             gone = before.client.client_id if unknown else None
-        return self._sessions.bind(provider, record, before, self._fence, instead_of=gone)
+        return self._sessions.at(provider, record, before, instead_of=gone)
+
+    def _granted(self, session: Session) -> tuple[str, ...] | None:
+        stored = self._settings.store.load(session.credential.key)
+        return None if stored is None else stored.scope
 
     def _scope(self, session: Session, record: ResourceRecord) -> tuple[str, ...]:
         """Return the scope to request: the one of earlier logins, and what is required now."""
-        settings, provider = self._settings, session.provider
+        settings, need, provider = self._settings, self._need, session.provider
         wanted = settings.scope if settings.scope is not None else provider.scope
-        if self._need.step_up:
-            stored = settings.store.load(session.credential.key)
-            granted = None if stored is None else stored.scope
-            wanted = (record.requested or wanted) if granted is None else granted
+        if need.step_up:
+            granted = self._granted(session)
+            before = (record.requested or wanted) if granted is None else granted
+            # A resource that does not say which scope it requires may mean all that it names.
+            wanted = before if need.scope or need.extra else (*before, *wanted)
         else:
             wanted = (*wanted, *record.requested)
-        scope = tuple(dict.fromkeys([*wanted, *self._need.scope]))
+        scope = tuple(dict.fromkeys([*wanted, *need.scope]))
         return with_offline_access(scope, provider) if settings.scope is None else scope
 
-    def _check_progress(self, record: ResourceRecord) -> None:
-        """Check that the login requests more than the last one.
+    def _check_progress(
+        self, scope: tuple[str, ...], session: Session, record: ResourceRecord
+    ) -> None:
+        """Check that a login for more scope requests more than the token and the last login have.
 
         Raises:
-            UnsatisfiedError: The required scope was requested a moment ago.
+            UnsatisfiedError: It does not.
         """
-        required = self._need.scope
-        if not self._need.step_up or not required:
+        need = self._need
+        if not need.step_up or need.extra:
             return
-        recent = 0 <= time.time() - record.requested_at < _REQUESTED
-        if recent and set(required) <= set(record.requested):
+        if not need.scope and set(scope) <= set(self._granted(session) or ()):
             raise UnsatisfiedError(
-                f"a login a moment ago requested {' '.join(required)!r}, and the resource still "
+                "it does not say which scope, and the token has all that it names"
+            )
+        recent = 0 <= time.time() - record.requested_at < _REQUESTED
+        if need.scope and recent and set(need.scope) <= set(record.requested):
+            raise UnsatisfiedError(
+                f"a login a moment ago requested {' '.join(need.scope)!r}, and the resource still "
                 "rejects the token"
             )
 

@@ -125,7 +125,8 @@ class LoginCall:
         self.cancel = cancel
         #: Whether the function was called.
         self.called = False
-        known = _parameters(login)
+        known, any_name = _parameters(login)
+        self._takes_extra = any_name or "extra" in known
         self._options: dict[str, Any] = {}
         if redirect_uri is not None and "redirect_uri" in known:
             self._options["redirect_uri"] = redirect_uri
@@ -136,6 +137,12 @@ class LoginCall:
         """Log in, and return the token."""
         arguments = {"scope": scope or None, "resource": client.provider.resource, **self._options}
         if extra:
+            if not self._takes_extra:
+                raise invalid(
+                    "login",
+                    "must have the parameter extra, because the resource requires another login "
+                    f"({', '.join(extra)}).",
+                )
             arguments["extra"] = extra
         self.called = True
         before = RUNNING.set((*RUNNING.get(), self._owner))
@@ -173,10 +180,12 @@ def is_asynchronous() -> Exception:
     )
 
 
-def _parameters(function: object) -> frozenset[str]:
+def _parameters(function: object) -> tuple[frozenset[str], bool]:
+    """Return the names of the parameters, and whether any name is accepted."""
     while isinstance(function, functools.partial):
         function = function.func
     try:
-        return frozenset(inspect.signature(function).parameters)  # type: ignore[arg-type]
+        found = inspect.signature(function).parameters  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        return frozenset()
+        return frozenset(), True
+    return frozenset(found), any(each.kind is each.VAR_KEYWORD for each in found.values())

@@ -90,15 +90,13 @@ class ResourceRecord:
             return None
 
     def moved_to(self, provider: Provider, token_key: str) -> ResourceRecord:
-        """Return the record after the provider was discovered again.
+        """Return the record for another issuer, to which no other value applies.
 
         Args:
-            provider: The provider. Nothing of another issuer applies to it.
-            token_key: Key of the token of the present provider.
+            provider: The provider.
+            token_key: Key of the token of the present provider, or empty.
         """
-        if provider.issuer == self.provider.issuer:
-            return replace(self, provider=provider)
-        former = tuple(dict.fromkeys([*self.former, token_key]))
+        former = tuple(dict.fromkeys(filter(None, [*self.former, token_key])))
         return ResourceRecord(provider, former=former)
 
     def with_login(self, scope: tuple[str, ...]) -> ResourceRecord:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,15 +21,13 @@ from grantway._exceptions import (
     StoreError,
     StoreLockError,
     StoreSaveError,
-    TransportError,
 )
 from grantway._log import logger
 from grantway._processes.copies import OneProcess
-from grantway._processes.fork import fork_safe_lock
-from grantway._requests.provider import Provider
 from grantway._types.token import Token
 
 from ._resource_clients import Session, first_scope, session_at
+from ._resource_finder import ResourceFinder
 from ._resource_login import ResourceLogin
 from ._resource_need import LoginCall, Need
 from ._resource_record import ResourceRecord
@@ -39,15 +35,10 @@ from ._resource_settings import ResourceSettings
 
 if TYPE_CHECKING:
     from grantway._credentials.credential import Credential
+    from grantway._requests.provider import Provider
 
 #: Seconds of one wait for the lock, after which it is checked whether the caller still waits.
 _LOCK = 1.0
-#: Seconds during which the challenge of a response is used instead of another request.
-_HEARD = 60.0
-#: Seconds between two looks at the metadata because of rejected tokens or failed requests.
-_LOOK = 60.0
-
-_guard = fork_safe_lock()
 
 
 class NeverLoggedInError(LoginNeededError):
@@ -65,16 +56,13 @@ class Sessions(OneProcess):
 
     def __init__(self, settings: ResourceSettings) -> None:
         self.settings = settings
+        self.finder = ResourceFinder(settings)
         #: The session in use, or None.
         self.session: Session | None = None
         #: The access tokens that the resource rejected last; a new session does not know them.
         self.rejected: deque[str] = deque(maxlen=64)
         #: Access token of the last login of this object, and what was required of it.
         self.last_login: tuple[str, object] = ("", None)
-        #: Monotonic time at which the metadata was read because of a failure.
-        self._looked = -math.inf
-        #: Monotonic time and challenge of the last 401 response.
-        self.challenge: tuple[float, str] = (-math.inf, "")
         #: A token of a login that could not be stored.
         self._unsaved: tuple[Session, Token] | None = None
 
@@ -110,7 +98,7 @@ class Sessions(OneProcess):
             if need.reconsider and (
                 held is None or held.provider.issuer == session.provider.issuer
             ):
-                provider = self._other_issuer(session)
+                provider = self.finder.other_issuer(session)
                 if provider is None:
                     return Token(need.presented[-1])
         if call is None:
@@ -183,58 +171,12 @@ class Sessions(OneProcess):
         else:
             problem = "no user has logged in with these settings and this store."
         error = LoginNeededError(
-            f"There is no token for {url}: {problem} Call log_in(), or pass login=, such as "
-            "login=grantway_grants.authorization_code.login."
+            f"There is no token for {url}: {problem} Pass login=, such as "
+            "login=grantway_grants.authorization_code.login, or log in with client() and pass the "
+            "token to accept()."
         )
         error.__cause__ = reason
         return error
-
-    # --- Finding the issuer -----------------------------------------------------------------------
-
-    def discover(self, record: ResourceRecord | None) -> Provider:
-        """Return the provider that the resource names now.
-
-        If the metadata cannot be read at the moment, it is the stored one.
-
-        Raises:
-            ResourceMetadataError: The metadata is invalid, or there is none yet.
-            TransportError: It could not be read, and nothing is stored.
-        """
-        settings, (heard, challenge) = self.settings, self.challenge
-        try:
-            return Provider.for_resource(
-                settings.url,
-                issuer=settings.issuer,
-                challenge=challenge if time.monotonic() - heard < _HEARD else None,
-                timeout=settings.timeout,
-                transport=settings.transport(),
-            )
-        except TransportError as error:
-            invalid_now = isinstance(error, ResourceMetadataError) and not error.missing
-            if record is None or invalid_now:
-                raise
-            logger.info("%s could not be discovered again (%s)", settings.url, error.code)
-            return record.provider
-
-    def _may_look(self) -> bool:
-        """Return whether the metadata may be read because of a failure; not if it just was."""
-        now = time.monotonic()
-        with _guard:
-            if now - self._looked < _LOOK:
-                return False
-            self._looked = now
-        return True
-
-    def _other_issuer(self, session: Session) -> Provider | None:
-        """Return the provider if the resource names another issuer now."""
-        if not self._may_look():
-            return None
-        try:
-            found = self.discover(ResourceRecord(session.provider))
-        except ResourceMetadataError as error:
-            logger.warning("%s", error)
-            return None
-        return None if found.issuer == session.provider.issuer else found
 
     def _with_new_endpoints(
         self, session: Session, record: ResourceRecord | None, failure: Exception
@@ -244,68 +186,59 @@ class Sessions(OneProcess):
         Raises:
             Exception: They have not; this is the given failure.
         """
-        found = self._other_endpoints(session)
+        found = self.finder.other_endpoints(session)
         if found is None:
             raise failure
         with self.locked(threading.Event()) as fence:
-            record = (record or ResourceRecord(found)).moved_to(found, session.credential.key)
-            self.write(record, fence)
-        self.session = made = session_at(found, self.settings, session.scope)
+            made = session_at(found, self.settings, session.scope)
+            self.use(made, replace(record or ResourceRecord(found), provider=found), fence)
         return made
 
-    def _other_endpoints(self, session: Session) -> Provider | None:
-        if not self._may_look():
-            return None
-        try:
-            found = self.discover(ResourceRecord(session.provider))
-        except ResourceMetadataError as error:
-            logger.warning("%s", error)
-            return None
-        same = found.issuer == session.provider.issuer
-        return found if same and found.token_endpoint != session.provider.token_endpoint else None
+    # --- The session at a provider ----------------------------------------------------------------
 
-    def bind(
+    def at(
         self,
         provider: Provider,
         record: ResourceRecord | None,
         before: Session | None,
-        fence: int,
         *,
         instead_of: str | None = None,
     ) -> tuple[Session, ResourceRecord]:
-        """Use a provider that was just discovered. Return its session and the stored record.
+        """Return the session at a provider that was just discovered, and the record for it.
 
         Args:
             provider: The provider.
             record: The stored record, or None.
             before: The session so far, or None.
-            fence: The fence of the lock.
             instead_of: The ``client_id`` of a registration that the provider no longer knows.
 
         Raises:
             ResourceMetadataError: The program's client is registered at another issuer.
-            GrantwayError: The client could not be registered, or nothing can be stored.
+            GrantwayError: The client could not be registered.
         """
         settings = self.settings
-        if record is not None and record.provider.issuer != provider.issuer:
-            if settings.client_id is not None:
-                raise _other_issuer(settings.url, record.provider.issuer, provider.issuer)
+        if record is None:
+            record = ResourceRecord(provider)
+        elif record.provider.issuer == provider.issuer:
+            record = replace(record, provider=provider)
+        elif settings.client_id is not None:
+            raise _other_issuer(settings.url, record.provider.issuer, provider.issuer)
+        else:
             logger.warning(
-                "the issuer of %s changed from %s to %s; the user has to log in again",
+                "the issuer of %s changed from %s to %s, which has no token of the former one",
                 settings.url,
                 record.provider.issuer,
                 provider.issuer,
             )
-        if record is None:
-            record = ResourceRecord(provider)
-        else:
-            record = record.moved_to(provider, before.credential.key if before else "")
+            record = record.moved_to(provider, "" if before is None else before.credential.key)
         scope = record.registered or first_scope(provider, settings)
         session = session_at(provider, settings, scope, instead_of=instead_of)
-        record = replace(record, registered=scope)
-        settings.store.save(settings.key, record.to_token(), fence=fence)
+        return session, replace(record, registered=scope)
+
+    def use(self, session: Session, record: ResourceRecord, fence: int) -> None:
+        """Use a session from now on, in this process and others."""
+        self.write(record, fence)
         self.session = session
-        return session, record
 
     # --- The store --------------------------------------------------------------------------------
 
@@ -370,14 +303,16 @@ class Sessions(OneProcess):
     # --- Other calls ------------------------------------------------------------------------------
 
     def open(self) -> Session:
-        """Return the session, and find the issuer if necessary. Does not log in."""
-        session = self.stored(self.read())
-        if session is None:
-            with self.locked(threading.Event()) as fence:
-                record = self.read()
-                session = self.stored(record)
-                if session is None:
-                    session, _ = self.bind(self.discover(record), record, None, fence)
+        """Return the session; find the issuer if it is unknown. Does not log in."""
+        return self.stored(self.read()) or self.find()
+
+    def find(self) -> Session:
+        """Find the issuer, and return the session there."""
+        with self.locked(threading.Event()) as fence:
+            record = self.read()
+            before = self.stored(record)
+            session, moved = self.at(self.finder.discover(record), record, before)
+            self.use(session, moved, fence)
         return session
 
     def log_out(self) -> bool:

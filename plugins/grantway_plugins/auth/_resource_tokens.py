@@ -156,7 +156,7 @@ class ResourceTokens(OneProcess):
 
     def challenged(self, challenges: str) -> None:
         """Record the challenge of a 401 response, which the next search uses."""
-        self.sessions.challenge = time.monotonic(), challenges
+        self.sessions.finder.challenged(challenges)
 
     def reconsider(self, token: Token) -> Token | None:
         """Return a token of another issuer, if the resource names another one now."""
@@ -225,7 +225,7 @@ class ResourceTokens(OneProcess):
             yield
         except LoginNeededError as error:
             if self._login is None:
-                remedy = "pass login=, or get such a token with client() and pass it to accept()"
+                remedy = "pass login=, or log in with client() and pass the token to accept()"
             elif isinstance(error, UnsatisfiedError):
                 remedy = f"{error}; call log_in(scope=...) to try again"
             else:

@@ -74,6 +74,21 @@ def test_a_former_issuer_needs_no_second_login(
     assert len(logins.calls) == 2
 
 
+def test_a_failed_login_at_a_new_issuer_changes_nothing(
+    site: Site, issuer: Issuer, other: Issuer, logins: Logins, tmp_path: Path
+) -> None:
+    """Such as the issuer of an attacker, where the user does not log in."""
+    auth = auth_for(site, logins, store=folder_store(tmp_path))
+    assert get(site, auth) == 200
+    site.issuer, logins.fail = other, grantway.AccessDeniedException("The user denied the request.")
+    with pytest.raises(grantway.AccessDeniedException):
+        get(site, auth)
+    site.issuer = issuer
+    assert get(site, auth) == 200
+    assert get(site, auth_for(site, store=folder_store(tmp_path))) == 200
+    assert len(logins.calls) == 2
+
+
 def test_a_new_issuer_needs_a_login(
     site: Site, other: Issuer, logins: Logins, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -142,6 +143,38 @@ def test_another_login_that_does_not_help_is_requested_once(
         with pytest.raises(StepUpRequiredError):
             get(site, auth, "/mcp/safe")
     assert len(logins.calls) == 2
+
+
+def test_a_resource_that_names_no_scope_gets_all_that_it_supports(
+    site: Site, auth: ResourceAuth, logins: Logins
+) -> None:
+    assert get(site, auth) == 200
+    site.step_up["/mcp/all"] = 'Bearer error="insufficient_scope"'
+    with pytest.raises(StepUpRequiredError, match="does not say which scope"):
+        get(site, auth, "/mcp/all")
+    assert logins.scopes == [("read",)]
+
+
+def test_more_scope_needs_no_metadata(site: Site, auth: ResourceAuth, issuer: Issuer) -> None:
+    assert get(site, auth) == 200
+    looks = site.looks
+    site.down = True
+    assert get(site, auth, "/mcp/write") == 200
+    assert site.looks == looks
+    assert sum(each.path.startswith("/.well-known") for each in issuer.received) == 1
+
+
+def test_another_login_needs_its_parameters(site: Site) -> None:
+    logins = Logins()
+
+    def login(client: grantway.Client, *, scope: Any, resource: str) -> grantway.Token:
+        return logins(client, scope=scope, resource=resource)
+
+    site.step_up["/mcp/safe"] = STRONG
+    auth = auth_for(site, login)
+    assert get(site, auth) == 200
+    with pytest.raises(grantway.ConfigurationError, match=r"parameter extra.*acr_values, max_age"):
+        get(site, auth, "/mcp/safe")
 
 
 def test_registers_the_scope_if_the_issuer_requires_that(logins: Logins) -> None:

@@ -1,0 +1,104 @@
+"""Find the issuer of a resource, and find it again after a failure."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+from grantway._exceptions import ResourceMetadataError, TransportError
+from grantway._log import logger
+from grantway._processes.copies import OneProcess
+from grantway._processes.fork import fork_safe_lock
+from grantway._requests.provider import Provider
+
+from ._resource_record import ResourceRecord
+from ._resource_settings import ResourceSettings
+
+if TYPE_CHECKING:
+    from ._resource_clients import Session
+
+#: Seconds during which the challenge of a response is used instead of another request.
+_HEARD = 60.0
+#: Seconds between two looks at the metadata because of rejected tokens or failed requests.
+_LOOK = 60.0
+
+_guard = fork_safe_lock()
+
+
+class ResourceFinder(OneProcess):
+    """Finds the issuer of a resource.
+
+    Args:
+        settings: The program's settings.
+    """
+
+    stays = "it has connections"
+
+    def __init__(self, settings: ResourceSettings) -> None:
+        self._settings = settings
+        #: Monotonic time at which the metadata was read because of a failure.
+        self._looked = -math.inf
+        #: Monotonic time and challenge of the last 401 response.
+        self._challenge: tuple[float, str] = (-math.inf, "")
+
+    def challenged(self, challenges: str) -> None:
+        """Record the challenge of a 401 response, which the next search uses."""
+        self._challenge = time.monotonic(), challenges
+
+    def discover(self, record: ResourceRecord | None) -> Provider:
+        """Return the provider that the resource names now.
+
+        If the metadata cannot be read at the moment, it is the stored one.
+
+        Raises:
+            ResourceMetadataError: The metadata is invalid, or there is none yet.
+            TransportError: It could not be read, and nothing is stored.
+        """
+        settings, (heard, challenge) = self._settings, self._challenge
+        try:
+            return Provider.for_resource(
+                settings.url,
+                issuer=settings.issuer,
+                challenge=challenge if time.monotonic() - heard < _HEARD else None,
+                timeout=settings.timeout,
+                transport=settings.transport(),
+            )
+        except TransportError as error:
+            invalid_now = isinstance(error, ResourceMetadataError) and not error.missing
+            if record is None or invalid_now:
+                raise
+            logger.info("%s could not be discovered again (%s)", settings.url, error.code)
+            return record.provider
+
+    def _may_look(self) -> bool:
+        """Return whether the metadata may be read because of a failure; not if it just was."""
+        now = time.monotonic()
+        with _guard:
+            if now - self._looked < _LOOK:
+                return False
+            self._looked = now
+        return True
+
+    def other_issuer(self, session: Session) -> Provider | None:
+        """Return the provider if the resource names another issuer now."""
+        if not self._may_look():
+            return None
+        try:
+            found = self.discover(ResourceRecord(session.provider))
+        except ResourceMetadataError as error:
+            logger.warning("%s", error)
+            return None
+        return None if found.issuer == session.provider.issuer else found
+
+    def other_endpoints(self, session: Session) -> Provider | None:
+        """Return the provider if the same issuer has another token endpoint now."""
+        if not self._may_look():
+            return None
+        try:
+            found = self.discover(ResourceRecord(session.provider))
+        except ResourceMetadataError as error:
+            logger.warning("%s", error)
+            return None
+        same = found.issuer == session.provider.issuer
+        return found if same and found.token_endpoint != session.provider.token_endpoint else None
