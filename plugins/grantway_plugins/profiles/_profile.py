@@ -330,11 +330,15 @@ class Profile(OneProcess):
 
     # --- Token ------------------------------------------------------------------------------------
 
-    def credential(self, client: Client | None = None) -> Credential:
+    def credential(
+        self, client: Client | None = None, *, recheck: float | None = None
+    ) -> Credential:
         """Return the credential that refreshes the profile's token.
 
         Args:
             client: The client, if the caller already has it.
+            recheck: As for ``grantway.Client.credential``: seconds after which a login or logout on
+                the command line takes effect in this process.
 
         Raises:
             GrantwayError: As for ``client``.
@@ -357,6 +361,7 @@ class Profile(OneProcess):
             key=self.key,
             store=self.store,
             freshness=self.freshness,
+            recheck=recheck,
             extra=extra,
             **params,
         )

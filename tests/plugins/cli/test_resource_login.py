@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shlex
 import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -27,12 +29,12 @@ from grantway_plugins.issuer import (
 from grantway_plugins.issuer._decisions.operator_clients import add_client
 from tests.core.test_protected_resource import ISSUER, KNOWN, Site
 from tests.docs.pages import ROOT
-from tests.faults import FaultServer, free_port
+from tests.faults import FaultServer, certificate, free_port
 from tests.plugins.cli.home import PATIENCE, Home
 from tests.plugins.cli.resource_server import ResourceServer
 from tests.plugins.cli.test_login import device_prompt, running
 from tests.plugins.issuer.test_client_documents import Publisher
-from tests.waiting import interrupt
+from tests.waiting import interrupt, until
 
 SETTINGS = IssuerSettings(
     approve="auto",
@@ -249,6 +251,26 @@ def test_a_login_with_more_scope_keeps_the_granted_scope(
     assert home.run("logout", name).returncode == 0
     assert home.run("login", name, method).returncode == 0
     assert get(home, server.resource, name, "POST").status_code == 403
+
+
+def test_a_running_program_notices_a_login_with_more_scope(home: Home) -> None:
+    with IssuerServer(replace(SETTINGS, registration="open")) as issuer:
+        server = ResourceServer(issuer.url)
+        with server.running():
+            assert home.run("login", server.resource).returncode == 0
+            (name,) = profiles(home)
+            with home.profile(name) as profile, requests.Session() as session:
+                session.auth = TokenAuth(profile.credential(recheck=0.01))
+                with pytest.raises(StepUpRequiredError):
+                    session.post(server.resource, timeout=PATIENCE)
+                assert home.run("login", name, "--scope", "write").returncode == 0
+
+                def status() -> int:
+                    with contextlib.suppress(StepUpRequiredError):
+                        return session.post(server.resource, timeout=PATIENCE).status_code
+                    return 403
+
+                assert until(status, lambda found: found == 200) == 200
 
 
 def test_a_login_with_more_scope_keeps_the_client_if_the_provider_allows_that(home: Home) -> None:
@@ -536,3 +558,26 @@ def test_an_issuer_that_is_a_resource(home: Home) -> None:
         ]
         again = home.run("init", f"{url}{ISSUER}", "--client-id", "app", "--scope", "a")
         assert "already has these settings" in again.stderr
+
+
+def test_an_issuer_that_answers_without_a_token(home: Home) -> None:
+    site = Site(pages={"/": (200, b"<html>Welcome"), KNOWN: (200, b"<html>Welcome")})
+    with FaultServer(site.act()) as site_server:
+        done = home.run("init", site_server.url, "--client-id", "app")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(profiles(home).values()) == [{"provider": site_server.url, "client_id": "app"}]
+
+
+def test_the_network_settings_of_the_file_apply(home: Home, tmp_path: Path) -> None:
+    context, authority = certificate(tmp_path)
+    with FaultServer(Site().act(), tls=context) as site_server:
+        command = ("init", f"{site_server.url}/mcp", "--client-id", "app")
+        failed = home.run(*command)
+        assert failed.returncode == 1
+        assert "certificate" in failed.stderr
+        assert not home.config.exists()
+        home.write(f'[network]\nca_bundle = "{authority}"\n')
+        done = home.run(*command)
+        assert (done.returncode, done.stderr) == (0, "")
+        (name,) = profiles(home)
+        assert finding(home, f"resource {site_server.url}/mcp", name)["level"] == "ok"
