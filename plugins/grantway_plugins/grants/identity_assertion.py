@@ -21,6 +21,7 @@ from grantway._exceptions import (
     LoginNeededError,
     OutcomeUnknownError,
     ResponseInvalidError,
+    UnknownTokenError,
 )
 from grantway._processes.copies import OneProcess
 from grantway._processes.driving import drive, drive_async
@@ -36,6 +37,8 @@ from . import jwt_bearer, token_exchange
 from ._identity_assertion_check import problem_of
 from .token_exchange import ID_JAG
 
+#: The IdP's error if the user must log in again, and its members (RFC 9470).
+_STEP_UP, _OF_STEP_UP = "insufficient_user_authentication", ("acr_values", "max_age")
 #: Seconds before the expiry of an ID token at which it is renewed.
 _MARGIN = 10.0
 
@@ -124,7 +127,8 @@ class IdentityAssertionLogin(OneProcess):
                 9470). Only the user can log in again.
 
         Raises:
-            LoginNeededError: the user has to log in at the IdP again.
+            LoginNeededError: the user has to log in at the IdP again, because the login has expired
+                or the IdP or the resource requires another one.
             TokenError: the IdP or the authorization server rejected the request. A note tells if it
                 was the IdP, which may not permit this access.
             ResponseInvalidError: the IdP returned no identity assertion, or one for another
@@ -159,7 +163,8 @@ class IdentityAssertionLogin(OneProcess):
         resource: str | Sequence[str] | None,
         extra: Mapping[str, Any] | None,
     ) -> _Steps:
-        self._reject(extra, client)
+        if extra:
+            raise self._login_needed(extra, client)
         scope = scope or client.provider.scope
         resource = resource or client.provider.resource
         try:
@@ -208,16 +213,13 @@ class IdentityAssertionLogin(OneProcess):
             subject_token=await self._subject_async(), **request.arguments
         )
 
-    def _reject(self, extra: Mapping[str, Any] | None, client: Client) -> None:
-        if extra:
-            asked = " ".join(
-                f"{name}={printable(str(value))}" for name, value in sorted(extra.items())
-            )
-            raise LoginNeededError(
-                f"A resource of {client.provider.host} requires another login of the user: {asked}."
-                f" Log the user in at {self._idp.provider.host} again with these parameters, then "
-                "request another token."
-            )
+    def _login_needed(self, extra: Mapping[str, Any], client: Client) -> LoginNeededError:
+        asked = " ".join(f"{name}={printable(str(extra[name]))}" for name in sorted(extra))
+        return LoginNeededError(
+            f"{client.provider.host} requires another login of the user: {asked or 'see its error'}"
+            f". Log the user in at {self._idp.provider.host} again with these parameters, then "
+            "request another token."
+        )
 
     def _subject(self) -> Any:
         source = self._subject_token
@@ -252,6 +254,9 @@ class IdentityAssertionLogin(OneProcess):
         try:
             yield
         except GrantwayError as error:
+            if isinstance(error, UnknownTokenError) and error.error == _STEP_UP:
+                known = {name: error.members[name] for name in _OF_STEP_UP if name in error.members}
+                raise self._login_needed(known, self._idp) from error
             error.add_note(
                 f"Raised while requesting an identity assertion for {issuer} from the identity "
                 f"provider {self._idp.provider.host}, whose administrator decides "

@@ -418,6 +418,33 @@ def test_sends_each_token_to_its_recipient_only() -> None:
 
 
 @pytest.mark.parametrize("is_async", [False, True])
+def test_an_identity_provider_that_requires_another_login(is_async: bool) -> None:
+    demands = [
+        {"error": "insufficient_user_authentication", "max_age": 5},
+        {"error": "insufficient_user_authentication"},
+        {"error": "policy_violation"},
+    ]
+    for body, kind, message in zip(
+        demands,
+        (grantway.LoginNeededError, grantway.LoginNeededError, grantway.UnknownTokenError),
+        ("another login of the user: max_age=5", "see its error", "policy_violation"),
+        strict=True,
+    ):
+        with (
+            FaultServer(respond(400, body)) as server,
+            grantway.Client(grantway.Provider(server.token_endpoint), client_id="a") as idp,
+            grantway.Client(
+                grantway.Provider(server.token_endpoint, issuer="https://files.example"),
+                client_id="agent",
+            ) as files,
+        ):
+            login = IdentityAssertionLogin(idp, subject_token="the-id-token")
+            with pytest.raises(kind, match=message) as caught:
+                _log_in(login, idp, files, is_async=is_async)
+            assert "the-id-token" not in _shown(caught.value)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("lost", ["assertion", "token", "both"])
 def test_a_lost_response_is_requested_once_more(lost: str, is_async: bool) -> None:
     """With a new assertion, because the server may have accepted the first one."""

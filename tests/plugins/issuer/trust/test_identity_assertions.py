@@ -8,6 +8,7 @@ import json
 import logging
 import secrets
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,11 @@ def assertion(
 
 def redeem(caller: Caller, token: str, **params: Any) -> requests.Response:
     return caller.as_rfc("/token", grant_type=jwt_bearer.GRANT_TYPE, assertion=token, **params)
+
+
+def at_once(caller: Caller, token: str) -> int:
+    with caller.clone() as program:
+        return redeem(program, token).status_code
 
 
 def introspected(caller: Caller, response: requests.Response) -> dict[str, Any]:
@@ -249,13 +255,12 @@ def test_a_resource_rejects_an_assertion() -> None:
 
 
 def test_an_assertion_is_accepted_once_also_after_a_restart(
-    company: WorkloadIssuer, clock: Clock, tmp_path: Path, detail: Detail
+    company: WorkloadIssuer, clock: Clock, database: str, detail: Detail
 ) -> None:
     settings = IssuerSettings(
         registration="unrestricted", trusted_issuers=(TrustedIssuer(company.url, users=("**",)),)
     )
-    database, port = tmp_path / "issuer.db", free_port()
-    grants = [jwt_bearer.GRANT_TYPE]
+    port, grants = free_port(), [jwt_bearer.GRANT_TYPE]
     with (
         IssuerServer(settings, database=database, clock=clock, port=port) as server,
         Caller(server.url) as caller,
@@ -264,7 +269,9 @@ def test_an_assertion_is_accepted_once_also_after_a_restart(
         # A request that is rejected for another reason does not use the assertion up.
         token = assertion(company, caller, jti="1")
         assert redeem(caller, token, scope="other").json()["error"] == "invalid_scope"
-        assert redeem(caller, token).status_code == 200
+        with ThreadPoolExecutor(8) as threads:
+            statuses = list(threads.map(lambda _: at_once(caller, token), range(8)))
+        assert sorted(statuses) == [200, *[400] * 7]
     with (
         IssuerServer(settings, database=database, clock=clock, port=port) as server,
         caller.clone() as again,
