@@ -174,6 +174,7 @@ class Site(Resource):
         challenge: Further parameters of challenges of requests without a valid token.
         step_up: Challenges by path, instead of those for ``required``.
         public: Paths that require no token.
+        redirects: Targets by path.
         down: Whether the metadata cannot be read.
     """
 
@@ -185,6 +186,7 @@ class Site(Resource):
         self.challenge = ""
         self.step_up: dict[str, str] = {}
         self.public: set[str] = set()
+        self.redirects: dict[str, str] = {}
         self.rejected: set[str] = set()
         self.down = False
 
@@ -211,7 +213,11 @@ class Site(Resource):
             return (503 if self.down else 200 if path == f"{KNOWN}/mcp" else 404), {}
         if path in self.public:
             return 200, {}
-        token = seen.headers.get("authorization", "").rpartition(" ")[2]
+        if path in self.redirects:
+            return 307, {"Location": self.redirects[path]}
+        return self._judge(path, seen.headers.get("authorization", "").rpartition(" ")[2])
+
+    def _judge(self, path: str, token: str) -> tuple[int, dict[str, str]]:
         state = self.issuer.introspect(token) if token and token not in self.rejected else {}
         where = f'resource_metadata="{self.url}{KNOWN}/mcp"'
         if not state.get("active"):

@@ -102,6 +102,30 @@ def test_a_rejected_token_is_refreshed(
     assert (issuer.count("/token", REFRESH), len(logins.calls)) == (1, 1)
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_request_is_redirected_before_the_login(site: Site, logins: Logins, library: str) -> None:
+    """Frameworks redirect a path without a trailing slash."""
+    site.redirects["/mcp/things"] = f"{site.url}/mcp/things/"
+    auth = auth_for(site, logins)
+    for _ in range(2):
+        response = LIBRARIES[library](auth, f"{site.url}/mcp/things", b"x")
+        assert (response.status, response.text) == (200, '{"sent": "x"}')
+    assert len(logins.calls) == 1
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_redirect_to_another_host_gets_no_token(
+    site: Site, issuer: Issuer, logins: Logins, library: str
+) -> None:
+    with Site(issuer) as other:
+        site.redirects["/mcp/away"] = f"{other.url}/mcp"
+        auth = auth_for(site, logins)
+        for _ in range(2):
+            assert LIBRARIES[library](auth, f"{site.url}/mcp/away", b"x").status == 401
+            auth.token()
+        assert other.tokens == []
+
+
 def test_a_resource_that_needs_no_token_gets_none(site: Site, issuer: Issuer) -> None:
     site.public.add("/mcp")
     auth = auth_for(site)
