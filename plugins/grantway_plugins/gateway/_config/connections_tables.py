@@ -21,7 +21,8 @@ from grantway_plugins._config.toml_file import TableSchema
 CONNECTION = "connection"
 #: Grants with which users can connect.
 USER_GRANTS = ("authorization_code", "device_code", DEVICE_CODE)
-
+#: Values of ``audit_activity``.
+ACTIVITY = ("daily", "all", "none")
 
 #: Shortest ``keep_alive`` in seconds.
 _LEAST_KEEP_ALIVE = 1
@@ -75,6 +76,11 @@ class ConnectionsTable(TableSchema):
     keep_alive = Number(load_default=86_400.0, validate=_check_keep_alive)
     recheck = Seconds(load_default=5.0)
     audit_days = WholeNumber(load_default=90)
+    audit_activity = Text(
+        example='"daily"',
+        load_default="daily",
+        validate=validate.OneOf(ACTIVITY, error='must be "daily", "all" or "none"'),
+    )
     providers = fields.Raw()  # tables of ``ConnectionProviderTable``, validated one by one
 
     @validates_schema

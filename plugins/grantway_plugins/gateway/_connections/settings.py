@@ -22,6 +22,8 @@ class ConnectionsSettings(Value):
         keep_alive: Seconds after the last new token at which an idle one is refreshed; infinity for
             never.
         audit_days: Days for which the audit trail is kept.
+        audit_activity: Uses and refreshes in the audit trail: the first of a day (``daily``),
+            ``all`` or ``none``.
     """
 
     url: str
@@ -30,6 +32,7 @@ class ConnectionsSettings(Value):
     login_seconds: float = 600.0
     keep_alive: float = 86_400.0
     audit_days: int = 90
+    audit_activity: str = "daily"
 
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> Self:

@@ -40,6 +40,7 @@ from tests.plugins.gateway.running.conftest import Backends
 
 Open = Callable[..., Connections]
 ABOUT = (ANN.id, "github")
+ALL = 'audit_activity = "all"'
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def webhook_of(server: FaultServer) -> str:
 def test_an_idle_connection_is_refreshed_with_rotation(
     opened: Open, backends: Backends, metrics: GatewayMetrics
 ) -> None:
-    connections = opened()
+    connections = opened(connections=ALL)
     token = login(connections, backends.issuer)
 
     async def main() -> Token:
@@ -450,7 +451,7 @@ def test_a_receiver_that_hangs_does_not_stop_refreshes(
 
 
 def test_uses_are_in_the_audit_trail_and_the_record(opened: Open, metrics: GatewayMetrics) -> None:
-    connections = opened()
+    connections = opened(connections=ALL)
 
     async def main() -> None:
         await connections.connected(ANN, "github", Token("at", refresh_token="rt"))
@@ -514,7 +515,7 @@ def test_activity_survives_a_failing_database_and_is_logged_once(
     backends: Backends,
 ) -> None:
     monkeypatch.setattr(worker_module, "LONGEST_PAUSE", 0.05)
-    connections = opened()
+    connections = opened(connections=ALL)
     token = login(connections, backends.issuer)
     failing = [True]
     real = type(connections.records).change
@@ -597,7 +598,7 @@ def test_no_log_or_record_contains_a_token(
     opened: Open, backends: Backends, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    connections = opened()
+    connections = opened(connections=ALL)
     token = login(connections, backends.issuer)
 
     async def main() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -66,9 +66,12 @@ async def _save(connections: Connections, change: Change) -> None:
             known = await connections.restored(change.user, change.provider)
         if known is None:
             return  # disconnected meanwhile
+        recorded = _recorded(events, known, connections.settings.audit_activity)
         if known.state == "broken":
             known = await connections.repaired(known)
-        if await connections.records.change(_changed(known, change), events=events):
+            if known.state != "broken":
+                recorded = events
+        if await connections.records.change(_changed(known, change), events=recorded):
             for event in events:
                 connections.observer.happened(event)
             return
@@ -90,3 +93,29 @@ def _events(change: Change) -> Iterator[ConnectionEvent]:
         yield ConnectionEvent(*about, "refreshed", change.refreshed_at)
     if change.used_at is not None:
         yield ConnectionEvent(*about, "used", change.used_at, count=change.uses)
+
+
+def _recorded(
+    events: Sequence[ConnectionEvent], known: Connection, activity: str
+) -> Sequence[ConnectionEvent]:
+    """Return the events that are saved in the audit trail. All of them are logged.
+
+    Of several gateways, one saves the first use of a day: a change names the version that it
+    replaces. A refresh is saved only if the connection was not used on that day.
+
+    Args:
+        events: The events of a change.
+        known: The connection before the change.
+        activity: The setting ``audit_activity``.
+    """
+    if activity != "daily":
+        return events if activity == "all" else ()
+    used, refreshed = _day(known.used_at), _day(known.refreshed_at)
+    earlier = {"used": {used}, "refreshed": {used, refreshed}}
+    new = [each for each in events if _day(each.at) not in earlier[each.name]]
+    return [replace(each, count=1) for each in new[-1:]]  # a use comes last
+
+
+def _day(seconds: float | None) -> float | None:
+    """Return the day in UTC."""
+    return None if seconds is None else seconds // 86_400
