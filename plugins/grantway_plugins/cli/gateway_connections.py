@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -15,7 +16,9 @@ from grantway._exceptions import ConfigurationError
 from grantway_plugins.gateway._config import ConfigFile
 from grantway_plugins.gateway._connections.connection import Connection
 from grantway_plugins.gateway._connections.details import Details
+from grantway_plugins.gateway._connections.records import pages
 from grantway_plugins.gateway._connections.reencryption import Reencryption, reencrypt
+from grantway_plugins.gateway._connections.removal import connections_to, remove_all
 from grantway_plugins.gateway._connections.service import Connections
 from grantway_plugins.gateway._running.building import build_runtime
 
@@ -24,7 +27,6 @@ from .terminal import Terminal
 
 Result = TypeVar("Result")
 
-_PAGE = 500
 _MOST_EVENTS = 100_000
 _config = gateway_file()
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -50,10 +52,8 @@ def list_(
     """Print all connections, without their tokens. Times are in UTC."""
 
     async def found(connections: Connections) -> list[dict[str, Any]]:
-        shown, after = [], ""
-        while page := await connections.records.page(after, _PAGE):
-            after = page[-1].id
-            shown += [_shown(each, connections) for each in page]
+        listed = [each async for page in pages(connections.records) for each in page]
+        shown = [_shown(each, connections) for each in listed]
         wanted = {"subject": subject, "provider": provider, "state": state}
         rules = {name: value for name, value in wanted.items() if value is not None}
         return [each for each in shown if all(each[name] == rules[name] for name in rules)]
@@ -64,6 +64,13 @@ def list_(
         click.echo(
             "Some records name no user: they were lost, or encrypted with a key that is not in "
             "key in [connections]. If you removed a key, add it after the newest.",
+            err=True,
+        )
+    absent = Counter(row["provider"] for row in rows if not row["in_file"])
+    for name, count in sorted(absent.items()):
+        click.echo(
+            f"{count} connections are to {name}, which has no table [connections.providers.{name}] "
+            f"any more. Delete them with: grantway gateway connections disconnect-all {name}",
             err=True,
         )
 
@@ -78,6 +85,7 @@ def _shown(each: Connection, connections: Connections) -> dict[str, Any]:
         "issuer": details.user.issuer if details.user else None,
         "subject": details.user.subject if details.user else None,
         "provider": each.provider,
+        "in_file": each.provider in connections.providers,
         "account": details.account or None,
         "state": each.state,
         "connected_at": _time(each.connected_at),
@@ -129,11 +137,6 @@ def disconnect(user: str, provider: str, config: str) -> None:
     """
 
     async def remove(connections: Connections) -> str:
-        if provider not in connections.providers:
-            known = ", ".join(sorted(connections.providers)) or "none"
-            raise ConfigurationError(
-                f"{provider} has no table [connections.providers.{provider}]; known: {known}"
-            )
         result = await connections.remove(user, provider, by="operator")
         if not result.existed:
             raise ConfigurationError(
@@ -141,9 +144,41 @@ def disconnect(user: str, provider: str, config: str) -> None:
             )
         if result.revoked:
             return "Disconnected, and revoked at the provider"
-        return f"Disconnected; the provider did not revoke the token: {result.problem}"
+        reason = result.problem or "no valid token was stored"
+        return f"Disconnected, but not revoked at the provider: {reason}"
 
     click.echo(_run(config, remove))
+
+
+@command.command(name="disconnect-all")
+@click.argument("provider")
+@_config
+@click.option("--yes", is_flag=True, help="Do not ask for a confirmation.")
+def disconnect_all(provider: str, config: str, yes: bool) -> None:
+    """Revoke and delete the connections of all users to PROVIDER.
+
+    Run it before you remove PROVIDER from the file. After that, it deletes the tokens, but the
+    gateway cannot revoke them at the provider any more.
+    """
+
+    async def find(connections: Connections) -> list[Connection]:
+        return await connections_to(connections, provider)
+
+    found = _run(config, find)
+    if not found:
+        raise ConfigurationError(
+            f"Nobody has a connection to {provider}; run: grantway gateway connections list"
+        )
+    if not yes:
+        click.confirm(f"Disconnect {len(found)} users from {provider}?", abort=True, err=True)
+    result = _run(config, lambda connections: remove_all(connections, found))
+    click.echo(f"Disconnected: {result.removed}, of which revoked: {result.revoked}")
+    for problem in sorted(result.problems):
+        click.echo(problem, err=True)
+    if result.failed:
+        raise ConfigurationError(
+            f"{result.failed} connections were not removed; correct the problems, and repeat this"
+        )
 
 
 @command.command(name="reencrypt")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
@@ -18,6 +17,7 @@ from .user import User
 if TYPE_CHECKING:
     from grantway._types.token import Token
 
+    from .provider import ConnectionProvider
     from .sealed_json import SealedJson
 
 _SHOWN = 200
@@ -38,6 +38,8 @@ class Details(Value):
         scope: The granted scope.
         missing_scope: Requested scope that was not granted.
         ends_at: Time at which the connection ends without a refresh token, or None.
+        identity: ``ConnectionProvider.identity``, which names the token in the store also if the
+            provider is removed from the file; empty if unknown.
     """
 
     user: User | None = None
@@ -46,15 +48,16 @@ class Details(Value):
     scope: tuple[str, ...] = ()
     missing_scope: tuple[str, ...] = ()
     ends_at: float | None = None
+    identity: str = ""
 
     @classmethod
-    def of(cls, user: User, token: Token, requested: Sequence[str] | None, now: float) -> Self:
+    def of(cls, user: User, token: Token, at: ConnectionProvider, now: float) -> Self:
         """Return the details of a new token.
 
         The ID token of the response is not verified: it comes from the provider itself (OpenID
         Connect Core section 3.1.3.7), and names the account on pages only.
         """
-        wanted = tuple(requested or ())
+        wanted = tuple(at.scope or ())
         granted = wanted if token.scope is None else token.scope
         missing = set(wanted) - set(granted) - _OPENID
         claims = unverified_claims(token.id_token or "")
@@ -71,6 +74,7 @@ class Details(Value):
             scope=tuple(granted),
             missing_scope=tuple(each for each in wanted if each in missing),
             ends_at=ends_at,
+            identity=at.identity,
         )
 
     def sealed(self, sealed_json: SealedJson, user_id: str, provider: str) -> str:
@@ -95,6 +99,7 @@ class Details(Value):
             scope=tuple(found["scope"]),
             missing_scope=tuple(found["missing_scope"]),
             ends_at=finite(found["ends_at"]),
+            identity=found.get("identity", ""),
         )
 
 

@@ -136,4 +136,14 @@ class _ConnectionConfig(CredentialConfig):
 
     def key(self, subject: str) -> str:
         """See ``CredentialConfig.key``."""
-        return fingerprint({"connections": self.name, "subject": subject})
+        return token_key(self.name or "", subject)
+
+
+def token_key(identity: str, user_id: str) -> str:
+    """Return the name of a user's token in the store.
+
+    Args:
+        identity: ``ConnectionProvider.identity`` of the provider.
+        user_id: ``User.id`` of the user.
+    """
+    return fingerprint({"connections": identity, "subject": user_id})

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from grantway._processes.copies import Value
 
 from .connection import Connection, ConnectionEvent
+
+#: Connections that are listed at once.
+_PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,3 +160,11 @@ class ConnectionRecords(Protocol):
     async def close(self) -> None:
         """Close the connections to the database."""
         ...
+
+
+async def pages(records: ConnectionRecords) -> AsyncIterator[Sequence[Connection]]:
+    """Yield all connections in lists of some hundred."""
+    after = ""
+    while page := await records.page(after, _PAGE):
+        yield page
+        after = page[-1].id

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from grantway._exceptions import GrantwayError, StoreSaveError
 
 from .details import resealed
+from .records import pages
 
 if TYPE_CHECKING:
     from .connection import Connection
     from .service import Connections
 
-#: Connections that are encrypted at once, and that are read at once.
-_AT_ONCE, _PAGE = 8, 200
+#: Connections that are encrypted at once.
+_AT_ONCE = 8
 #: Rounds, because a gateway may save a token with an old key during the first one.
 _ROUNDS = 3
 #: Attempts to save a record that gateways change at the same time.
@@ -36,7 +36,8 @@ class Reencryption:
         records: Number of records that were encrypted again.
         failed: Number of connections whose token or record still needs an old key.
         problems: Messages of the first different errors.
-        absent: Number of connections by provider, for providers that are not in the file.
+        absent: Number of connections by provider, for providers that are not in the file, and whose
+            records do not name the tokens.
         finished: Whether nothing needs an old key any more.
     """
 
@@ -64,7 +65,7 @@ async def reencrypt(connections: Connections) -> Reencryption:
         result.connections, result.failed = 0, 0
         result.problems.clear()
         result.absent.clear()
-        async for page in _pages(connections):
+        async for page in pages(connections.records):
             limit = asyncio.Semaphore(_AT_ONCE)
             await asyncio.gather(*(_limited(limit, connections, each, result) for each in page))
         if before == result.tokens + result.records:
@@ -75,13 +76,6 @@ async def reencrypt(connections: Connections) -> Reencryption:
     return result
 
 
-async def _pages(connections: Connections) -> AsyncIterator[list[Connection]]:
-    after = ""
-    while page := [*await connections.records.page(after, _PAGE)]:
-        yield page
-        after = page[-1].id
-
-
 async def _limited(
     limit: asyncio.Semaphore, connections: Connections, each: Connection, result: Reencryption
 ) -> None:
@@ -90,11 +84,10 @@ async def _limited(
         try:
             record = await _record(connections, each)
             result.records += record  # not in one statement, which would lose counts meanwhile
-            if each.provider not in connections.providers:
+            token = await connections.tokens.reencrypt(each)
+            if token is None:
                 result.absent[each.provider] += 1
-                return
-            token = await connections.reencrypt_token(each.user, each.provider)
-            result.tokens += token
+            result.tokens += bool(token)
         except GrantwayError as error:
             result.failed += 1
             problem = f"{each.provider}: {error.message}"

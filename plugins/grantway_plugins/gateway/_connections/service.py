@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from grantway._credentials.async_store import asynchronous
-from grantway._exceptions import GrantwayError, StoreError, StoreUnreadableError
+from grantway._exceptions import GrantwayError, StoreError
 from grantway._processes.copies import OneProcess
 from grantway._types.token import Token
 
@@ -21,6 +21,7 @@ from .connection import EXPIRED, Connection, ConnectionEvent, EventName
 from .details import Details
 from .outcomes import Connected, ConnectionStatus, Disconnected
 from .revocation import revoke
+from .stored_tokens import LOCK, NOT_IN_FILE, StoredTokens
 from .token_check import TokenCheck
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from .settings import ConnectionsSettings
     from .user import User
 
-#: Longest wait for the lock of a token, in seconds.
-_LOCK = 30.0
 
 _log = logging.getLogger("grantway.gateway")
 
@@ -78,8 +77,8 @@ class Connections(OneProcess):
         self.observer = observer
         self.webhook = webhook
         self.clock = clock
+        self.tokens = StoredTokens(providers, store, sealed)
         self.token_check = TokenCheck(self)
-        self._encrypted = store
         self._store = asynchronous(store)
 
     def credential(self, provider: str, user_id: str) -> Credential:
@@ -101,8 +100,8 @@ class Connections(OneProcess):
         """
         at = self.providers[provider]
         credential, now = at.credential(user.id), self.clock()
-        details = Details.of(user, token, at.scope, now)
-        old = await self._stored(credential)
+        details = Details.of(user, token, at, now)
+        old = await self.tokens.load(credential.key)
         await credential.accept_async(token)
         # The token is saved. The record is created again if it cannot be saved now.
         known, before = None, Details()
@@ -124,6 +123,7 @@ class Connections(OneProcess):
             event = ConnectionEvent(user.id, provider, name, now)
             await self.records.put(made, events=[event])
             self.observer.happened(event)
+            await self.tokens.delete_former(known)
         except StoreError as error:
             _log.error("The record of a connection to %s was not saved: %s", provider, error)
             # The background work saves it, also if no request uses the connection.
@@ -147,7 +147,8 @@ class Connections(OneProcess):
     async def remove(self, user_id: str, provider: str, *, by: str = "") -> Disconnected:
         """Revoke and delete the token of a connection, also if it cannot be revoked.
 
-        Other gateways that hold the token drop it within the seconds of ``recheck``.
+        Other gateways that hold the token drop it within the seconds of ``recheck``. The provider
+        may have been removed from the file.
 
         Args:
             user_id: ``User.id`` of the user.
@@ -155,6 +156,8 @@ class Connections(OneProcess):
             by: Reason in the audit trail if it was not the user.
 
         Raises:
+            ConfigurationError: The provider is not in the file, and the record does not name the
+                token.
             StoreError: The token was not deleted.
         """
         known = await self.records.connection(user_id, provider)
@@ -162,7 +165,11 @@ class Connections(OneProcess):
             # So that a request in the meantime does not report the connection as broken.
             await self.records.change(replace(known, state="broken", due_at=math.inf))
         try:
-            token, problem = await self._revoked(user_id, provider)
+            if provider in self.providers:
+                await self.tokens.delete_former(known)
+                token, problem = await self.tokens.revoke(user_id, provider)
+            else:
+                token, problem = await self.tokens.delete(known), NOT_IN_FILE
         except BaseException:
             if known is not None and known.state == "connected":
                 await self._undo(known)
@@ -176,21 +183,6 @@ class Connections(OneProcess):
         if existed or token is not None:
             self.observer.happened(event)
         return Disconnected(existed or token is not None, revoked, problem)
-
-    async def _revoked(self, user_id: str, provider: str) -> tuple[Token | None, str]:
-        """Revoke and delete a token; return it, and why it was not revoked."""
-        at = self.providers[provider]
-        credential, problem = at.credential(user_id), ""
-        # The lock keeps another gateway from refreshing the token while it is revoked.
-        async with self._store.lock_async(credential.key, _LOCK) as fence:
-            token = await self._stored(credential)
-            if token is not None and not token.refresh_token and token.expired():
-                token = None  # there is nothing left to revoke
-            if token is not None:
-                problem = await revoke(at, token)
-            await self._store.delete_async(credential.key, fence=fence)
-        await credential.forget_async()
-        return token, problem
 
     async def _undo(self, before: Connection) -> None:
         """Mark a connection as working again whose token could not be deleted."""
@@ -239,7 +231,7 @@ class Connections(OneProcess):
         A gateway may save its new token, or a user's login, after another gateway was rejected.
         """
         at = self.providers.get(known.provider)
-        stored = None if at is None else await self._stored(at.credential(known.user))
+        stored = None if at is None else await self.tokens.load(at.credential(known.user).key)
         if stored is None or not stored.refresh_token:
             return known
         due = due_at(stored, self.clock(), self.settings.keep_alive)
@@ -255,14 +247,14 @@ class Connections(OneProcess):
             return None
         key = self.credential(provider, user_id).key
         # With the lock, so that no record is left if the user disconnects now.
-        async with self._store.lock_async(key, _LOCK):
+        async with self._store.lock_async(key, LOCK):
             token = await self._store.load_async(key)
             if token is None:
                 return None
             known = await self.records.connection(user_id, provider)
             if known is not None:
                 return known  # a login has saved it meanwhile
-            now = self.clock()
+            now, details = self.clock(), Details(identity=self.providers[provider].identity)
             await self.records.put(
                 Connection(
                     user_id,
@@ -272,37 +264,10 @@ class Connections(OneProcess):
                     refreshed_at=now,
                     used_at=None,
                     due_at=due_at(token, now, self.settings.keep_alive),
-                    details=Details().sealed(self.sealed, user_id, provider),
+                    details=details.sealed(self.sealed, user_id, provider),
                 )
             )
         return await self.records.connection(user_id, provider)
-
-    async def _stored(self, credential: Credential) -> Token | None:
-        """Return a stored token; None if no known key decrypts it.
-
-        Users must be able to connect again and to disconnect after the loss of a key.
-        """
-        try:
-            return await self._store.load_async(credential.key)
-        except StoreUnreadableError as error:
-            _log.warning("A stored token of a connection cannot be read: %s", error)
-            return None
-
-    async def problem_of(self, known: Connection) -> str | None:
-        """Return why the token of a connection cannot be read.
-
-        Returns:
-            The reason; empty if it can be read, None if there is no token.
-        """
-        try:
-            token = await self._store.load_async(self.credential(known.provider, known.user).key)
-        except StoreUnreadableError as error:
-            return error.message
-        return None if token is None else ""
-
-    async def reencrypt_token(self, user_id: str, provider: str) -> bool:
-        """Encrypt a token with the newest key; see ``EncryptedStore.reencrypt_async``."""
-        return await self._encrypted.reencrypt_async(self.credential(provider, user_id).key, _LOCK)
 
     # --- Reading ----------------------------------------------------------------------------------
 

@@ -75,7 +75,7 @@ class TokenCheck(OneProcess):
         problems = [
             problem
             for each in await self._sample()
-            if (problem := await self._connections.problem_of(each)) is not None
+            if (problem := await self._connections.tokens.problem_of(each)) is not None
         ]
         unreadable = [each for each in problems if each]
         return TokenHealth(len(problems), len(unreadable), next(iter(unreadable), ""))

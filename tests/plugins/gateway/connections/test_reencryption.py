@@ -16,7 +16,8 @@ import pytest
 from grantway import Token
 from grantway._exceptions import StoreUnreadableError
 from grantway_plugins.gateway._config import ConfigFile
-from grantway_plugins.gateway._connections import reencryption
+from grantway_plugins.gateway._connections import records
+from grantway_plugins.gateway._connections.connection import Connection
 from grantway_plugins.gateway._connections.details import Details
 from grantway_plugins.gateway._connections.reencryption import Reencryption, reencrypt
 from grantway_plugins.gateway._connections.service import Connections
@@ -114,7 +115,7 @@ async def readable(connections: Connections, count: int = len(USERS)) -> bool:
 
 
 def test_afterwards_nothing_needs_the_old_key(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reencryption, "_PAGE", 10)
+    monkeypatch.setattr(records, "_PAGE", 10)
 
     async def main() -> list[Reencryption]:
         await connect(keys.connections(OLD))
@@ -136,16 +137,16 @@ def test_it_can_be_interrupted_and_repeated(keys: Keys, monkeypatch: pytest.Monk
     async def main() -> None:
         await connect(keys.connections(OLD))
         both = keys.connections(NEW, OLD)
-        real, calls = type(both).reencrypt_token, [0]
+        real, calls = type(both.tokens).reencrypt, [0]
 
-        async def interrupted(self: Connections, user: str, provider: str) -> bool:
+        async def interrupted(self: Any, known: Connection) -> bool | None:
             calls[0] += 1
             if calls[0] > 10:
                 raise asyncio.CancelledError
-            return await real(self, user, provider)
+            return await real(self, known)
 
         with monkeypatch.context() as patched:
-            patched.setattr(type(both), "reencrypt_token", interrupted)
+            patched.setattr(type(both.tokens), "reencrypt", interrupted)
             with pytest.raises(asyncio.CancelledError):
                 await reencrypt(both)
         assert await readable(both)
@@ -201,14 +202,16 @@ def test_a_gateway_that_still_uses_the_old_key_is_noticed(
         old = keys.connections(OLD, NEW)
         await connect(old, 3)
         both = keys.connections(NEW, OLD)
-        real = type(both).reencrypt_token
+        real = type(both.tokens).reencrypt
 
-        async def beside(self: Connections, user: str, provider: str) -> bool:
-            done = await real(self, user, provider)
-            await old.credential(provider, user).accept_async(Token("at", refresh_token="rt"))
+        async def beside(self: Any, known: Connection) -> bool | None:
+            done = await real(self, known)
+            await old.credential(known.provider, known.user).accept_async(
+                Token("at", refresh_token="rt")
+            )
             return done
 
-        monkeypatch.setattr(type(both), "reencrypt_token", beside)
+        monkeypatch.setattr(type(both.tokens), "reencrypt", beside)
         return await reencrypt(both)
 
     result = keys.run(main())
