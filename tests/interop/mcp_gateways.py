@@ -10,6 +10,7 @@ from grantway_plugins.issuer import IssuerServer
 from grantway_plugins.issuer._decisions.operator_clients import add_client
 from tests.faults import free_port
 from tests.interop.mcp_python_servers import ADMIN, SCOPE
+from tests.interop.proxies import envoy_file, nginx_http, printed
 from tests.plugins.gateway.running.programs import gateway, write
 
 
@@ -33,6 +34,36 @@ def verifying_gateway(
     The server demands a token as well, so each call proves both.
     """
     port = free_port()
+    text = _verifying(issuer, client, upstream, port, answer_timeout)
+    listen = f'[gateway]\nlisten = "127.0.0.1:{port}"\nadmin = "127.0.0.1:0"\n'
+    with gateway(write(folder, f"{listen}{text}")) as running:
+        yield running.url
+
+
+@contextmanager
+def proxied_gateway(
+    proxy: str, folder: Path, issuer: IssuerServer, client: tuple[str, str], upstream: str
+) -> Iterator[str]:
+    """Run a proxy with the configuration that such a gateway prints, and yield its address."""
+    port = free_port()
+    text = _verifying(issuer, client, upstream, port, 60, admin=False)
+    text += f'[authorize]\nlisten = "127.0.0.1:{free_port()}"\n'
+    config = write(folder, text)
+    shown = printed(proxy, config, port).replace("/run/grantway-nginx", f"{folder}/tokens")
+    with gateway(config), (nginx_http if proxy == "nginx" else envoy_file)(folder, shown, port):
+        yield f"http://127.0.0.1:{port}"
+
+
+def _verifying(
+    issuer: IssuerServer,
+    client: tuple[str, str],
+    upstream: str,
+    port: int,
+    answer_timeout: int,
+    *,
+    admin: bool = True,
+) -> str:
+    """Return the routes of a gateway that its callers reach at a port."""
     common = f"""
         provider = "idp"
         tenant = "single"
@@ -40,12 +71,7 @@ def verifying_gateway(
         answer_timeout = {answer_timeout}
         params = {{ resource = "{upstream}" }}
     """
-    config = write(
-        folder,
-        f"""
-        [gateway]
-        listen = "127.0.0.1:{port}"
-        admin = "127.0.0.1:0"
+    text = f"""
         [providers.idp]
         issuer = "{issuer.url}"
         client_id = "{client[0]}"
@@ -59,16 +85,17 @@ def verifying_gateway(
         upstream = "{upstream.removesuffix("/mcp")}"
         scopes = ["{SCOPE}"]
         {common}
+    """
+    if admin:  # a proxy cannot have strip_path
+        text += f"""
         [routes.admin]
         path = "/admin"
         strip_path = true
         upstream = "{upstream}"
         scopes = ["{SCOPE}", "{ADMIN}"]
         {common}
-        """,
-    )
-    with gateway(config) as running:
-        yield running.url
+        """
+    return text
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from grantway_plugins.issuer import (
     IssuerSettings,
 )
 from grantway_plugins.issuer._decisions.operator_clients import add_client
-from tests.interop.mcp_gateways import gateway_client, verifying_gateway
+from tests.interop.mcp_gateways import gateway_client, proxied_gateway, verifying_gateway
 from tests.interop.mcp_python_clients import REDIRECT, Account, Caller, Connect, fastmcp, sdk
 from tests.interop.mcp_python_servers import ADMIN, SCOPE, McpServer, fastmcp_server, sdk_server
 from tests.interop.node_flows import NodeFlows
@@ -275,3 +275,25 @@ def test_a_denial_of_the_server_reaches_the_client_once(gated: Gateway, account:
         assert len(gated.server.requests) - before <= 2
 
     run(CLIENTS["sdk-sessions"], gated.url, account, use)
+
+
+@pytest.mark.parametrize("proxy", ["nginx", "envoy"])
+def test_a_session_passes_through_a_proxy_with_the_printed_configuration(
+    issuer: IssuerServer,
+    introspector: tuple[str, str],
+    account: Account,
+    tmp_path: Path,
+    proxy: str,
+) -> None:
+    async def use(caller: Caller) -> list[float]:
+        assert json.loads(await caller.call("whoami"))["client_id"] == client[0]
+        return await caller.progress("count")
+
+    client = gateway_client(issuer)
+    with (
+        sdk_server(issuer.url, introspector) as server,
+        proxied_gateway(proxy, tmp_path, issuer, client, server.url) as url,
+    ):
+        assert run(CLIENTS["sdk-sessions"], f"{url}/mcp", account, use) == [0, 1, 2]
+    assert {"POST", "GET", "DELETE"} <= {method for method, _ in server.requests}
+    assert account.requested[0]["resource"] == url

@@ -134,8 +134,11 @@ def _virtual_host(plan: Plan, site: Site) -> Iterator[str]:
         yield from _without_authorization()
     for route in site.routes:
         if _is_injected(plan, route):
-            yield from _indented(2, injected_route(route, _forwarding(route)))
-        yield from _indented(2, _route(route))
+            for events in (True, False):
+                forwarding = _forwarding(route, events=events)
+                yield from _indented(2, injected_route(route, forwarding, _accept(events=events)))
+        for events in (True, False):
+            yield from _indented(2, _route(route, events=events))
 
 
 def _without_authorization() -> Iterator[str]:
@@ -145,17 +148,28 @@ def _without_authorization() -> Iterator[str]:
     yield "        disabled: true"
 
 
-def _forwarding(route: FrontRoute) -> str:
+def _accept(*, events: bool) -> str:
+    """Return the condition for requests for event streams, or for others."""
+    text = "{contains: text/event-stream, ignore_case: true}"
+    return f"{{name: accept, string_match: {text}}}" if events else ""
+
+
+def _forwarding(route: FrontRoute, *, events: bool) -> str:
     rewrite = (
         "" if route.keep_host else f", host_rewrite_literal: {json.dumps(route.upstream.authority)}"
     )
-    return f"timeout: {route.answer_timeout:g}s{rewrite}"
+    # The other timeout of Envoy limits whole responses, also those that never end.
+    idle = route.idle_timeout if events else route.answer_timeout
+    return f"timeout: 0s, idle_timeout: {idle:g}s{rewrite}"
 
 
-def _route(route: FrontRoute) -> Iterator[str]:
+def _route(route: FrontRoute, *, events: bool) -> Iterator[str]:
     match = f"path_separated_prefix: {json.dumps(route.path)}" if route.path else 'prefix: "/"'
+    if events:
+        yield "# Event streams may be silent for longer than other responses."
+        match += f", headers: [{_accept(events=True)}]"
     yield f"- match: {{{match}}}"
-    yield f"  route: {{cluster: grantway_to_{route.name}, {_forwarding(route)}}}"
+    yield f"  route: {{cluster: grantway_to_{route.name}, {_forwarding(route, events=events)}}}"
     yield f"  request_headers_to_remove: [{_ROUTE}]"
     yield "  typed_per_filter_config:"
     yield "    envoy.filters.http.header_mutation:"

@@ -41,12 +41,13 @@ local_reply_config:
 """.replace("TYPES", _TYPES).splitlines()
 
 
-def injected_route(route: FrontRoute, forwarding: str) -> Iterator[str]:
+def injected_route(route: FrontRoute, forwarding: str, header: str) -> Iterator[str]:
     """Yield the lines of the route for requests to which Envoy adds the token.
 
     Args:
         route: The route.
         forwarding: The options of forwarded requests.
+        header: A further condition on the headers of a request, or empty.
     """
     pattern = f"{re.escape(route.path)}{_PLAIN}"
     yield "# Paths that all servers read alike. The gateway decides about others."
@@ -54,6 +55,8 @@ def injected_route(route: FrontRoute, forwarding: str) -> Iterator[str]:
     yield f"    safe_regex: {{regex: {json.dumps(pattern)}}}"
     yield "    headers:"
     yield '    - {name: ":method", string_match: {exact: TRACE}, invert_match: true}'
+    if header:
+        yield f"    - {header}"
     yield f"  route: {{cluster: grantway_injected_{route.name}, {forwarding}}}"
     yield "  # The caller's credentials, and headers of callers that upstreams may trust."
     yield "  request_headers_to_remove:"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 
 from grantway_plugins.gateway._running.cached_responses import CACHED
@@ -21,7 +22,8 @@ global
 
 defaults
     mode http
-    timeout client 60s
+    # As long as the longest silence of an event stream (idle_timeout).
+    timeout client {client}s
     timeout http-request 10s
 """
 _SCRIPT = """\
@@ -164,7 +166,11 @@ def _entry(plan: Plan, route: FrontRoute) -> str:
 
 
 def _lines(plan: Plan) -> Iterator[str]:
-    yield _HEAD.format(source=plan.source, timeout=plan.token_timeout)
+    yield _HEAD.format(
+        source=plan.source,
+        timeout=plan.token_timeout,
+        client=math.ceil(max([60, *(route.idle_timeout for route in plan.routes)])),
+    )
     yield "frontend grantway"
     yield "    bind {}:{}".format(*plan.listen)
     yield "    # Headers such as X_Tenant, which some servers read as X-Tenant."
@@ -252,6 +258,9 @@ def _backend(route: FrontRoute) -> Iterator[str]:
     yield f"backend grantway_to_{route.name}"
     yield f"    timeout connect {route.connect_timeout * 1000:.0f}ms"
     yield f"    timeout server {route.answer_timeout * 1000:.0f}ms"
+    idle = f"{route.idle_timeout * 1000:.0f}ms"
+    events = "{ req.hdr(accept) -m sub -i text/event-stream }"
+    yield f"    http-request set-timeout server {idle} if {events}"
     if not route.keep_host:
         yield f"    http-request set-header Host {upstream.authority}"
     tls = ""

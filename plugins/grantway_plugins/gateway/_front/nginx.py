@@ -51,6 +51,13 @@ map $http_dpop $grantway_cached {{
     default "";
 }}
 """
+_EVENTS = """
+# Requests for event streams, which pass at once and may be silent for longer.
+map $http_accept $grantway_events {
+    "~*text/event-stream" 1;
+    default "";
+}
+"""
 _CHALLENGE = """
 # Requirements that a verified caller's token does not meet.
 map $status $grantway_forbidden {
@@ -89,6 +96,7 @@ def _lines(plan: Plan) -> Iterator[str]:
             yield _PREFLIGHT.rstrip("\n")
         if any(route.per_caller for route in plan.routes):
             yield _PROOF.format(cached=CACHED).rstrip("\n")
+    yield _EVENTS.rstrip("\n")
     if any(route.verified for route in plan.routes):
         yield _CHALLENGE.rstrip("\n")
     if plan.certificate_header:
@@ -183,10 +191,27 @@ def _certificate(plan: Plan) -> Iterator[str]:
 
 
 def _forwarding(plan: Plan, route: FrontRoute) -> Iterator[str]:
-    upstream = route.upstream
     # Regular expressions are tried in this order, so the longest path comes first.
     pattern = f'~ "^{re.escape(route.path)}(?:/|$)"' if route.path else "/"
     yield f"location {pattern} {{"
+    yield "    if ($grantway_events) {"
+    yield "        return 418;"
+    yield "    }"
+    yield f"    error_page 418 = @grantway_events_{route.name};"
+    yield f"    proxy_read_timeout {route.answer_timeout:g}s;"
+    yield from _common(plan, route)
+    yield "}"
+    yield f"location @grantway_events_{route.name} {{"
+    yield "    recursive_error_pages on;"
+    yield "    proxy_buffering off;"
+    yield f"    proxy_read_timeout {route.idle_timeout:g}s;"
+    yield from _common(plan, route)
+    yield "}"
+
+
+def _common(plan: Plan, route: FrontRoute) -> Iterator[str]:
+    """Yield what is the same for event streams and other responses."""
+    upstream = route.upstream
     yield f"    auth_request /.grantway/{route.name};"
     yield f"    auth_request_set $grantway_token $upstream_http_{_variable(route.header)};"
     if route.verified:
@@ -204,7 +229,6 @@ def _forwarding(plan: Plan, route: FrontRoute) -> Iterator[str]:
     yield f"    proxy_pass {upstream.scheme}://grantway_to_{route.name};"
     yield "    proxy_http_version 1.1;"
     yield f"    proxy_connect_timeout {route.connect_timeout:g}s;"
-    yield f"    proxy_read_timeout {route.answer_timeout:g}s;"
     if upstream.scheme == "https":
         bundle = upstream.ca_bundle or "/etc/ssl/certs/ca-certificates.crt"
         yield "    proxy_ssl_verify on;"
@@ -226,7 +250,6 @@ def _forwarding(plan: Plan, route: FrontRoute) -> Iterator[str]:
     yield "    # Remove other headers of callers that the upstream trusts."
     for name in (*ORIGIN_HEADERS, *plan.ended_headers):
         yield f'    proxy_set_header {name} "";'
-    yield "}"
 
 
 def _authorization(plan: Plan, route: FrontRoute) -> Iterator[str]:

@@ -91,7 +91,8 @@ class FrontRoute:
         shared: Whether all requests get the same token, which Envoy gets by SDS.
         opens: Whether requests are forwarded without a token if there is none.
         connect_timeout: Seconds to connect to the upstream.
-        answer_timeout: Seconds that the upstream may take to respond.
+        answer_timeout: Seconds without a byte from the upstream.
+        idle_timeout: The same for event streams.
     """
 
     name: str
@@ -112,6 +113,7 @@ class FrontRoute:
     opens: bool
     connect_timeout: float
     answer_timeout: float
+    idle_timeout: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,6 +369,7 @@ def _route(config: ConfigFile, name: str, table: Mapping[str, Any]) -> FrontRout
         opens=table["on_failure"] == "open",
         connect_timeout=table["connect_timeout"],
         answer_timeout=table["answer_timeout"],
+        idle_timeout=table["idle_timeout"],
     )
 
 
