@@ -32,7 +32,7 @@ from tests.waiting import PATIENCE
 
 SCOPE, ADMIN = "mcp:tools", "mcp:admin"
 #: Silence of the tool ``late``.
-LATE_SECONDS = 6
+LATE_SECONDS = 4
 METADATA = "/.well-known/oauth-protected-resource"
 
 

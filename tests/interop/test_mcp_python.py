@@ -234,7 +234,7 @@ def test_a_session_passes_through_the_gateway(
     client = gateway_client(issuer)
     with (
         sdk_server(issuer.url, introspector) as server,
-        verifying_gateway(tmp_path, issuer, client, server.url, answer_timeout=5) as url,
+        verifying_gateway(tmp_path, issuer, client, server.url, answer_timeout=3) as url,
     ):
         assert run(CLIENTS["sdk-sessions"], f"{url}/mcp", account, use) == [0, 1, 2]
     seen = server.requests
