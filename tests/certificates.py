@@ -36,12 +36,20 @@ class Identity:
 
 
 def issue(
-    folder: Path, name: str, authority: Identity | None = None, *, left: dt.timedelta = _DAY
+    folder: Path,
+    name: str,
+    authority: Identity | None = None,
+    *,
+    left: dt.timedelta = _DAY,
+    host: str | None = None,
 ) -> Identity:
     """Issue a certificate for a name and 127.0.0.1; self-signed without an authority.
 
-    It is valid since yesterday, and for the time that is ``left``.
+    It is valid since yesterday, and for the time that is ``left``, also for a ``host``.
     """
+    names: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    if host is not None:
+        names.append(x509.DNSName(host))
     private = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
@@ -56,10 +64,7 @@ def issue(
         .not_valid_after(now + left)
         .add_extension(x509.BasicConstraints(ca=authority is None, path_length=None), critical=True)
         .add_extension(key_usage(ca=authority is None), critical=True)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-            critical=False,
-        )
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(
             x509.SubjectKeyIdentifier.from_public_key(private.public_key()), critical=False
         )

@@ -23,6 +23,7 @@ class Proxy(ThreadingHTTPServer):
         asked: The targets, in order.
         login: Required credentials as ``USER:PASSWORD``, or None.
         status: Status to return instead of forwarding, or None.
+        routes: Addresses of hosts that the network does not know, by target.
     """
 
     daemon_threads = True
@@ -33,6 +34,7 @@ class Proxy(ThreadingHTTPServer):
         self.asked: list[str] = []
         self.login = login
         self.status = status
+        self.routes: dict[str, tuple[str, int]] = {}
 
     @property
     def address(self) -> str:
@@ -50,9 +52,8 @@ class _Forward(BaseHTTPRequestHandler):
         if not self._allowed():
             return
         host, _, port = self.path.rpartition(":")
-        with contextlib.closing(
-            socket.create_connection((host, int(port)), timeout=PATIENCE)
-        ) as target:
+        address = self.server.routes.get(self.path, (host, int(port)))
+        with contextlib.closing(socket.create_connection(address, timeout=PATIENCE)) as target:
             self.send_response(200)
             self.end_headers()
             both = [self.connection, target]
