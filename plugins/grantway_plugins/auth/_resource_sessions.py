@@ -59,8 +59,8 @@ class Sessions(OneProcess):
         self.finder = ResourceFinder(settings)
         #: The session in use, or None.
         self.session: Session | None = None
-        #: The access tokens that the resource rejected last; a new session does not know them.
-        self.rejected: deque[str] = deque(maxlen=64)
+        #: The tokens that the resource rejected last; a new session does not know them.
+        self._rejected: deque[Token] = deque(maxlen=64)
         #: Access token of the last login of this object, and what was required of it.
         self.last_login: tuple[str, object] = ("", None)
         #: A token of a login that could not be stored.
@@ -140,7 +140,7 @@ class Sessions(OneProcess):
         credential = session.credential
         try:
             token = credential.token()
-            if token.access_token in self.rejected or self._is_outdated(credential, token, need):
+            if self._is_rejected(token) or self._is_outdated(credential, token, need):
                 credential.invalidate(token)  # so that it reads the store, and then refreshes
                 token = credential.token()
         except LoginNeededError as error:
@@ -150,6 +150,16 @@ class Sessions(OneProcess):
                 raise
             return None, error
         return (token if need.met_by(token) else None), None
+
+    def reject(self, token: Token) -> None:
+        """Record that the resource rejected a token."""
+        if not self._is_rejected(token):
+            self._rejected.append(token)
+        if self.session is not None:
+            self.session.credential.invalidate(token)
+
+    def _is_rejected(self, token: Token) -> bool:
+        return any(each.access_token == token.access_token for each in tuple(self._rejected))
 
     def _is_outdated(self, credential: Credential, token: Token, need: Need) -> bool:
         """Return whether another process has replaced a token that does not meet the need."""
@@ -282,8 +292,10 @@ class Sessions(OneProcess):
         Raises:
             StoreSaveError: It could not be stored; the next call stores it.
         """
-        with contextlib.suppress(ValueError):
-            self.rejected.remove(token.access_token)  # the provider issued it again
+        # A token that the provider has issued again is not rejected any more.
+        self._rejected = deque(
+            (each for each in self._rejected if each.access_token != token.access_token), 64
+        )
         self._unsaved = session, token
         self._save_unsaved()
 
@@ -350,11 +362,10 @@ def _revoke(session: Session, stored: Token) -> GrantwayError | None:
     if session.provider.revocation_endpoint is None:
         return None
     # The refresh token first: providers may revoke its access tokens with it.
-    tokens = {"refresh_token": stored.refresh_token, "access_token": stored.access_token}
-    for kind, token in tokens.items():
-        if token:
+    for kind in ("refresh_token", "access_token"):
+        if getattr(stored, kind):
             try:
-                session.client.call("revocation", token=token, token_type_hint=kind)
+                session.client.call("revocation", token=getattr(stored, kind), token_type_hint=kind)
             except GrantwayError as error:
                 return error
     return None

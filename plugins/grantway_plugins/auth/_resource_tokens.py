@@ -118,11 +118,7 @@ class ResourceTokens(OneProcess):
 
     def invalidate(self, token: Token) -> None:
         """Mark a token as rejected by the resource."""
-        session, rejected = self.sessions.session, self.sessions.rejected
-        if token.access_token not in rejected:
-            rejected.append(token.access_token)
-        if session is not None:
-            session.credential.invalidate(token)
+        self.sessions.reject(token)
 
     def _need_after(self, error: GrantwayError) -> Need:
         """Return what is needed after an error of the credential, or raise the error."""

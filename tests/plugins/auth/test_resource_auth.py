@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import traceback
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -383,6 +384,48 @@ def test_a_copy_in_another_process_uses_the_stored_token(
     auth = auth_for(site, store=folder_store(tmp_path))
     auth.accept(logins(auth.client(), scope=["read"], resource=site.mcp))
     assert get(site, pickle.loads(pickle.dumps(auth))) == 200
+
+
+def test_no_error_shows_a_secret(
+    site: Site, issuer: Issuer, logins: Logins, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither its message nor the local variables of its traceback."""
+    made = issuer.client(redirect_uris=[REDIRECT], scope="read write", grant_types=[CODE, REFRESH])
+    given = {name: made[name] for name in ("client_id", "client_secret")}
+    auth = auth_for(site, logins, **given)
+    token = auth.token()
+    assert token.refresh_token is not None
+    site.rejected.add(token.access_token)
+    site.required["/mcp/write"] = {"write"}
+    logins.fail = grantway.AccessDeniedException("The user denied the request.")
+    issuer.fail = lambda path: 503 if path == "/token" else 400 if path == "/revoke" else None
+    errors: list[BaseException] = []
+    for call in (
+        lambda: get(site, auth),
+        lambda: LIBRARIES["async httpx2"](auth, f"{site.mcp}/write"),
+        auth.log_in,
+        auth.log_out,
+    ):
+        with pytest.raises(grantway.GrantwayError) as caught:
+            call()
+        errors.append(caught.value)
+    for secret in (token.access_token, token.refresh_token, given["client_secret"]):
+        for error in errors:
+            assert secret not in shown(error)
+        assert secret not in caplog.text
+
+
+def shown(error: BaseException) -> str:
+    """Return an error with the local variables of grantway's frames."""
+    report = traceback.TracebackException.from_exception(error, capture_locals=True)
+    parts: list[str] = []
+    left: list[traceback.TracebackException | None] = [report]
+    while left:
+        if (each := left.pop()) is not None:
+            frames = [frame for frame in each.stack if "grantway" in frame.filename]
+            parts += [str(each), *(str(frame.locals) for frame in frames)]
+            left += [each.__cause__, each.__context__]
+    return " ".join(parts)
 
 
 @pytest.mark.parametrize(
