@@ -53,12 +53,13 @@ CLIENT = {
     "2025-03-26-oauth-endpoint-fallback": _OLD,
 }
 
-#: All scenarios for authorization servers.
+#: All scenarios for authorization servers, which run with each kind of client.
 AUTHORIZATION_SERVER = {
     "authorization-server-metadata-endpoint": VERSIONS,
     "authorization-code-grant": VERSIONS,
 }
 
+CLIENT_KINDS = ("registered", "document")
 _SESSIONS = ("2025-06-18", "2025-11-25")
 
 #: The scenarios for servers that depend on how a gateway forwards: sessions, event streams,

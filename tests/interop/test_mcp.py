@@ -108,7 +108,7 @@ def test_a_token_for_another_server_is_rejected(issuer: IssuerServer, server: st
 
 @pytest.mark.slow
 @pytest.mark.parametrize("version", mcp_scenarios.VERSIONS)
-@pytest.mark.parametrize("kind", ["registered", "document"])
+@pytest.mark.parametrize("kind", mcp_scenarios.CLIENT_KINDS)
 def test_the_issuer_passes_the_conformance_tests(
     issuer: IssuerServer, driver: BrowserDriver, tmp_path: Path, kind: str, version: str
 ) -> None:

@@ -1,12 +1,22 @@
-"""No scenario of MCP's conformance tests that concerns authorization or a gateway is left out."""
+"""All scenarios about authorization and gateways run, and the documented results are correct."""
 
 from __future__ import annotations
 
+import json
+import re
+from importlib.metadata import version
+
 import pytest
 
-from tests.interop import mcp_scenarios
+from tests.docs.pages import DOCS
+from tests.interop import (
+    mcp_scenarios,
+    node_packages,
+    test_mcp_python,
+    test_mcp_resource_servers,
+)
 from tests.interop.mcp_conformance import listed
-from tests.interop.mcp_scenarios import FEATURES
+from tests.interop.mcp_scenarios import CLIENT_KINDS, FEATURES
 
 pytestmark = pytest.mark.slow
 
@@ -27,3 +37,39 @@ def test_all_scenarios_of_servers_that_depend_on_http_run() -> None:
     assert chosen == mcp_scenarios.SERVER
     for start in FEATURES:
         assert any(name.startswith(start) for name in found), start
+
+
+PAGE = (DOCS / "explanation" / "mcp-conformance.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("command", "scenarios", "repeated"),
+    [
+        ("client", mcp_scenarios.CLIENT, 1),
+        ("authorization", mcp_scenarios.AUTHORIZATION_SERVER, len(CLIENT_KINDS)),
+        ("server", mcp_scenarios.SERVER, 1),
+    ],
+)
+def test_the_documented_numbers_are_those_of_the_tests(
+    command: str, scenarios: dict[str, tuple[str, ...]], repeated: int
+) -> None:
+    """Each run is a test, so all of them pass if the tests do."""
+    runs = repeated * len(mcp_scenarios.runs(scenarios))
+    [row] = re.findall(rf"^\| `{command}` \| [^|]+ \| (.*) \|$", PAGE, re.MULTILINE)
+    assert row == f"{len(scenarios)} | {runs} | {runs}"
+
+
+def test_the_documented_versions_are_those_of_the_tests() -> None:
+    packages = json.loads((node_packages.FOLDER / "package.json").read_text())["dependencies"]
+    assert f"version {packages['@modelcontextprotocol/conformance']}," in PAGE
+    assert f"for TypeScript ({packages['@modelcontextprotocol/sdk']})" in PAGE
+    assert f"for Python ({version('mcp')})" in PAGE
+    assert f"FastMCP ({version('fastmcp')})" in PAGE
+
+
+def test_the_documented_clients_and_servers_are_those_of_the_tests() -> None:
+    rows = re.findall(r"^\| (.*) \|$", PAGE, re.MULTILINE)
+    [head] = [each for each in rows if each.startswith("Client |")]
+    assert head == " | ".join(["Client", *(f"`{each}`" for each in test_mcp_python.SERVERS)])
+    named = [each.split("`")[1] for each in rows if each.endswith("passed") and "`" in each]
+    assert named == [*test_mcp_python.CLIENTS, *test_mcp_resource_servers.SERVERS]
