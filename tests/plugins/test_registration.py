@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from tests.waiting import PATIENCE
 
 #: The second run of this program uses the token of the first.
 PROGRAM = """
+import json
 import sys
 import grantway
 from grantway_grants import device_code
@@ -212,3 +215,24 @@ def test_a_rejected_registration_stores_nothing() -> None:
         with pytest.raises(InvalidClientMetadataException, match="no such scope"):
             client_id(provider, store)
         assert client_id(provider, store) == "mine"
+
+
+@pytest.mark.parametrize(
+    ("offered", "registered"),
+    [
+        (["client_secret_basic", "none", "client_secret_post"], "none"),
+        # Servers of MCP's SDK accept Basic only with a client_id in the body.
+        (["client_secret_basic", "client_secret_post"], "client_secret_post"),
+        (["client_secret_basic", "private_key_jwt"], "client_secret_basic"),
+        (None, "client_secret_basic"),
+    ],
+)
+def test_registers_a_method_that_the_provider_offers(
+    offered: list[str] | None, registered: str
+) -> None:
+    with FaultServer(faults.respond(201, {"client_id": "c", "client_secret": "s"})) as server:
+        provider = registering(server)
+        metadata = {**provider.metadata, "token_endpoint_auth_methods_supported": offered}
+        client_id(replace(provider, metadata=metadata), MemoryStore())
+    [request] = server.requests
+    assert json.loads(request.body)["token_endpoint_auth_method"] == registered
