@@ -380,3 +380,28 @@ def test_a_resource_covers_only_urls_below_it(
 )
 def test_spellings_of_a_resource(resource: str, url: str, result: bool) -> None:
     assert covers(resource, url) is result
+
+
+NO_METADATA = {f"{KNOWN}/mcp": (404, b""), KNOWN: (404, b"")}
+
+
+def test_an_issuer_can_be_given_for_a_resource_without_metadata() -> None:
+    """Servers of MCP 2025-03-26 have no metadata."""
+    site = Site('Bearer scope="read"', pages=NO_METADATA)
+    with FaultServer(site.act()) as server:
+        found = Provider.for_resource(f"{server.url}/mcp", issuer=server.url, timeout=PATIENCE)
+        assert (found.issuer, found.resource) == (server.url, f"{server.url}/mcp")
+        assert found.scope == ("read",)
+
+
+@pytest.mark.parametrize(
+    ("status", "page"), [(200, 404), (401, 503), (401, 429)], ids=["public", "busy", "limited"]
+)
+def test_a_given_issuer_replaces_no_metadata_that_may_exist(status: int, page: int) -> None:
+    pages = dict.fromkeys(NO_METADATA, (page, b""))
+    site = Site("Bearer", status, pages)
+    with (
+        FaultServer(site.act()) as server,
+        pytest.raises(ResourceMetadataError, match="pass it as issuer"),
+    ):
+        Provider.for_resource(f"{server.url}/mcp", issuer=server.url, timeout=PATIENCE)

@@ -193,8 +193,8 @@ class Provider(Value):
 
         Args:
             url: URL of the resource: https, or http on this machine.
-            issuer: The authorization server to use, if the resource lists several; by default the
-                first one.
+            issuer: The authorization server to use, if the resource lists several (by default the
+                first one), or if it publishes no metadata.
             challenge: ``WWW-Authenticate`` of a 401 response of the resource, if the program has
                 received one; the resource is not requested then. Some resources send the challenge
                 for certain methods only.

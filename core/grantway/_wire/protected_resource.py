@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 MAX_DOCUMENT = 65_536
 _WELL_KNOWN = "/.well-known/oauth-protected-resource"
 _UNAUTHORIZED, _OK = 401, 200
+#: Statuses of documents that do not exist, also if the resource protects all of its paths.
+_ABSENT = frozenset({401, 403, 404, 405, 410})
 #: A scope name (RFC 6749 section 3.3).
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _SHOWN = 200
@@ -76,6 +78,9 @@ def find_resource(
     The URL in the challenge of a 401 response comes first. Without one, the well-known URLs of the
     resource's path and of its host follow (RFC 9728 section 3).
 
+    If the resource demands a token and has no metadata, as servers of MCP 2025-03-26, ``issuer`` is
+    its authorization server, and the URL is the resource identifier.
+
     Args:
         url: URL of the resource.
         issuer: The authorization server to choose, which the metadata must list; None for the
@@ -93,6 +98,7 @@ def find_resource(
         protected, challenge = _challenge(url, transport, deadline)
     challenged, scope = _named(challenge, url)
     looked: list[str] = []
+    absent = True
     for address in [challenged] if challenged else _well_known_addresses(url):
         response = _read(address, transport, deadline)
         document = _document(address, response, required=bool(challenged))
@@ -101,6 +107,9 @@ def find_resource(
             scopes = scope or _scopes(document, address)
             return FoundResource(document["resource"], chosen, scopes, document)
         looked.append(f"{address} {_problem(response)}")
+        absent = absent and not isinstance(response, str) and response.status in _ABSENT
+    if issuer is not None and protected and absent:
+        return FoundResource(urlsplit(url)._replace(fragment="").geturl(), issuer, scope, {})
     problem = (
         "it answers without a token, so it needs no login"
         if protected is False
@@ -110,8 +119,7 @@ def find_resource(
         url,
         f"has no metadata: {problem}. {'; '.join(looked)} (RFC 9728 section 3)",
         missing=True,
-        advice=" If you know its authorization server, use Provider.discover(issuer) and set "
-        "resource.",
+        advice=" If you know its authorization server, pass it as issuer.",
     )
 
 

@@ -85,7 +85,7 @@ class ResourceAuth(LibraryAuth):
         auth: The authentication of that client, as for ``grantway.Client``.
         dpop_key: A private key to which the tokens are bound (RFC 9449), as for ``DPoP``.
         issuer: The authorization server at which ``client_id`` is registered, or the one to use if
-            the resource lists several.
+            the resource lists several or publishes no metadata.
         scope: The scope of logins; by default what the resource names, with ``offline_access`` if
             the authorization server offers it.
         redirect_uri: The redirect URI of browser logins; by default ``http://127.0.0.1/callback``.

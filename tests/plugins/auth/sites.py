@@ -176,6 +176,7 @@ class Site(Resource):
         public: Paths that require no token.
         redirects: Targets by path.
         down: Whether the metadata cannot be read.
+        described: Whether there is metadata.
     """
 
     def __init__(self, issuer: Issuer) -> None:
@@ -189,6 +190,7 @@ class Site(Resource):
         self.redirects: dict[str, str] = {}
         self.rejected: set[str] = set()
         self.down = False
+        self.described = True
 
     @property
     def mcp(self) -> str:
@@ -210,7 +212,8 @@ class Site(Resource):
         """See ``Resource``."""
         path = seen.path.partition("?")[0]
         if path.startswith(KNOWN):
-            return (503 if self.down else 200 if path == f"{KNOWN}/mcp" else 404), {}
+            found = path == f"{KNOWN}/mcp" and self.described
+            return (503 if self.down else 200 if found else 404), {}
         if path in self.public:
             return 200, {}
         if path in self.redirects:
@@ -219,7 +222,7 @@ class Site(Resource):
 
     def _judge(self, path: str, token: str) -> tuple[int, dict[str, str]]:
         state = self.issuer.introspect(token) if token and token not in self.rejected else {}
-        where = f'resource_metadata="{self.url}{KNOWN}/mcp"'
+        where = f'resource_metadata="{self.url}{KNOWN}/mcp"' if self.described else 'realm="x"'
         if not state.get("active"):
             error = 'error="invalid_token", ' if token else ""
             return 401, {"WWW-Authenticate": f"Bearer {error}{where}{self.challenge}"}

@@ -235,6 +235,17 @@ def test_explains_that_a_client_is_required(logins: Logins) -> None:
             get(site, auth_for(site, logins, client_metadata_url="https://example.com/c.json"))
 
 
+def test_an_issuer_can_be_given_for_a_resource_without_metadata(
+    site: Site, issuer: Issuer, logins: Logins
+) -> None:
+    site.described = False
+    with pytest.raises(grantway.ResourceMetadataError, match="pass it as issuer"):
+        get(site, auth_for(site, logins))
+    assert get(site, auth_for(site, logins, issuer=issuer.url)) == 200
+    [sent] = [each for each in issuer.received if each.path == "/authorize"]
+    assert sent.form["resource"] == site.mcp
+
+
 def test_explains_that_registering_needs_a_name(site: Site, logins: Logins) -> None:
     with pytest.raises(grantway.ConfigurationError, match="client_name: is required"):
         get(site, ResourceAuth(site.mcp, login=logins))
