@@ -85,10 +85,11 @@ class Proofs(OneProcess):
         """
         if self._verifier is None:
             raise InvalidTokenError("is bound to a DPoP key, which is not supported here")
+        # A path without a slash could change the host: https://api.example.com@other.example/.
+        slash = "" if request.raw.startswith("/") else "/"
+        url = f"{self._origin}{slash}{request.raw}"
         try:
-            proof = self._verifier.verify(
-                request.header("dpop"), request.method, f"{self._origin}{request.raw}", token
-            )
+            proof = self._verifier.verify(request.header("dpop"), request.method, url, token)
         except DenialError as error:
             problem, code = error.denial.description, error.denial.error
         else:

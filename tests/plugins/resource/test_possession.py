@@ -81,6 +81,25 @@ def test_a_replayed_proof_is_rejected(resource: ProtectedResource, bound: str) -
     assert "used before" in error.message
 
 
+@pytest.mark.parametrize("path", ["/%6Frders", "/%6frders", "/o%72ders"])
+def test_another_spelling_of_the_path_is_a_replay(
+    resource: ProtectedResource, bound: str, path: str
+) -> None:
+    """Applications decode the path, so both requests reach the same route."""
+    first = request_with(bound)
+    resource.verify(first)
+    again = asked(f"DPoP {bound}", path, dpop=first.header("dpop"))
+    assert "used before" in denial(resource, again)[0].message
+
+
+def test_a_path_cannot_change_the_host(resource: ProtectedResource, bound: str) -> None:
+    """Another resource could pass on the requests that it gets."""
+    made = proof("https://other.example/orders", htm="GET", token=bound)
+    for path in ("@other.example/orders", ":80@other.example/orders"):
+        error, _ = denial(resource, asked(f"DPoP {bound}", path, dpop=made))
+        assert error.error == "invalid_dpop_proof"
+
+
 def test_a_proof_of_another_token_is_rejected(
     resource: ProtectedResource, bound: str, token: Tokens
 ) -> None:

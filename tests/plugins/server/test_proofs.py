@@ -149,6 +149,13 @@ def test_a_use_is_unique_to_key_url_and_jti() -> None:
     assert VERIFIER.verify(made(jti="1", iat=NOW - 1), "POST", URL).use in uses
 
 
+def test_a_proof_has_one_use_for_all_spellings_of_its_url() -> None:
+    """Applications decode the path, so a copy with another spelling would reach the same one."""
+    one, origin = made(), URL.removesuffix("/token")
+    spellings = (URL, f"{origin}/%74oken", f"{origin}/t%6Fken", f"{origin}/t%6fken?a=1", f"{URL}#a")
+    assert len({VERIFIER.verify(one, "POST", each).use for each in spellings}) == 1
+
+
 @pytest.mark.parametrize(
     ("header", "problem"),
     [

@@ -115,7 +115,7 @@ class ProofVerifier:
             raise _invalid(f"has an algorithm that is not one of {accepted}")
         claims = key.verified_claims(header)
         issued_at = self._check_time(claims, self._clock())
-        self._check_target(claims, method, url)
+        target_url = self._check_target(claims, method, url)
         if access_token is not None and not _is_bound(claims, access_token):
             raise _invalid("does not belong to the access token: ath must be its hash")
         jti = claims.get("jti")
@@ -124,7 +124,8 @@ class ProofVerifier:
         # Last, so that a client with another mistake learns about that one.
         if self._nonces is not None and not self._nonces.accepts(claims.get("nonce")):
             raise DenialError(USE_NONCE, "The DPoP proof needs the nonce of the header DPoP-Nonce")
-        use = json.dumps(["DPoP", key.thumbprint, jti, method, url])
+        # Normalised, because the same proof fits every spelling of the URL.
+        use = json.dumps(["DPoP", key.thumbprint, jti, method, target_url])
         return Proof(
             key.thumbprint,
             hashlib.sha256(use.encode("utf-8", "surrogatepass")).hexdigest(),
@@ -142,11 +143,14 @@ class ProofVerifier:
             raise _invalid("is of the future; check the client's clock")
         return issued_at
 
-    def _check_target(self, claims: Mapping[str, Any], method: str, url: str) -> None:
+    def _check_target(self, claims: Mapping[str, Any], method: str, url: str) -> str:
+        """Return the normalised URL, which must be that of the request."""
         if claims.get("htm") != method:
             raise _invalid(f"is for another method: htm must be {method}")
-        if _normal(claims.get("htu")) != _normal(url):
+        claimed = _normal(claims.get("htu"))
+        if claimed is None or claimed != _normal(url):
             raise _invalid(f"is for another URL: htu must be {url}")
+        return claimed
 
 
 @dataclass(frozen=True, slots=True)
