@@ -109,7 +109,7 @@ class Introspector(OneProcess):
         """
         if self._client is None and time.monotonic() - self._failed_at >= PAUSE:
             with suppress(RuntimeError):  # no thread can be started
-                self._work.threads.submit(self.problem)
+                self._own_work().threads.submit(self.problem)
         failing = time.monotonic() - self._last_failure < FAILING
         available = self._client is not None and not failing
         return IssuerStatus(available, self._failing.problem, self._failing.since)
@@ -123,9 +123,7 @@ class Introspector(OneProcess):
 
     def _ask(self, token: str, digest: bytes) -> Future[_Outcome]:
         with _LOCK:
-            if self._work.process != os.getpid():
-                self._work = _Work()
-            work = self._work
+            work = self._own_work()
             asking = work.asking.get(digest)
             if asking is not None:
                 return asking
@@ -146,6 +144,13 @@ class Introspector(OneProcess):
         except RuntimeError:  # no thread can be started, or the threads were stopped
             self._finish(digest, asking, "no thread can be started")
         return asking
+
+    def _own_work(self) -> _Work:
+        """Return the threads and questions of this process."""
+        with _LOCK:
+            if self._work.process != os.getpid():
+                self._work = _Work()
+            return self._work
 
     def _run(self, token: str, digest: bytes, asking: Future[_Outcome]) -> None:
         outcome: _Outcome
@@ -175,7 +180,7 @@ class Introspector(OneProcess):
 
     def _connected(self) -> Client:
         """Return the client; create it first, but not again immediately after a failure."""
-        with self._work.creating:
+        with self._own_work().creating:
             if self._client is None:
                 assert self._create is not None  # one of them is given
                 if time.monotonic() - self._failed_at < PAUSE:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -24,6 +26,7 @@ from grantway_plugins.resource import (
     _introspection,
 )
 from tests.plugins.resource.conftest import API, Clock, asked, denial
+from tests.waiting import PATIENCE, until
 
 ISSUER = "https://login.example.com"
 
@@ -193,6 +196,32 @@ def test_a_forked_process_asks_with_its_own_threads(scripted: Scripted) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert [each.form["token"] for each in server.requests] == [["opaque"], ["other"]]
     assert resource.verify(asked("Bearer third")).subject == "ann"
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_fork_while_the_client_is_created_leaves_no_lock() -> None:
+    """Otherwise a worker would never be ready, and its health check would wait forever."""
+    begun, created, parent = threading.Event(), threading.Event(), os.getpid()
+
+    def create() -> grantway.Client:
+        if os.getpid() == parent:
+            begun.set()
+            assert created.wait(PATIENCE)
+        provider = grantway.Provider(token_endpoint=f"{ISSUER}/token")
+        return grantway.Client(provider, client_id="api", client_secret="secret-of-the-api-0123456")
+
+    resource = ProtectedResource(API, [AcceptedIssuer(ISSUER, introspection=create)])
+    assert not resource.status()[ISSUER].available
+    assert begun.wait(PATIENCE)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(int(PATIENCE / 2))
+        until(lambda: resource.status()[ISSUER], lambda status: status.available)
+        os._exit(len(resource.problems()))
+    created.set()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert not resource.problems()
+    resource.close()
 
 
 def test_an_unexpected_error_is_no_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
