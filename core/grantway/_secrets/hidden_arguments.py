@@ -36,7 +36,7 @@ def hides_arguments(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*held.args, **held.kwargs)
         except Exception as error:
-            _clear(error)
+            clear_locals(error)
             raise
 
     return hidden
@@ -48,7 +48,14 @@ def hides_construction(kind: C) -> C:
     return kind
 
 
-def _clear(error: Exception) -> None:
+def clear_locals(error: Exception) -> None:
+    """Clear the local variables of the functions that raised an error, which may be secret.
+
+    Those of the function that calls this one, and of its callers, remain.
+
+    Args:
+        error: The error, which the caller has caught.
+    """
     from traceback import clear_frames  # noqa: PLC0415 - only for errors
 
     for each in _raised_inside(error):

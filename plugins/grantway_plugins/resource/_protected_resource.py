@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from grantway._exceptions import ConfigurationError
 from grantway._processes.copies import OneProcess
 from grantway._processes.driving import drive, drive_async
+from grantway._secrets.hidden_arguments import clear_locals
 from grantway._types.quantity import check_count, check_seconds, finite
 from grantway_plugins.server._http.client_certificate import InvalidCertificateError
 from grantway_plugins.server._proofs.nonces import Nonces
@@ -123,6 +124,9 @@ class ProtectedResource(OneProcess):
             return drive(self._verify(request, requirement), Future.result)
         except InvalidRequestError as error:
             denied = self._malformed(error)
+        except Exception as error:
+            clear_locals(error)  # they contain the token
+            raise
         raise denied
 
     async def verify_async(
@@ -135,6 +139,9 @@ class ProtectedResource(OneProcess):
             return await drive_async(self._verify(request, requirement), asyncio.wrap_future)
         except InvalidRequestError as error:
             denied = self._malformed(error)
+        except Exception as error:
+            clear_locals(error)  # they contain the token
+            raise
         raise denied
 
     def check(self, caller: VerifiedToken, requirement: Requirement) -> None:

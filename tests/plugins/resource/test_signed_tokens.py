@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+import itertools
 import json
 import time
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +25,9 @@ from grantway_plugins._jose import cached_keys
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
 from grantway_plugins.resource import (
     AcceptedIssuer,
+    AccessDeniedError,
     ProtectedResource,
+    Requirement,
     VerificationUnavailableError,
 )
 from grantway_plugins.testing import WorkloadIssuer
@@ -411,3 +416,26 @@ def test_memory_and_errors_contain_no_token(resource: ProtectedResource, token: 
     changed = secret[:-4] + "AAAA"
     error, _ = denial(resource, bearer(changed))
     assert changed not in f"{error!r}{error.challenge}"
+
+
+def test_tracebacks_with_locals_contain_no_token(
+    issuer: WorkloadIssuer, token: Tokens, tmp_path: Path
+) -> None:
+    """Such as those of Sentry and rich, for an error that an application does not handle."""
+    unreadable = AcceptedIssuer("https://other.example", jwks_file=str(tmp_path / "none.json"))
+    resource = ProtectedResource(API, [AcceptedIssuer(issuer.url), unreadable])
+
+    def verify(request: Any) -> None:
+        resource.verify(request, Requirement(scopes=("admin",)))
+
+    def verify_in_a_loop(request: Any) -> None:
+        asyncio.run(resource.verify_async(request, Requirement(scopes=("admin",))))
+
+    secrets = [token(), token(lifetime=-60), token(iss=unreadable.issuer)]
+    for secret, check in itertools.product(secrets, (verify, verify_in_a_loop)):
+        with pytest.raises((AccessDeniedError, VerificationUnavailableError)) as caught:
+            check(bearer(secret))
+        shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+        frames = [each for each in shown.stack if each.filename != __file__]
+        assert frames
+        assert not any(secret in str(each.locals) for each in frames)
