@@ -132,7 +132,7 @@ def _log_in(database: Path, client_id: str, people: Sequence[User]) -> Iterator[
 
 def _connection(connections: Connections, user: User, token: Token) -> Connection:
     now = time.time()
-    details = Details.of(user, token, ("read",), now)
+    details = Details.of(user, token, connections.providers[PROVIDER], now)
     return Connection(
         user.id,
         PROVIDER,
