@@ -20,9 +20,11 @@ from ._exchange import Exchange
 from ._library_auth import LibraryAuth
 from ._origin import invalid
 from ._presentation import Prover
+from ._resource_logout import log_out
+from ._resource_need import Need
 from ._resource_settings import ResourceSettings, scope_of, store_of
+from ._resource_step_up import ResourceStepUp
 from ._resource_tokens import ResourceTokens
-from ._step_up import StepUpChallenge
 from ._token_auth import makes_proofs
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
     from grantway._types.secret_source import SecretSource
     from grantway._types.store import Store
 
-    from ._resource_need import Login
+    from ._resource_logout import log_out
+from ._resource_need import Login
 
 _MAKE_ONE = "create one in the process that uses it"
 
@@ -157,6 +160,7 @@ class ResourceAuth(LibraryAuth):
         self._bearer = Bearer(origins=[url])
         self._dpop = _prover(auth, dpop_key)
         self._tokens = ResourceTokens(self._settings, login)
+        self._step_up = ResourceStepUp(self._settings, self._tokens, login)
 
     # --- Requests ---------------------------------------------------------------------------------
 
@@ -182,7 +186,7 @@ class ResourceAuth(LibraryAuth):
             source=self._tokens,
             bearer=self._bearer,
             dpop=self._dpop,
-            step_up=_StepUp(self._tokens),
+            step_up=self._step_up,
             finder=self._tokens,
         )
 
@@ -226,11 +230,17 @@ class ResourceAuth(LibraryAuth):
             ConfigurationError: There is no ``login``.
             GrantwayError: As for ``token``.
         """
-        return self._tokens.log_in(scope_of(scope) or ())
+        return self._tokens.flights.wait(self._forced(scope))
 
     async def log_in_async(self, *, scope: str | Sequence[str] | None = None) -> Token:
         """Do the same as ``log_in`` without blocking the event loop."""
-        return await self._tokens.log_in_async(scope_of(scope) or ())
+        return await self._tokens.flights.wait_async(self._forced(scope))
+
+    def _forced(self, scope: str | Sequence[str] | None) -> Need:
+        """Return the need for a login that is not delayed because of earlier failures."""
+        self._tokens.flights.forget_failures()
+        self._step_up.forget_failures()
+        return Need(forced=True, scope=scope_of(scope) or ())
 
     def log_out(self) -> bool:
         """Delete the token from the store, and revoke it if the provider supports that (RFC 7009).
@@ -244,11 +254,11 @@ class ResourceAuth(LibraryAuth):
             StoreError: The token could not be deleted.
             GrantwayError: The token was deleted, but could not be revoked.
         """
-        return self._tokens.sessions.log_out()
+        return log_out(self._tokens.sessions)
 
     async def log_out_async(self) -> bool:
         """Do the same as ``log_out`` without blocking the event loop."""
-        return await in_thread(self._tokens.sessions.log_out)
+        return await in_thread(log_out, self._tokens.sessions)
 
     def client(self) -> Client:
         """Return the client at the authorization server, for a login of the program's own.
@@ -302,36 +312,6 @@ class ResourceAuth(LibraryAuth):
 
     def __repr__(self) -> str:
         return f"ResourceAuth({self._settings.url!r})"
-
-
-class _StepUp:
-    """The step-up of a resource, as an exchange uses it."""
-
-    name = "login"
-
-    def __init__(self, tokens: ResourceTokens) -> None:
-        self._tokens = tokens
-
-    @property
-    def running(self) -> bool:
-        """See ``StepUp``."""
-        return self._tokens.running
-
-    def token(
-        self, challenge: StepUpChallenge, presented: tuple[Token, ...]
-    ) -> tuple[Token | None, bool]:
-        """See ``StepUp``."""
-        return self._tokens.step_up(challenge, presented)
-
-    async def token_async(
-        self, challenge: StepUpChallenge, presented: tuple[Token, ...]
-    ) -> tuple[Token | None, bool]:
-        """See ``StepUp``."""
-        return await self._tokens.step_up_async(challenge, presented)
-
-    def failed(self, challenge: StepUpChallenge) -> None:
-        """See ``StepUp``."""
-        self._tokens.failed(challenge)
 
 
 def _prover(auth: object, dpop_key: Any) -> Prover | None:

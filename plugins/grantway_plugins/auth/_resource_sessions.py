@@ -327,27 +327,10 @@ class Sessions(OneProcess):
             self.use(session, moved, fence)
         return session
 
-    def log_out(self) -> bool:
-        """Delete the token and revoke it. Return whether there was one."""
-        settings, session = self.settings, self.stored(self.read())
-        if session is None:
-            return False
-        problem: GrantwayError | None = None
-        key = session.credential.key
-        # Hold the lock so that a concurrent refresh cannot store another token.
-        with settings.store.lock(key, settings.timeout) as fence:
-            stored = settings.store.load(key)
-            if stored is not None:
-                problem = _revoke(session, stored)
-            settings.store.delete(key, fence=fence)
-        session.credential.forget()
-        record = self.read()
-        for former in () if record is None else record.former:
-            settings.store.delete(former)
+    def forget(self, session: Session) -> None:
+        """Drop the token of a session that was deleted from the store."""
         self._unsaved = None
-        if problem is not None:
-            raise problem
-        return stored is not None
+        session.credential.forget()
 
 
 def _is_of(session: Session, record: ResourceRecord) -> bool:
@@ -355,20 +338,6 @@ def _is_of(session: Session, record: ResourceRecord) -> bool:
     if one.issuer != other.issuer or one.token_endpoint != other.token_endpoint:
         return False
     return not session.registered or session.scope == record.registered
-
-
-def _revoke(session: Session, stored: Token) -> GrantwayError | None:
-    """Revoke a token (RFC 7009), and return the error if that failed."""
-    if session.provider.revocation_endpoint is None:
-        return None
-    # The refresh token first: providers may revoke its access tokens with it.
-    for kind in ("refresh_token", "access_token"):
-        if getattr(stored, kind):
-            try:
-                session.client.call("revocation", token=getattr(stored, kind), token_type_hint=kind)
-            except GrantwayError as error:
-                return error
-    return None
 
 
 def _other_issuer(url: str, former: str | None, issuer: str | None) -> ResourceMetadataError:
