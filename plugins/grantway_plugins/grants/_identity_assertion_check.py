@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from grantway._secrets.redaction import printable
+from grantway._secrets.redaction import MASK, printable
 from grantway._types.token import Token
 from grantway_plugins._jwt import unverified_claims, unverified_expiry, unverified_part
 
@@ -15,6 +16,8 @@ from .token_exchange import ID_JAG
 
 #: Accepted difference between the clocks of the client and the identity provider, in seconds.
 _LEEWAY = 60.0
+#: A word that could be a token: a provider may send back the token that it got.
+_LONG_WORD = re.compile(r"[\w~+=-]{20,}", re.ASCII)
 
 
 def problem_of(token: Token, expected: Mapping[str, Any], resources: Sequence[str]) -> str:
@@ -59,4 +62,4 @@ def claims_problem(assertion: str, expected: Mapping[str, Any], resources: Seque
 
 
 def _shown(value: object) -> str:
-    return printable(str(value))
+    return _LONG_WORD.sub(MASK, printable(str(value)))

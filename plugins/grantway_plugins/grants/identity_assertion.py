@@ -196,8 +196,7 @@ class IdentityAssertionLogin(OneProcess):
         with self._noting(issuer):
             token = yield _Request(self._idp, exchange, of_user=True)
         self._check(token, client, resource)
-        # The IdP may have granted fewer scopes, and the server may reject a request for more.
-        asked = _given(scope=scope and (token.scope or scope), resource=resource)
+        asked = _given(scope=_narrowed(scope, token.scope), resource=resource)
         asked["grant_type"] = jwt_bearer.GRANT_TYPE
         return (yield _Request(client, Params(asked, assertion=token.access_token)))
 
@@ -292,6 +291,17 @@ class IdentityAssertionLogin(OneProcess):
 
 def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value}
+
+
+def _narrowed(
+    scope: Sequence[str] | str | None, granted: Sequence[str] | None
+) -> Sequence[str] | None:
+    """Return the requested scopes that the IdP granted; all of them if it granted none.
+
+    The server may reject a request for more. The IdP cannot add scopes to the request.
+    """
+    requested = scope.split() if isinstance(scope, str) else scope or ()
+    return [each for each in requested if each in (granted or ())] or requested
 
 
 def _lasts(token: Token) -> bool:

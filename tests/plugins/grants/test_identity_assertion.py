@@ -334,6 +334,61 @@ def test_an_assertion_goes_only_to_the_provider_that_it_names(
     assert "the-id-token" not in _shown(caught.value)
 
 
+@pytest.mark.parametrize(
+    "name", ["issued_token_type", "token_type", "iss", "aud", "client_id", "resource"]
+)
+def test_a_token_that_the_identity_provider_sends_back_is_not_shown(name: str) -> None:
+    id_token = signed(typ="JWT")
+    claims: dict[str, Any] = {"iss": "https://idp.example", name: [id_token]}
+    assertion = signed(**claims)
+    for secret in (id_token, assertion):
+        member = {name: secret} if name.endswith("type") else {}
+        response = {**_VALID, "access_token": assertion, **member}
+        with (
+            FaultServer(respond(body=response)) as at_idp,
+            grantway.Client(
+                grantway.Provider(at_idp.token_endpoint, issuer="https://idp.example"),
+                client_id="a",
+            ) as idp,
+            grantway.Client(
+                grantway.Provider(at_idp.token_endpoint, issuer="https://files.example"),
+                client_id="agent",
+            ) as files,
+        ):
+            login = IdentityAssertionLogin(idp, subject_token=id_token)
+            with pytest.raises(grantway.ResponseInvalidError) as caught:
+                login(files, resource=FILES)
+        for part in secret.split("."):
+            assert part not in f"{caught.value!r}{caught.value}"
+
+
+@pytest.mark.parametrize(
+    ("scope", "granted", "asked"),
+    [
+        ("read write", "write read admin", ["read write"]),
+        (["read", "write"], "read admin", ["read"]),
+        ("read", "admin", ["read"]),
+        ("read", None, ["read"]),
+        (None, "admin", []),
+    ],
+)
+def test_the_identity_provider_cannot_add_scopes(
+    scope: Any, granted: str | None, asked: list[str]
+) -> None:
+    response = {**_VALID, "access_token": signed(), **({"scope": granted} if granted else {})}
+    with (
+        FaultServer(respond(body=response)) as at_idp,
+        FaultServer(respond()) as at_files,
+        grantway.Client(grantway.Provider(at_idp.token_endpoint), client_id="a") as idp,
+        grantway.Client(
+            grantway.Provider(at_files.token_endpoint, issuer="https://files.example"),
+            client_id="agent",
+        ) as files,
+    ):
+        IdentityAssertionLogin(idp, subject_token="the-id-token")(files, scope=scope)
+        assert at_files.requests[0].form.get("scope", []) == asked
+
+
 def _shown(error: BaseException) -> str:
     """Return what tools show that print the local variables of a traceback."""
     frames = traceback.walk_tb(error.__traceback__)
