@@ -16,6 +16,7 @@ from grantway._types.fields import Scope
 from grantway._types.quantity import check_count, check_seconds
 from grantway_grants import authorization_code, device_code, refresh_token
 
+from ._accounts import check_accounts
 from ._aws_portal.accounts import AwsAccount
 from ._clients.certificate_settings import ClientCertificates
 from ._clients.document_settings import ClientDocuments
@@ -173,6 +174,7 @@ class IssuerSettings(Value):
             if each.subject_claim and logs_in:
                 rule = f"of {each.issuer} is the one of login, so that each user has one account"
                 raise _invalid("subject_claim", rule)
+        check_accounts(self.trusted_issuers, self.login)
         check_policies(self.identity_assertions, self.issuer)
         self._check_keys()
 

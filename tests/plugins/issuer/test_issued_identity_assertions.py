@@ -22,6 +22,7 @@ from grantway_plugins.issuer import (
     IssuerSettings,
     KeySettings,
     OpenIDLogin,
+    PluginLogin,
     Resource,
     TrustedIssuer,
 )
@@ -329,6 +330,65 @@ def test_invalid_combinations() -> None:
         IssuerSettings(
             trusted_issuers=(trusted,), login=OpenIDLogin("https://idp.example", "a", "secret")
         )
+
+
+_A: dict[str, Any] = {"issuer": "https://a.example", "users": ("**",)}
+_B: dict[str, Any] = {"issuer": "https://b.example", "users": ("**",)}
+_EMAIL: dict[str, Any] = {"subject_claim": "email"}
+_OF_A = {"claims": {"email": "**@a.example"}}
+_OF_B = {"claims": {"email": "**@b.example"}}
+
+
+def _openid(**fields: Any) -> OpenIDLogin:
+    return OpenIDLogin("https://login.example", "client", "secret", **fields)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "login", "separate"),
+    [
+        ([_A | _EMAIL], None, True),
+        ([_A | _EMAIL, _B | _EMAIL], None, False),
+        ([_A | _EMAIL | _OF_A, _B | _EMAIL], None, False),
+        ([_A | _EMAIL | _OF_A, _B | _EMAIL | _OF_B], None, True),
+        ([_A | _EMAIL, _B | {"subject_claim": "oid"}], None, False),
+        ([_A | _EMAIL, _B], None, False),  # a derived sub is possible text of a claim
+        ([_A | _EMAIL | {"subject_prefix": "a"}, _B], None, False),
+        ([_A | _EMAIL | {"subject_prefix": "a:"}, _B], None, True),
+        ([_A | _EMAIL | _OF_A, _B], None, True),
+        ([_A, _B], None, True),
+        (
+            [_A | _EMAIL | {"subject_prefix": "a:"}, _B | _EMAIL | {"subject_prefix": "b:"}],
+            None,
+            True,
+        ),
+        (
+            [_A | _EMAIL | {"subject_prefix": "a:"}, _B | _EMAIL | {"subject_prefix": "a:b:"}],
+            None,
+            False,
+        ),
+        ([_A | _EMAIL, {"issuer": "https://c.example", "subjects": ("**",)}], None, True),
+        ([_A | _EMAIL], _openid(), False),
+        ([_A], _openid(**_EMAIL), False),
+        ([_A], _openid(**_EMAIL, allow={"email": ("**@b.example",)}), True),
+        ([_A | _EMAIL | _OF_A], _openid(**_EMAIL), False),
+        ([_A | _EMAIL | {"subject_prefix": "a:"}], _openid(), True),
+        ([_A | {"issuer": "https://login.example"}], _openid(**_EMAIL), True),
+        ([], _openid(**_EMAIL), True),
+        ([_A], _openid(), True),
+        ([_A | _EMAIL], PluginLogin("corp"), False),
+        ([_A | _EMAIL | {"subject_prefix": "a:"}], PluginLogin("corp"), True),
+    ],
+)
+def test_no_issuer_alone_decides_to_share_accounts(
+    trusted: list[dict[str, Any]], login: OpenIDLogin | PluginLogin | None, separate: bool
+) -> None:
+    issuers = tuple(TrustedIssuer(**each) for each in trusted)
+    if separate:
+        IssuerSettings(trusted_issuers=issuers, login=login)
+        return
+    with pytest.raises(grantway.ConfigurationError, match="accounts of users of") as caught:
+        IssuerSettings(trusted_issuers=issuers, login=login)
+    assert list(caught.value.errors) == ["subject_claim"]
 
 
 @pytest.mark.parametrize(

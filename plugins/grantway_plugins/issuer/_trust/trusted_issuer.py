@@ -61,7 +61,8 @@ class TrustedIssuer(Value):
             after ``subject_prefix``. ``email`` counts only if ``email_verified`` is true. None
             derives the ``sub`` from ``iss`` and ``sub``. If users log in at the same issuer, the
             settings of that ``OpenIDLogin`` apply, so that a user has one account.
-        subject_prefix: Text in front of ``subject_claim``.
+        subject_prefix: Text in front of ``subject_claim``. If users of other issuers have accounts
+            too, this text or a pattern for the claim in ``claims`` must keep the accounts apart.
         audiences: Accepted values of ``aud``; by default this issuer's URL and that of its token
             endpoint.
         claims: Name of another claim -> pattern of its value. Every token must have these claims.
