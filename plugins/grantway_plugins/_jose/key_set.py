@@ -71,7 +71,7 @@ def verified_claims(token: str, keys: Iterable[Key]) -> dict[str, Any] | None:
     for key in keys:
         try:
             return jwt.decode(token, key, registry=REGISTRY).claims
-        except (JoseError, ValueError, TypeError):
+        except (JoseError, ValueError, TypeError, RecursionError):
             continue
     return None
 

@@ -51,7 +51,7 @@ def is_confirmed(required: Mapping[str, str], proved: Mapping[str, str]) -> bool
         required: The key, as the members of ``cnf``; empty for a bearer token.
         proved: The keys that the request proves, as in ``WireRequest.confirmation``.
     """
-    return all(proved.get(name) == value for name, value in required.items())
+    return all(name in proved and proved[name] == value for name, value in required.items())
 
 
 def issued_confirmation(client: RegisteredClient, proved: Mapping[str, str]) -> Mapping[str, str]:

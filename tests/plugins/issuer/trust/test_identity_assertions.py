@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import secrets
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -30,6 +31,8 @@ from grantway_plugins.issuer._trust.claim_rules import (
     TokenRejectedError,
     judge_identity_assertion,
 )
+from grantway_plugins.issuer._trust.trusted_token import RejectedToken
+from grantway_plugins.issuer._trust.verification import TrustedTokens
 from grantway_plugins.resource import AcceptedIssuer, AccessDeniedError, ProtectedResource
 from grantway_plugins.server._log_format import FieldsMessage
 from grantway_plugins.testing import WorkloadIssuer
@@ -172,6 +175,7 @@ def test_publishes_the_profile_if_users_are_trusted(start: Start) -> None:
         ({"authorization_details": [{"type": "files"}]}, "has authorization_details"),
         ({"cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}, "is bound to a key"),
         ({"cnf": "key"}, "is bound to a key"),
+        ({"cnf": {"jkt": None}}, "is bound to a key"),
     ],
 )
 def test_rejects_invalid_assertions(
@@ -326,6 +330,7 @@ def test_narrows_the_scope(
         (FILES, FILES, [FILES]),
         ([FILES, MAIL], None, [FILES, MAIL]),
         ([FILES, MAIL], MAIL, [MAIL]),
+        ([FILES, FILES], None, [FILES]),
         ([FILES, "https://unknown.example"], None, [FILES]),
         (None, FILES, [FILES]),
         (FILES, MAIL, None),
@@ -393,6 +398,17 @@ def test_a_claim_names_the_account_only_if_configured(
         assert introspected(caller, response)["sub"] == sub
 
 
+def test_no_assertion_gets_the_account_of_the_local_user(
+    start: Start, company: WorkloadIssuer, detail: Detail
+) -> None:
+    caller = start(
+        subject="local-user", trusted={"users": ("**",), "subject_claim": "preferred_username"}
+    )
+    token = assertion(company, caller, preferred_username="local-user")
+    assert redeem(caller, token).json()["error"] == "invalid_grant"
+    assert "the local user" in detail()
+
+
 def test_the_rules_of_a_login_at_the_same_issuer_apply(
     start: Start, company: WorkloadIssuer, detail: Detail
 ) -> None:
@@ -421,6 +437,21 @@ def test_a_tenant_must_be_named(start: Start, company: WorkloadIssuer) -> None:
     rules["claims"] = {"tenant": "*"}
     caller = start(trusted=rules)
     assert redeem(caller, assertion(company, caller, tenant="acme")).status_code == 400
+
+
+# --- keys ---
+
+
+def test_a_deeply_nested_header_is_rejected(start: Start, company: WorkloadIssuer) -> None:
+    """At every depth: the header is read several times, with more and less stack left."""
+    caller = start()
+    _, claims, signature = assertion(company, caller).split(".")
+    tokens = TrustedTokens((TrustedIssuer(company.url, users=("**",)),), caller.url, lambda: 0.0)
+    for depth in range(800, sys.getrecursionlimit()):
+        header = f'{{"alg":"ES256","typ":"{TYP}","x":{"[" * depth}{"]" * depth}}}'
+        encoded = base64.urlsafe_b64encode(header.encode()).decode().rstrip("=")
+        found = tokens.of({"assertion": f"{encoded}.{claims}.{signature}"})
+        assert isinstance(found["assertion"], RejectedToken)
 
 
 # --- claims ---

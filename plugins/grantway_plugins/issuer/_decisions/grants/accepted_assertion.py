@@ -78,6 +78,8 @@ def _subject(request: GrantRequest, token: TrustedToken) -> str:
             return user.subject
         raise _RejectedError(f"is of a user who may not log in: {user.detail}")
     subject = subject_of(claims, trusted.subject_claim, trusted.subject_prefix)
+    if request.settings.login is None and subject == request.settings.subject:
+        raise _RejectedError("would give the account of the local user to another one")
     try:
         return Identity(subject or "").subject
     except InvalidArgumentError:
@@ -94,11 +96,11 @@ def _audience(request: GrantRequest, claim: Any) -> tuple[str, ...]:
         raise _RejectedError("has a resource that is not text")
     if not set(request.resources) <= set(named):
         raise DenialError("invalid_target", "The assertion is not for the requested resource")
-    known: list[str] = []
+    known: dict[str, None] = {}
     denial = Denial("invalid_target", "The assertion has an empty list of resources")
     for each in request.resources or named:
         try:
-            known += check_requested(request.settings, [each])
+            known |= dict.fromkeys(check_requested(request.settings, [each]))
         except DenialError as error:
             denial = error.denial
     if not known:
