@@ -1,6 +1,6 @@
 """Event streams through real proxies, with the configurations that the gateway prints for them.
 
-Traefik and Caddy recognise event streams themselves and limit only the time until the headers.
+Not through Traefik and Caddy, which may end a silent stream after ``answer_timeout``.
 """
 
 from __future__ import annotations
