@@ -39,9 +39,13 @@ def origin_of(resource: str) -> str:
 
 
 def metadata_url(resource: str) -> str:
-    """Return the URL of the metadata, between the host and the path (RFC 9728 section 3.1)."""
+    """Return the URL of the metadata (RFC 9728 section 3.1): the path follows the well-known one.
+
+    Only the slash of a resource without a path is removed.
+    """
     parts = urlsplit(resource)
-    return urlunsplit(parts._replace(path=f"{WELL_KNOWN}{parts.path.rstrip('/')}"))
+    path = "" if parts.path == "/" else parts.path
+    return urlunsplit(parts._replace(path=f"{WELL_KNOWN}{path}"))
 
 
 def metadata_of(

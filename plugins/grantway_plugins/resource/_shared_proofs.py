@@ -36,6 +36,9 @@ class SharedProofs(OneProcess):
 
         resource = ProtectedResource(url, issuers, used_proofs=SharedProofs())
 
+    Workers that do not inherit it do not share it: gunicorn must run with ``--preload``, and
+    ``uvicorn --workers`` starts new processes instead of forks.
+
     It has room for about 100,000 proofs of the last two minutes. A process that is killed leaves no
     lock behind. Machines do not share the memory.
 

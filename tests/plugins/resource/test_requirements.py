@@ -9,6 +9,7 @@ from hypothesis import given, strategies as st
 
 from grantway import ConfigurationError
 from grantway._wire.challenges import parse_challenges
+from grantway._wire.protected_resource import _well_known_addresses
 from grantway_plugins.auth._step_up import step_up_of
 from grantway_plugins.resource import AcceptedIssuer, ProtectedResource, Requirement
 from grantway_plugins.resource._challenge import challenge
@@ -125,3 +126,15 @@ def test_the_metadata_describes_the_resource(issuer: WorkloadIssuer) -> None:
     assert "ES256" in found["dpop_signing_alg_values_supported"]
     _, first = denial(resource, asked())
     assert first.parameters["resource_metadata"] == f"{API}{resource.metadata_path}"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"), [("", ""), ("/", ""), ("/mcp", "/mcp"), ("/mcp/", "/mcp/")]
+)
+def test_clients_find_the_metadata_without_a_challenge(
+    issuer: WorkloadIssuer, path: str, expected: str
+) -> None:
+    url = f"{API}{path}"
+    resource = ProtectedResource(url, [AcceptedIssuer(issuer.url)])
+    assert f"{API}{resource.metadata_path}" == f"{METADATA}{expected}"
+    assert f"{API}{resource.metadata_path}" == _well_known_addresses(url)[0]
