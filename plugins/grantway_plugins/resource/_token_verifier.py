@@ -16,7 +16,7 @@ from grantway_plugins._jose.errors import KeysUnavailableError
 from grantway_plugins._jwt import unverified_part
 
 from ._accepted_issuer import AcceptedIssuer
-from ._claims import token_of
+from ._claims import JKT, token_of
 from ._errors import InvalidTokenError, VerificationUnavailableError
 from ._introspection import Introspector
 from ._issuer_status import IssuerStatus, VerificationObserver
@@ -202,9 +202,13 @@ class TokenVerifier(OneProcess):
             raise InvalidTokenError("is of another issuer")
         # An issuer may describe refresh tokens as well, usually without these members.
         kinds = [members[name] for name in ("token_type", "token_use") if name in members]
-        if not _is_access_token(kinds) or ("aud" not in members and not kinds):
+        unclear = "aud" not in members and not kinds
+        if not _is_access_token(kinds) or unclear or _is_other_token(members):
             raise InvalidTokenError("is not an access token")
-        return self._judged(members, issuer)
+        verified = self._judged(members, issuer)
+        if str(members.get("token_type")).lower() == "dpop" and JKT not in verified.confirmation:
+            raise InvalidTokenError("is bound to a DPoP key that its issuer does not name")
+        return verified
 
 
 def _is_access_token(kinds: list[object]) -> bool:
@@ -213,9 +217,9 @@ def _is_access_token(kinds: list[object]) -> bool:
 
 
 def _is_other_token(claims: Mapping[str, Any]) -> bool:
-    """Return whether a JWT says that it is an ID token or a refresh token.
+    """Return whether claims say that they are those of an ID token or a refresh token.
 
-    Its header does not if the issuer gives all JWTs the same ``typ``.
+    The header of a JWT does not if the issuer gives all of them the same ``typ``.
     """
     kinds = (claims.get("token_use"), claims.get("typ"))
     return any(name in claims for name in _ID_TOKEN_CLAIMS) or any(
