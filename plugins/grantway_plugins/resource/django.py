@@ -140,9 +140,16 @@ def token_required(
 
 
 def token_not_required(view: View) -> View:
-    """Exempt a view from ``ResourceMiddleware``."""
-    view.grantway_token_required = False  # type: ignore[attr-defined]
-    return view
+    """Return a view that is exempt from ``ResourceMiddleware``; the given one is not changed."""
+
+    @wraps(view)
+    def exempt(*args: Any, **kwargs: Any) -> Any:
+        return view(*args, **kwargs)
+
+    if iscoroutinefunction(view):
+        markcoroutinefunction(exempt)
+    exempt.grantway_token_required = False  # type: ignore[attr-defined]
+    return exempt
 
 
 def metadata_url(resource: ProtectedResource | None = None) -> URLPattern:

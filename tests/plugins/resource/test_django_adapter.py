@@ -70,11 +70,20 @@ def project(
     async def caller_async(request: Any) -> HttpResponse:
         return HttpResponse(request.token.subject)
 
+    def number(_request: Any) -> HttpResponse:
+        return HttpResponse("7")
+
+    async def number_async(_request: Any) -> HttpResponse:
+        return HttpResponse("7")
+
     routes = [
         path("orders", Orders.as_view()),
         path("jobs", token_required()(caller)),
         path("jobs/async", token_required()(caller_async)),
         path("plain", caller),
+        path("number", number),
+        path("number/exempt", token_not_required(number)),
+        path("number/async", token_not_required(number_async)),
         path("health", Health.as_view()),
     ]
     settings = {"GRANTWAY_RESOURCE": protected(issuer), **settings}
@@ -125,11 +134,16 @@ def test_a_request_with_a_certificate_may_be_forged(
         assert read.text == "CN=job"
 
 
-def test_views_may_be_exempt_from_the_middleware(issuer: WorkloadIssuer) -> None:
-    with project(issuer, [MIDDLEWARE]) as url:
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_views_may_be_exempt_from_the_middleware(issuer: WorkloadIssuer, kind: str) -> None:
+    with project(issuer, [MIDDLEWARE], kind) as url:
         assert requests.get(f"{url}/health", timeout=PATIENCE).text == "ok"
         assert requests.get(f"{url}/plain", timeout=PATIENCE).status_code == 401
         assert requests.get(f"{url}/no-such-page", timeout=PATIENCE).status_code == 404
+        # The same function at another path still needs a token.
+        assert requests.get(f"{url}/number/exempt", timeout=PATIENCE).text == "7"
+        assert requests.get(f"{url}/number/async", timeout=PATIENCE).text == "7"
+        assert requests.get(f"{url}/number", timeout=PATIENCE).status_code == 401
 
 
 #: Named by a setting.
