@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -182,5 +183,18 @@ def test_the_tolerated_clock_difference_is_exact(own: WorkloadIssuer) -> None:
     assert "in the future" in denial(resource, asked(f"Bearer {early}"))[0].message
 
 
-def encoded(members: dict[str, Any]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(members).encode()).rstrip(b"=").decode()
+def test_a_deeply_nested_header_is_rejected(own: WorkloadIssuer) -> None:
+    """Also if only the second reading of the header, in a deeper call, exceeds the limit."""
+    resource = of(own)
+    good = own.token("ann", API, header=AT_JWT)
+    resource.verify(asked(f"Bearer {good}"))
+    usual = {"alg": "ES256", **AT_JWT, "kid": own.jwks()["keys"][0]["kid"]}
+    for depth in range(500, sys.getrecursionlimit()):
+        header = encoded({**usual, "x": "NESTED"}, "[" * depth + "]" * depth)
+        forged = ".".join([header, *good.split(".")[1:2], "AAAA"])
+        assert denial(resource, asked(f"Bearer {forged}"))[0].error == "invalid_token"
+
+
+def encoded(members: dict[str, Any], nested: str = "") -> str:
+    text = json.dumps(members).replace('"NESTED"', nested)
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
