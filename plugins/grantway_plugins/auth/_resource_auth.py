@@ -274,6 +274,9 @@ class ResourceAuth(LibraryAuth):
     def accept(self, token: Token) -> None:
         """Store and use a token from elsewhere, such as from a login with ``client()``.
 
+        After ``client()``, the token must be of the authorization server of its last client, even
+        if the resource has named another one since then.
+
         Raises:
             StoreError: The token could not be stored.
             GrantwayError: As for ``client``.

@@ -63,6 +63,8 @@ class Sessions(OneProcess):
         self._rejected: deque[Token] = deque(maxlen=64)
         #: Access token of the last login of this object, and what was required of it.
         self.last_login: tuple[str, object] = ("", None)
+        #: The session of the last client that the program got, and the record for it.
+        self._found: tuple[Session, ResourceRecord] | None = None
         #: A token of a login that could not be stored.
         self._unsaved: tuple[Session, Token] | None = None
 
@@ -91,7 +93,7 @@ class Sessions(OneProcess):
             if isinstance(need.failure, InvalidClientException):
                 reason = need.failure
             else:
-                session, token, reason = self._current(session, record, need)
+                session, token, reason = self._current(session, need)
                 if token is not None:
                     return token
             # Otherwise another process has found the other issuer, and may be logging in there.
@@ -118,7 +120,7 @@ class Sessions(OneProcess):
         return held
 
     def _current(
-        self, session: Session, record: ResourceRecord | None, need: Need
+        self, session: Session, need: Need
     ) -> tuple[Session, Token | None, GrantwayError | None]:
         """Return the session, its token if it meets the need, and why there is none.
 
@@ -130,7 +132,7 @@ class Sessions(OneProcess):
                 return session, *self.existing(session, need)
             except (ConnectionFailedError, ResponseInvalidError) as error:
                 failure = error
-        session = self._with_new_endpoints(session, record, failure)
+        session = self._with_new_endpoints(session, failure)
         return session, *self.existing(session, need)
 
     def existing(self, session: Session, need: Need) -> tuple[Token | None, GrantwayError | None]:
@@ -188,9 +190,7 @@ class Sessions(OneProcess):
         error.__cause__ = reason
         return error
 
-    def _with_new_endpoints(
-        self, session: Session, record: ResourceRecord | None, failure: Exception
-    ) -> Session:
+    def _with_new_endpoints(self, session: Session, failure: Exception) -> Session:
         """Return the session with the issuer's present endpoints, if they have changed.
 
         Raises:
@@ -200,8 +200,11 @@ class Sessions(OneProcess):
         if found is None:
             raise failure
         with self.locked(threading.Event()) as fence:
-            made = session_at(found, self.settings, session.scope)
-            self.use(made, replace(record or ResourceRecord(found), provider=found), fence)
+            record = self.read() or ResourceRecord(found, registered=session.scope)
+            if record.provider.issuer != found.issuer:
+                return self.stored(record) or session  # another process has moved meanwhile
+            made = session_at(found, self.settings, record.registered)
+            self.use(made, replace(record, provider=found), fence)
         return made
 
     # --- The session at a provider ----------------------------------------------------------------
@@ -279,12 +282,18 @@ class Sessions(OneProcess):
             yield fence
 
     def accept(self, token: Token) -> None:
-        """Store a token from elsewhere."""
-        self.keep(self.open(), token)
+        """Store a token from elsewhere; after ``find``, one of the issuer that it found.
+
+        Another process may have moved to another issuer since then, which must not get the token.
+        """
+        session, found = self._found or (self.open(), None)
         with self.locked(threading.Event()) as fence:
+            self.keep(session, token)
             record = self.read()
+            if record is None or record.provider.issuer != session.provider.issuer:
+                record = found
             if record is not None:
-                self.write(record.with_login(token.scope or ()), fence)
+                self.use(session, record.with_login(token.scope or ()), fence)
 
     def keep(self, session: Session, token: Token) -> None:
         """Store the token of a login.
@@ -324,7 +333,10 @@ class Sessions(OneProcess):
             record = self.read()
             before = self.stored(record)
             session, moved = self.at(self.finder.discover(record), record, before)
-            self.use(session, moved, fence)
+            self._found = session, moved
+            # The former issuer stays in use until there is a token of the new one.
+            if record is None or record.provider.issuer == session.provider.issuer:
+                self.use(session, moved, fence)
         return session
 
     def forget(self, session: Session) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import grantway
+from grantway_plugins.auth._resource_clients import Session
 from grantway_plugins.auth._resource_record import ResourceRecord
 from tests.faults import free_port
 from tests.plugins.auth.libraries import LIBRARIES
@@ -193,6 +194,37 @@ def test_an_issuer_that_moved_its_endpoints_is_found_again(
     assert found.provider.token_endpoint == f"{issuer.url}/token"
 
 
+def test_moved_endpoints_undo_no_login_of_another_process(
+    site: Site, issuer: Issuer, other: Issuer, logins: Logins, tmp_path: Path
+) -> None:
+    """Another process logs in at another issuer while this one finds the new endpoints."""
+    auth = auth_for(site, logins, store=folder_store(tmp_path))
+    token = auth.token()
+    sessions = auth._tokens.sessions
+    store, record = sessions.settings.store, sessions.read()
+    assert sessions.session is not None
+    assert record is not None
+    store.save(sessions.session.credential.key, replace(token, expires_at=time.time() - 1))
+    outdated = replace(record.provider, token_endpoint=f"http://127.0.0.1:{free_port()}/token")
+    store.save(sessions.settings.key, replace(record, provider=outdated).to_token())
+    auth = auth_for(site, store=folder_store(tmp_path))
+    finder = auth._tokens.sessions.finder
+    look = finder.other_endpoints
+
+    def look_slowly(session: Session) -> grantway.Provider | None:
+        found = look(session)
+        site.issuer = other
+        auth_for(site, logins, store=folder_store(tmp_path)).log_in()
+        return found
+
+    finder.other_endpoints = look_slowly  # type: ignore[method-assign]
+    assert get(site, auth) == 200
+    site.down = True
+    assert get(site, auth_for(site, store=folder_store(tmp_path))) == 200
+    assert len(logins.calls) == 2
+    assert issuer.count("/token", REFRESH) == 0
+
+
 def test_an_issuer_that_is_down_loses_nothing(
     site: Site, issuer: Issuer, logins: Logins, tmp_path: Path
 ) -> None:
@@ -229,3 +261,36 @@ def test_the_record_contains_no_secret(site: Site, logins: Logins, tmp_path: Pat
     record = str(store.load(auth._tokens.sessions.settings.key).extra)  # type: ignore[union-attr]
     assert token.access_token not in record
     assert str(token.refresh_token) not in record
+
+
+def test_an_accepted_token_belongs_to_the_issuer_of_its_login(
+    site: Site, issuer: Issuer, other: Issuer, logins: Logins, tmp_path: Path
+) -> None:
+    """Another process moves to another issuer while the user logs in."""
+    auth = auth_for(site, store=folder_store(tmp_path))
+    client = auth.client()
+    site.issuer = other
+    auth_for(site, logins, store=folder_store(tmp_path)).log_in()
+    token = logins(client, scope=("read",), resource=client.provider.resource)
+    auth.accept(token)
+    auth.invalidate(auth.token())
+    assert auth.token().access_token != token.access_token
+    assert issuer.count("/token", REFRESH) == 1
+    assert token.refresh_token is not None
+    assert token.refresh_token not in " ".join(each.text for each in other.received)
+
+
+def test_a_client_for_a_login_changes_nothing_before_the_login(
+    site: Site, issuer: Issuer, other: Issuer, logins: Logins, tmp_path: Path
+) -> None:
+    auth_for(site, logins, store=folder_store(tmp_path)).token()
+    auth = auth_for(site, store=folder_store(tmp_path))
+    site.issuer = other
+    assert auth.client().provider.issuer == other.url
+    site.issuer = issuer
+    assert get(site, auth) == 200
+    assert get(site, auth_for(site, store=folder_store(tmp_path))) == 200
+    site.issuer = other
+    client = auth.client()
+    auth.accept(logins(client, scope=("read",), resource=site.mcp))
+    assert get(site, auth_for(site, store=folder_store(tmp_path))) == 200
