@@ -11,7 +11,7 @@ from grantway._secrets.redaction import MASK, printable
 from grantway._types.token import Token
 from grantway_plugins._jwt import unverified_claims, unverified_expiry, unverified_part
 
-from ._fields import ID_JAG_TYP
+from ._fields import ID_JAG_TYP, Jwt
 from .token_exchange import ID_JAG
 
 #: Accepted difference between the clocks of the client and the identity provider, in seconds.
@@ -45,7 +45,8 @@ def _response_problem(token: Token) -> str:
 def claims_problem(assertion: str, expected: Mapping[str, Any], resources: Sequence[str]) -> str:
     """Return why an assertion must not be sent, or an empty string; see ``problem_of``."""
     claims = unverified_claims(assertion)
-    if str(unverified_part(assertion.partition(".")[0]).get("typ")).lower() != ID_JAG_TYP:
+    typ = unverified_part(assertion.partition(".")[0]).get("typ")
+    if not Jwt.characters.fullmatch(assertion) or str(typ).lower() != ID_JAG_TYP:
         return f"is no JWT with the typ {ID_JAG_TYP}"
     for name, value in expected.items():
         found = claims.get(name)

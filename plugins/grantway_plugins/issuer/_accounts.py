@@ -48,11 +48,11 @@ def check_accounts(
         other = None if each.limited else next(others, None)
         if other is not None:
             rule = (
-                f"of {each.name} could give its users the accounts of users of {other.name}; set a "
-                f"subject_prefix like example: of its own, or patterns for {each.claim} in "
-                f"{each.limit}"
+                f"must keep accounts apart: the subject_claim of {each.name} could give its users "
+                f"the accounts of users of {other.name}; set its own subject_prefix, like "
+                f"example:, or patterns for {each.claim} in {each.limit}"
             )
-            raise ConfigurationError(f"subject_claim {rule}", errors={"subject_claim": [rule]})
+            raise ConfigurationError(f"trusted_issuers {rule}", errors={"trusted_issuers": [rule]})
 
 
 def _sources(

@@ -172,8 +172,8 @@ class IssuerSettings(Value):
         for each in self.trusted_issuers:
             logs_in = isinstance(self.login, OpenIDLogin) and self.login.issuer == each.issuer
             if each.subject_claim and logs_in:
-                rule = f"of {each.issuer} is the one of login, so that each user has one account"
-                raise _invalid("subject_claim", rule)
+                rule = f"must have no subject_claim for {each.issuer}: that of login applies"
+                raise _invalid("trusted_issuers", rule)
         check_accounts(self.trusted_issuers, self.login)
         check_policies(self.identity_assertions, self.issuer)
         self._check_keys()

@@ -68,6 +68,9 @@ def signed(*, lifetime: float = 300, typ: str = "oauth-id-jag+jwt", **claims: An
     return _KEY.sign({"typ": typ}, usual)
 
 
+_ACCEPTABLE = signed(iss="https://idp.example")
+
+
 # --- two issuers ---
 
 
@@ -306,6 +309,8 @@ def test_an_assertion_without_the_dpop_key_is_not_sent() -> None:
         ({}, {"issued_token_type": None}, "issued_token_type"),
         ({}, {"token_type": "Bearer"}, "has the token_type Bearer, not N_A"),
         ({}, {"access_token": "opaque"}, "no JWT with the typ"),
+        ({}, {"access_token": f"{_ACCEPTABLE}\n"}, "no JWT with the typ"),
+        ({}, {"access_token": f"{_ACCEPTABLE}="}, "no JWT with the typ"),
     ],
 )
 @pytest.mark.parametrize("is_async", [False, True])

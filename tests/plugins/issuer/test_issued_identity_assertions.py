@@ -388,7 +388,7 @@ def test_no_issuer_alone_decides_to_share_accounts(
         return
     with pytest.raises(grantway.ConfigurationError, match="accounts of users of") as caught:
         IssuerSettings(trusted_issuers=issuers, login=login)
-    assert list(caught.value.errors) == ["subject_claim"]
+    assert list(caught.value.errors) == ["trusted_issuers"]
 
 
 @pytest.mark.parametrize(

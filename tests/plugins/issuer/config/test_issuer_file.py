@@ -229,6 +229,15 @@ def test_reads_the_rules_of_identity_assertions(tmp_path: Path) -> None:
         assert any(each.startswith(says) for each in found), found
 
 
+def test_names_the_tables_that_mix_accounts(tmp_path: Path) -> None:
+    rules = 'users = ["**"]\nsubject_claim = "email"\n'
+    tables = (
+        f'[[trusted_issuer]]\nissuer = "https://{name}.example"\n{rules}' for name in ("a", "b")
+    )
+    with pytest.raises(ConfigurationError, match="trusted_issuer must keep accounts apart"):
+        options_of(tmp_path, "".join(tables)).build()
+
+
 def test_reads_trusted_issuers_and_accounts_from_tables_and_files(tmp_path: Path) -> None:
     (tmp_path / "trust.toml").write_text(
         '[trusted.b]\nissuer = "https://b.example"\nsubjects = ["b"]\njwks_file = "b.json"\n'
