@@ -15,7 +15,7 @@ from grantway._secrets.excerpts import excerpt
 from grantway._secrets.params import Params
 from grantway._secrets.redaction import printable
 from grantway._transport.deadline import Deadline
-from grantway._transport.http import HttpRequest
+from grantway._transport.http import HttpRequest, can_travel
 from grantway._types.quantity import check_seconds
 from grantway._types.token import Token
 from grantway._wire.response_body import parse
@@ -37,6 +37,10 @@ _EXPECTED = frozenset({"client_id", "error"})
 #: By preference. Authorization servers of MCP's SDK accept ``client_secret_basic`` only with a
 #: further ``client_id`` in the body, which RFC 6749 section 2.3.1 does not provide for.
 _METHODS = ("none", "client_secret_post", "client_secret_basic")
+#: The methods of clients that have a ``client_id`` and perhaps a ``client_secret``.
+_USABLE = (*_METHODS, "client_secret_jwt")
+#: Last year of ``client_secret_expires_at``, as Unix time; a later one is not a time.
+_LATEST = 253_402_300_799
 REDIRECT_URI = "http://127.0.0.1/callback"
 
 
@@ -285,14 +289,19 @@ def _read_registration(found: object, metadata: Mapping[str, Any]) -> tuple[Toke
         return None, "client_id"
     if secret is not None and not isinstance(secret, str):
         return None, "a client_secret that is text"
+    if not can_travel(f"{client_id}{secret}"):
+        return None, "a client_id and client_secret that are valid text"
     method = found.get("token_endpoint_auth_method", metadata["token_endpoint_auth_method"])
+    if method is not None and method not in _USABLE:
+        return None, "a token_endpoint_auth_method that needs no key"
     expires_at = found.get("client_secret_expires_at")
     if not isinstance(expires_at, (int, float)) or isinstance(expires_at, bool):
         expires_at = 0
+    ends = float(expires_at) if 0 <= expires_at <= _LATEST else 0.0
     extra: dict[str, Any] = {"auth": method, "redirect_uris": metadata["redirect_uris"]}
     if secret:
         extra["client_secret"] = secret
-    return Token(client_id, TOKEN_TYPE, expires_at=float(expires_at) or None, extra=extra), ""
+    return Token(client_id, TOKEN_TYPE, expires_at=ends or None, extra=extra), ""
 
 
 def _rejected(

@@ -218,6 +218,39 @@ def test_a_rejected_registration_stores_nothing() -> None:
 
 
 @pytest.mark.parametrize(
+    "unusable",
+    [
+        {"token_endpoint_auth_method": "private_key_jwt"},
+        {"token_endpoint_auth_method": "\x1b[2J"},
+        {"token_endpoint_auth_method": {"a": 1}},
+        {"client_id": "\ud800"},
+        {"client_secret": "\ud800"},
+        {"client_secret": 5},
+    ],
+)
+def test_an_unusable_registration_is_not_stored(unusable: dict[str, Any]) -> None:
+    """Such as one that the provider made by mistake; it would prevent every later login."""
+    script = [
+        faults.respond(201, {"client_id": "first", **unusable}),
+        faults.respond(201, {"client_id": "mine"}),
+    ]
+    with FaultServer(*script) as server:
+        provider, store = registering(server), MemoryStore()
+        with pytest.raises(grantway.ResponseInvalidError, match="registered a client without") as e:
+            client_id(provider, store)
+        assert str(e.value).isprintable()
+        assert client_id(provider, store) == "mine"
+
+
+@pytest.mark.parametrize("ends", [0, -1, 10**400, 10**15, float("nan"), float("inf"), True, "1"])
+def test_a_registration_with_an_invalid_end_does_not_end(ends: Any) -> None:
+    registered = {"client_id": "mine", "client_secret": "s" * 40, "client_secret_expires_at": ends}
+    with FaultServer(faults.respond(201, registered)) as server:
+        provider, store = registering(server), MemoryStore()
+        assert [client_id(provider, store) for _ in range(2)] == ["mine"] * 2
+
+
+@pytest.mark.parametrize(
     ("offered", "registered"),
     [
         (["client_secret_basic", "none", "client_secret_post"], "none"),
