@@ -132,7 +132,7 @@ def token_required(
             _accept(request, caller)
             return _forgery(request, view) or await view(request, *args, **kwargs)
 
-        chosen: View = protected_async if iscoroutinefunction(view) else protected
+        chosen: View = protected_async if _is_async(view) else protected
         chosen.csrf_exempt = True  # type: ignore[attr-defined]
         return chosen
 
@@ -166,6 +166,12 @@ def metadata_url(resource: ProtectedResource | None = None) -> URLPattern:
 
     view = csrf_exempt(token_not_required(metadata))
     return cast("URLPattern", path(described.metadata_path.lstrip("/"), view))
+
+
+def _is_async(view: View) -> bool:
+    """Return whether a view is a coroutine function, or the ``dispatch`` of a class of them."""
+    owner = getattr(getattr(view, "func", None), "__self__", None)  # given by method_decorator
+    return iscoroutinefunction(view) or getattr(owner, "view_is_async", False)
 
 
 def _configured() -> ProtectedResource:

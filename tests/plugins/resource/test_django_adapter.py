@@ -59,6 +59,11 @@ def project(
         def post(self, request: Any) -> HttpResponse:
             return HttpResponse(request.token.subject)
 
+    @method_decorator(token_required("read"), name="dispatch")
+    class AsyncOrders(View):
+        async def post(self, request: Any) -> HttpResponse:
+            return HttpResponse(request.token.subject)
+
     @method_decorator(token_not_required, name="dispatch")
     class Health(View):
         def get(self, request: Any) -> HttpResponse:
@@ -78,6 +83,7 @@ def project(
 
     routes = [
         path("orders", Orders.as_view()),
+        path("orders/async", AsyncOrders.as_view()),
         path("jobs", token_required()(caller)),
         path("jobs/async", token_required()(caller_async)),
         path("plain", caller),
@@ -144,6 +150,18 @@ def test_views_may_be_exempt_from_the_middleware(issuer: WorkloadIssuer, kind: s
         assert requests.get(f"{url}/number/exempt", timeout=PATIENCE).text == "7"
         assert requests.get(f"{url}/number/async", timeout=PATIENCE).text == "7"
         assert requests.get(f"{url}/number", timeout=PATIENCE).status_code == 401
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+@pytest.mark.parametrize("middleware", [[], [MIDDLEWARE]], ids=["decorator", "both"])
+def test_the_methods_of_a_class_may_be_coroutine_functions(
+    issuer: WorkloadIssuer, token: Tokens, kind: str, middleware: list[str]
+) -> None:
+    with project(issuer, middleware, kind) as url:
+        assert post(f"{url}/orders/async", token()).text == "ann"
+        assert post(f"{url}/orders/async", token(scope="other")).status_code == 403
+        assert post(f"{url}/orders/async").status_code == 401
+        assert requests.get(f"{url}/orders/async", timeout=PATIENCE).status_code == 401
 
 
 #: Named by a setting.
