@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from grantway._secrets.redaction import printable
+from grantway._types.quantity import finite
 from grantway_plugins._jose.validity import time_problem
 
 from .patterns import matches
@@ -104,6 +105,9 @@ def judge_identity_assertion(
             raise TokenRejectedError(f"has no {name}")
     if "iat" not in claims:
         raise TokenRejectedError("has no iat")
+    login = finite(claims.get("auth_time", 0))
+    if login is None or login > now + trusted.leeway:
+        raise TokenRejectedError("has an auth_time that is not a time in the past")
     problem = time_problem(
         claims, leeway=trusted.leeway, max_lifetime=trusted.max_lifetime, now=now
     ) or _claim_problem(claims, trusted)

@@ -174,6 +174,8 @@ def test_publishes_the_profile_if_users_are_trusted(start: Start) -> None:
         ({"tenant": "acme"}, "is of a tenant"),
         ({"authorization_details": [{"type": "files"}]}, "has authorization_details"),
         ({"cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}, "is bound to a key"),
+        ({"auth_time": 1_900_000_000}, "has an auth_time that is not a time in the past"),
+        ({"auth_time": "1"}, "has an auth_time that is not a time in the past"),
         ({"cnf": "key"}, "is bound to a key"),
         ({"cnf": {"jkt": None}}, "is bound to a key"),
     ],
