@@ -182,7 +182,10 @@ class TokenVerifier(OneProcess):
                 token, header, self._keys[issuer.issuer], issuer.algorithms
             )
         except SignatureError as error:
-            raise InvalidTokenError(str(error), passing=error.unknown_key) from None
+            # A new key of the issuer is unknown as well while its keys cannot be read.
+            _, problem, _ = self._keys[issuer.issuer].status()
+            if not (problem and error.unknown_key):
+                raise InvalidTokenError(str(error), passing=error.unknown_key) from None
         except KeysUnavailableError as error:
             problem = str(error)
         else:

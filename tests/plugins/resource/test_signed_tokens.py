@@ -343,6 +343,24 @@ def test_keys_that_cannot_be_read_are_no_rejection(
     assert resource.verify(request).subject == "ann"
 
 
+def test_an_unknown_key_is_no_rejection_while_keys_cannot_be_read(
+    own_issuer: WorkloadIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise clients would discard good tokens after a rotation, and log in again."""
+    monkeypatch.setattr(cached_keys, "PAUSE", 0.0)
+    resource = ProtectedResource(API, [AcceptedIssuer(own_issuer.url)])
+    first, second = (bearer(own_issuer.token(each, API, header=AT_JWT)) for each in ("ann", "bob"))
+    assert resource.verify(first).subject == "ann"
+    own_issuer.rotate()
+    new = bearer(own_issuer.token("eve", API, header=AT_JWT))
+    with monkeypatch.context() as broken:
+        broken.setattr(own_issuer, "metadata", dict)
+        with pytest.raises(VerificationUnavailableError, match="names the issuer"):
+            resource.verify(new)
+        assert resource.verify(second).subject == "bob"
+    assert resource.verify(new).subject == "eve"
+
+
 def test_an_issuer_with_a_new_identifier_is_not_followed(
     own_issuer: WorkloadIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
