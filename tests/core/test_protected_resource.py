@@ -375,6 +375,12 @@ def test_a_resource_covers_only_urls_below_it(
         ("https://a.example?t=1", "https://a.example?t=2", False),
         ("https://a.example", "https://a.example/mcp?t=2", True),
         ("https://[::1", "https://a.example", False),
+        ("https://bücher.example", "https://xn--bcher-kva.example/mcp", True),
+        ("https://a.example.", "https://a.example", False),
+        ("https://a.example:0", "https://a.example", False),
+        # urlsplit ignores these characters.
+        ("\x1b https://a.example", "https://a.example", False),
+        ("https://a.example/m\ncp", "https://a.example/mcp", False),
         ("", "https://a.example", False),
     ],
 )

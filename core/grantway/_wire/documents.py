@@ -39,11 +39,14 @@ def origin_of(parts: SplitResult) -> tuple[str, str, int | None]:
     """Return the scheme, host and port of a URL.
 
     Raises:
-        ValueError: The URL has no host, an invalid port, or a user.
+        ValueError: The URL has no host, an invalid host or port, or a user.
     """
     if parts.username is not None or not parts.hostname:
         raise ValueError(parts.scheme)
-    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
+    host = parts.hostname
+    # As HTTP libraries encode it, so that "bücher.example" is the same host for all.
+    host = host if host.isascii() else host.encode("idna").decode()
+    return parts.scheme, host, _PORTS.get(parts.scheme) if parts.port is None else parts.port
 
 
 def _same_origin(one: str, other: str) -> bool:

@@ -259,7 +259,9 @@ def covers(resource: str, url: str) -> bool:
         same = origin_of(one) == origin_of(other)
     except ValueError:
         return False
-    if not same or one.fragment or one.query not in {"", other.query}:
+    if not same or not is_web_address(resource):
+        return False
+    if one.fragment or one.query not in {"", other.query}:
         return False
     prefix = one.path.rstrip("/")
     return f"{other.path.rstrip('/')}/".startswith(f"{prefix}/")

@@ -98,6 +98,8 @@ class Exchange(OneProcess):
         finder: Finds the issuer if there is no token, or if the resource rejects a token and its
             replacement; None if the issuer is known.
         timeout: Maximum seconds to wait for a token, or None for the source's limit.
+        covers: Returns whether a URL may get the token; None for all of its origin. With it, HTTP
+            libraries must not repeat the token on a redirect, which may lead elsewhere.
 
     Raises:
         InsecureEndpointError: The URL uses plain http on another machine.
@@ -109,6 +111,7 @@ class Exchange(OneProcess):
     __slots__ = (
         "_asked",
         "_bare",
+        "_covers",
         "_finder",
         "_method",
         "_presented",
@@ -130,7 +133,9 @@ class Exchange(OneProcess):
         step_up: StepUp | Literal[False] | None = None,
         finder: Finder | None = None,
         timeout: float | None = None,
+        covers: Callable[[str], bool] | None = None,
     ) -> None:
+        self._covers = covers
         self._source = source
         self._step_up: StepUp | Literal[False] | None = step_up
         self._finder = finder
@@ -143,6 +148,7 @@ class Exchange(OneProcess):
         self._asked = False
         #: The presentation of the token.
         self.sent = bearer.present(url, dpop)
+        self.sent.private = covers is not None
 
     def first(self, rewind: Callable[[], bool]) -> Params:
         """Return the headers of the first request; none if it is sent without a token.
@@ -225,6 +231,8 @@ class Exchange(OneProcess):
 
     def _steps(self, answer: Answer, response: Any, rewind: Callable[[], bool]) -> _Steps:
         sent = self.sent
+        if self._covers is not None and not self._covers(answer.url):
+            return None  # of another resource, to which a redirect led
         refused = answer.status == _UNAUTHORIZED and sent.is_home(answer.url)
         if refused and self._finder is not None and "insufficient_" not in answer.challenges:
             self._finder.challenged(answer.challenges)

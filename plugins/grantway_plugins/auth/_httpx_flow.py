@@ -76,10 +76,10 @@ class _Request(OneProcess):
         """Add the headers to the request that is sent next."""
         self._header = next(iter(headers), self._header)
         kind: type = type(self.request.headers)
-        if headers.keys() <= {"Authorization"}:
+        if headers.keys() <= {"Authorization"} and not self._exchange.sent.private:
             self.request.headers.update(headers)
-        else:
-            # httpx would send these on a redirect to another host as well.
+        elif headers:
+            # httpx would send these on a redirect to another host or path as well.
             self.request.headers = _private(kind)(self.request.headers, headers)
 
     def answer(self, response: Any) -> Answer:
@@ -117,12 +117,21 @@ def _private(headers: Any) -> Any:
         private_of = headers
 
         def __init__(self, others: Any, private: Params) -> None:
-            self._private = [
-                (name.encode("ascii"), value.encode("ascii")) for name, value in private.items()
-            ]
+            self._private: list[tuple[bytes, bytes]] = []
             super().__init__(others)
             for name in private:
                 self.pop(name, None)
+            self._private = [
+                (name.encode("ascii"), value.encode("ascii")) for name, value in private.items()
+            ]
+
+        def __getitem__(self, name: str) -> str:
+            wanted = name.lower().encode("utf-8")
+            found = [value for each, value in self._private if each.lower() == wanted]
+            return found[0].decode("ascii") if found else str(super().__getitem__(name))
+
+        def __contains__(self, name: object) -> bool:
+            return self.get(name) is not None
 
         @property
         def raw(self) -> list[tuple[bytes, bytes]]:

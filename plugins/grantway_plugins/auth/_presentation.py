@@ -101,13 +101,24 @@ class Presentation(OneProcess):
     Attributes:
         exhausted: Whether the resource rejected the token, and its replacement as well.
         origin: Origin of the request, the only one that receives the token.
+        private: Whether a redirect must not repeat the header, even within the origin.
         token: The token of the last call of ``headers``.
         value: Value of the header with that token.
     """
 
     stays = "it belongs to one request"
 
-    __slots__ = ("_bearer", "_done", "_dpop", "_proof", "exhausted", "origin", "token", "value")
+    __slots__ = (
+        "_bearer",
+        "_done",
+        "_dpop",
+        "_proof",
+        "exhausted",
+        "origin",
+        "private",
+        "token",
+        "value",
+    )
 
     def __init__(self, bearer: Bearer, origin: Origin, dpop: Prover | None = None) -> None:
         self._bearer = bearer
@@ -116,6 +127,7 @@ class Presentation(OneProcess):
         self._proof = ""
         self.exhausted = False
         self.origin = origin
+        self.private = False
         self.token = Token("")
         self.value = ""
 
@@ -150,7 +162,8 @@ class Presentation(OneProcess):
         """
         if not answer.has_token:
             # A proof is for one URL, so redirects are followed without token and proof.
-            again = self.bound and answer.status == _UNAUTHORIZED and self.is_home(answer.url)
+            dropped = self.bound or self.private
+            again = dropped and answer.status == _UNAUTHORIZED and self.is_home(answer.url)
             return Retry.SAME_TOKEN if again and self._first("redirect") else None
         if self._lacked_nonce(answer):
             return Retry.SAME_TOKEN if self._first("nonce") else None

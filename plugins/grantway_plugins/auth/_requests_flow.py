@@ -75,9 +75,10 @@ class RequestsFlow(OneProcess):
         """Remove what a redirect must not repeat, as requests copies this request for it.
 
         requests itself removes ``Authorization`` if the redirect leads to another origin. The
-        target is not known here, so a header with another name, or a proof, is always removed.
+        target is not known here, so a header with another name, a proof, or a token for certain
+        paths is always removed.
         """
-        if self._names != ["Authorization"]:
+        if self._names != ["Authorization"] or self._exchange.sent.private:
             for name in self._names:
                 request.headers.pop(name, None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from ._resource_logout import log_out
 from ._resource_need import Login
 
+#: A segment that leads to a path above; some servers also separate segments by backslashes, and
+#: ignore text after a semicolon.
+_DOTS = re.compile(r"(^|[/\\])\.\.?([/\\;]|$)")
 _MAKE_ONE = "create one in the process that uses it"
 
 
@@ -67,7 +71,8 @@ class ResourceAuth(LibraryAuth):
     the user logs in there; client and tokens of the former one are not used.
 
     Only the resource gets the token: its URL, URLs below, and those that its metadata includes.
-    Requests to other URLs raise ``ConfigurationError``; aiohttp sends them without the token.
+    Requests to other URLs raise ``ConfigurationError``; aiohttp sends them without the token. A
+    redirect to another URL is followed without the token.
 
     Args:
         url: URL of the resource: https, or http on this machine.
@@ -170,8 +175,8 @@ class ResourceAuth(LibraryAuth):
     def _covers(self, url: str) -> bool:
         """Return whether a URL belongs to the resource."""
         parts = urlsplit(url)
-        if any(unquote(segment) in (".", "..") for segment in parts.path.split("/")):
-            return False  # HTTP libraries may resolve it to a path above
+        if _DOTS.search(unquote(parts.path)):
+            return False  # HTTP libraries or servers may resolve it to a path above
         plain = urlunsplit(parts._replace(query="", fragment=""))
         session = self._tokens.sessions.session
         named = session.provider.resource if session is not None else None
@@ -188,6 +193,7 @@ class ResourceAuth(LibraryAuth):
             dpop=self._dpop,
             step_up=self._step_up,
             finder=self._tokens,
+            covers=self._covers,
         )
 
     # --- Tokens -----------------------------------------------------------------------------------

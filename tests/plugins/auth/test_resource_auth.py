@@ -9,6 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import httpx
+import httpx2
 import pytest
 import requests
 from joserfc.jwk import ECKey
@@ -125,6 +127,38 @@ def test_a_redirect_to_another_host_gets_no_token(
             assert LIBRARIES[library](auth, f"{site.url}/mcp/away", b"x").status == 401
             auth.token()
         assert other.tokens == []
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_redirect_to_another_resource_gets_no_token(
+    site: Site, logins: Logins, library: str
+) -> None:
+    """Hosts serve resources of several users, and one of them may have an open redirect."""
+    site.redirects["/mcp/away"] = f"{site.url}/other"
+    auth = auth_for(site, logins)
+    for _ in range(2):
+        assert LIBRARIES[library](auth, f"{site.url}/mcp/away", b"x").status == 401
+        auth.token()
+    assert "/other" in {each.path for each in site.seen}
+    assert not any(each.headers.get("authorization") for each in site.seen if each.path == "/other")
+    assert LIBRARIES[library](auth, site.mcp, b"x").status == 200
+
+
+@pytest.mark.parametrize("module", [httpx, httpx2])
+def test_the_header_can_be_read(site: Site, logins: Logins, module: Any) -> None:
+    """Such as by a transport for tests."""
+    seen = []
+
+    def respond(request: Any) -> Any:
+        seen.append((request.headers["authorization"], "Authorization" in request.headers))
+        assert "other" not in request.headers
+        return module.Response(200)
+
+    auth = auth_for(site, logins)
+    token = auth.token().access_token
+    with module.Client(auth=auth, transport=module.MockTransport(respond)) as client:
+        client.get(site.mcp)
+    assert seen == [(f"Bearer {token}", True)]
 
 
 def test_a_resource_that_needs_no_token_gets_none(site: Site, issuer: Issuer) -> None:
@@ -330,7 +364,22 @@ def test_aiohttp_sends_other_urls_without_the_token(site: Site, logins: Logins) 
     assert site.tokens == []
 
 
-@pytest.mark.parametrize("path", ["/mcp/", "/mcp/sse", "/mcp?session=1"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/mcp/..%2fother", "/mcp/..;/other", "/mcp/..;x=1/other", "/mcp/..%5cother"),
+        *("/mcp/..%3b/other", "/mcp/%2e%2e;/other", "/mcp/a/%2e%2E"),
+    ],
+)
+def test_urls_that_servers_may_resolve_get_no_token(site: Site, logins: Logins, path: str) -> None:
+    auth = auth_for(site, logins)
+    auth.token()
+    with pytest.raises(grantway.ConfigurationError, match="the token is for"):
+        get(site, auth, path)
+    assert site.tokens == []
+
+
+@pytest.mark.parametrize("path", ["/mcp/", "/mcp/sse", "/mcp?session=1", "/mcp/..a/.b;c/d..;/e"])
 def test_urls_below_get_the_token(site: Site, logins: Logins, path: str) -> None:
     assert get(site, auth_for(site, logins), path) == 200
 
