@@ -9,10 +9,14 @@ import pytest
 import requests
 
 from grantway_plugins.issuer import IssuerServer, IssuerSettings
-from grantway_plugins.issuer._decisions.operator_clients import remove_client, rotate_secret
+from grantway_plugins.issuer._decisions.operator_clients import (
+    add_client,
+    remove_client,
+    rotate_secret,
+)
 from grantway_plugins.issuer._decisions.randomness import digest
 from grantway_plugins.issuer._storage.store import IssuerStore
-from tests.plugins.issuer.conftest import CALLBACK, Caller, Clock
+from tests.plugins.issuer.conftest import BASIC, CALLBACK, Caller, Clock
 
 OTHER = "http://127.0.0.1:9000/callback"
 
@@ -139,6 +143,22 @@ def test_a_change_does_not_restore_a_client_that_the_operator_removed(database: 
         for method in ("GET", "DELETE"):
             assert registration.call(method).status_code == 401
         assert registration.put().status_code == 401
+
+
+def test_a_client_gets_no_tokens_after_another_process_removed_it(database: str) -> None:
+    """They would outlive the removal, which revokes the earlier ones."""
+    with IssuerServer(database=database) as running, Caller(running.url) as caller:
+        with closing(IssuerStore(database)) as operator:
+            made = add_client(operator, {"grant_types": ["client_credentials"]})
+            caller.id, caller.secret, caller.method = (
+                made["client_id"],
+                made["client_secret"],
+                BASIC,
+            )
+            assert caller.as_rfc("/token", grant_type="client_credentials").status_code == 200
+            remove_client(operator, caller.id)
+        response = caller.as_rfc("/token", grant_type="client_credentials")
+        assert (response.status_code, response.json()["error"]) == (401, "invalid_client")
 
 
 def test_an_unknown_or_missing_client_id_is_rejected(registration: Registration) -> None:

@@ -182,6 +182,16 @@ def authenticate(
     return client
 
 
+def check_not_removed(client: RegisteredClient, transaction: Transaction) -> None:
+    """Require that a client still exists, before it gets tokens that its removal did not revoke.
+
+    Raises:
+        DenialError: it was removed after it was cached.
+    """
+    if transaction.clients.find(client.client_id, known=False) is None:
+        raise DenialError("invalid_client", _FAILED)
+
+
 def issuer_request(
     issuer: Issuer,
     request: WireRequest,

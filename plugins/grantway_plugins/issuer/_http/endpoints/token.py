@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from grantway_plugins.issuer._decisions.authentication import authenticate, credentials_of
+from grantway_plugins.issuer._decisions.authentication import (
+    authenticate,
+    check_not_removed,
+    credentials_of,
+)
 from grantway_plugins.issuer._decisions.confirmation import (
     issued_confirmation,
     require_confirmation,
@@ -83,6 +87,8 @@ def create_token(issuer: Issuer, request: WireRequest) -> UnitOfWork:
         )
         if isinstance(decision, Denial):
             return decision
+        if decision.new:
+            check_not_removed(client, transaction)
         decision = for_resources(decision, resources, issuer.settings)
         event = _login_event(decision, offered.grant.grant_type) if decision.new else None
         if decision.signed:
