@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any, Protocol
 
+from ._errors import InvalidRequestError
 from ._protected_resource import ProtectedResource
 from ._request import ResourceRequest
 from ._requirement import Requirement
+from ._token_cache import digest_of
 from ._verified_token import VerifiedToken
 
 #: Key of the verified caller, a ``VerifiedToken``, in the ASGI scope or the WSGI environ.
 CALLER = "grantway.caller"
-#: Key of the resource that verified it.
+#: Key of the resource that verified it, and of the digest of the header. Tools for debugging show
+#: the values of the environ.
 _RESOURCE = "grantway.resource"
 
 
@@ -54,7 +57,9 @@ async def verified_async(
 def _known(
     resource: ProtectedResource, request: ServerRequest, requirement: Requirement
 ) -> VerifiedToken | None:
-    if request.context.get(_RESOURCE) is not resource:
+    by, digest = request.context.get(_RESOURCE, (None, None))
+    # An application may use a copy of the scope for a request with another token.
+    if by is not resource or digest != _digest(request):
         return None
     caller: VerifiedToken = request.context[CALLER]
     resource.check(caller, requirement)
@@ -64,5 +69,14 @@ def _known(
 def _keep(
     resource: ProtectedResource, request: ServerRequest, caller: VerifiedToken
 ) -> VerifiedToken:
-    request.context[_RESOURCE], request.context[CALLER] = resource, caller
+    request.context[_RESOURCE] = resource, _digest(request)
+    request.context[CALLER] = caller
     return caller
+
+
+def _digest(request: ServerRequest) -> bytes | None:
+    """Return the digest of the header, or None if it is invalid: ``verify`` then rejects it."""
+    try:
+        return digest_of(request.header("authorization"))
+    except InvalidRequestError:
+        return None

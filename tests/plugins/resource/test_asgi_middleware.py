@@ -220,6 +220,28 @@ def test_a_part_of_an_application_may_be_another_resource(
     assert status == [200, 401, 401, 401, 200, 200]
 
 
+def test_a_request_inside_another_has_its_own_caller(issuer: WorkloadIssuer, token: Tokens) -> None:
+    """Such as those of a batch, for which an application uses a copy of the scope."""
+
+    async def batch(scope: Any, receive: Any, send: Any) -> None:
+        headers = dict(scope["headers"])
+        if inner := headers.get(b"x-inner"):
+            copy = {**scope, "headers": [(b"authorization", inner)], "state": {}}
+            await app(copy, receive, send)
+        else:
+            await JSONResponse(scope["state"]["token"].subject)(scope, receive, send)
+
+    app = ResourceMiddleware(batch, protected(issuer))
+    bob = issuer.token("bob", API, header={"typ": "at+jwt"})
+    with asgi_server(app) as url:
+        for inner, expected in ((bob, (200, '"bob"')), (token(lifetime=-60), (401, ""))):
+            headers = {**bearer(token()), "X-Inner": f"Bearer {inner}"}
+            response = requests.get(url, headers=headers, timeout=PATIENCE)
+            assert response.status_code == expected[0]
+            assert expected[1] in response.text
+            assert requests.get(url, headers=bearer(token()), timeout=PATIENCE).json() == "ann"
+
+
 def test_a_requirement_of_all_requests_is_in_the_first_challenge(issuer: WorkloadIssuer) -> None:
     needed = Requirement(scopes=("orders:read", "orders:write"))
     app = ResourceMiddleware(Starlette(), protected(issuer), requirement=needed)

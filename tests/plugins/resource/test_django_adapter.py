@@ -81,7 +81,11 @@ def project(
     async def number_async(_request: Any) -> HttpResponse:
         return HttpResponse("7")
 
+    def broken(_request: Any) -> HttpResponse:
+        raise RuntimeError
+
     routes = [
+        path("broken", broken),
         path("orders", Orders.as_view()),
         path("orders/async", AsyncOrders.as_view()),
         path("jobs", token_required()(caller)),
@@ -162,6 +166,19 @@ def test_the_methods_of_a_class_may_be_coroutine_functions(
         assert post(f"{url}/orders/async", token(scope="other")).status_code == 403
         assert post(f"{url}/orders/async").status_code == 401
         assert requests.get(f"{url}/orders/async", timeout=PATIENCE).status_code == 401
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_the_debug_page_shows_no_token(
+    issuer: WorkloadIssuer, token: Tokens, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = token()
+    headers = {"Authorization": f"Bearer {secret}", "Accept": "text/html"}
+    with project(issuer, [MIDDLEWARE], kind, DEBUG=True) as url:
+        page = requests.get(f"{url}/broken", headers=headers, timeout=PATIENCE)
+    assert page.status_code == 500
+    assert "grantway_plugins.resource.django.ResourceMiddleware" in page.text
+    assert secret not in page.text + caplog.text
 
 
 #: Named by a setting.
