@@ -16,12 +16,13 @@ from grantway._exceptions import (
     UnauthorizedClientException,
 )
 from grantway._processes.copies import OneProcess
+from grantway._secrets.redaction import printable
 from grantway._types.token import Token
 from grantway_grants.authorization_code import check_registration
 
 from ._resource_clients import Session, session_at, with_offline_access
 from ._resource_need import LoginCall, Need, wanted
-from ._resource_record import ResourceRecord
+from ._resource_record import BURST, ResourceRecord
 
 if TYPE_CHECKING:
     from grantway._requests.provider import Provider
@@ -85,13 +86,15 @@ class ResourceLogin(OneProcess):
         # The former issuer stays in use until there is a token of the new one.
         moves = record is not None and record.provider.issuer != session.provider.issuer
         kept = record if record is not None and moves else moved
-        # Before the login, whose token would be lost if nothing could be stored.
-        self._settings.store.save(self._settings.key, kept.to_token(), fence=self._fence)
         if not self._need.step_up and (token := self._existing(session)) is not None:
             self._sessions.use(session, moved, self._fence)
             return token  # of an earlier login at this issuer
         scope = self._scope(session, moved)
         self._check_progress(scope, session, moved)
+        self._check_pace(moved)
+        kept, moved = kept.with_attempt(), moved.with_attempt()
+        # Before the login, whose token would be lost if nothing could be stored.
+        self._settings.store.save(self._settings.key, kept.to_token(), fence=self._fence)
         try:
             session, token = self._log_in(session, scope)
         except Exception as error:
@@ -188,6 +191,21 @@ class ResourceLogin(OneProcess):
                 "rejects the token"
             )
 
+    def _check_pace(self, record: ResourceRecord) -> None:
+        """Check that there are not too many logins, of whatever reason and in any process.
+
+        A resource could require another scope each time, or its issuer let tokens expire at once.
+
+        Raises:
+            LoginNeededError: There are too many.
+        """
+        if not self._need.forced and record.wait > 0:
+            raise LoginNeededError(
+                f"There is no token for {self._settings.url}: {BURST} logins a moment ago were not "
+                f"enough. Another one starts in {record.wait:.0f} s at the earliest; call log_in() "
+                "to log in now."
+            )
+
     # --- The login --------------------------------------------------------------------------------
 
     def _log_in(self, session: Session, scope: tuple[str, ...]) -> tuple[Session, Token]:
@@ -213,7 +231,7 @@ class ResourceLogin(OneProcess):
 
     def _record_failure(self, record: ResourceRecord, error: Exception) -> None:
         """Tell waiting processes that the login failed, so that they do not repeat it."""
-        told = str(error) if isinstance(error, GrantwayError) else type(error).__name__
+        told = printable(str(error) if isinstance(error, GrantwayError) else type(error).__name__)
         # An earlier scope may be the reason why the provider rejects the login.
         requested = () if isinstance(error, InvalidScopeException) else record.requested
         record = replace(record, failure=(secrets.token_hex(8), told), requested=requested)

@@ -15,6 +15,8 @@ from grantway._types.token import Token
 #: The ``token_type`` of a record, which distinguishes it from tokens in the same store.
 TOKEN_TYPE = "protected-resource"
 _VERSION = 1
+#: Logins that may follow each other at once, and seconds after which there may be another one.
+BURST, EACH = 10, 30.0
 #: The attributes of a provider that are stored.
 _MEMBERS = (
     "token_endpoint",
@@ -38,6 +40,7 @@ class ResourceRecord:
         requested_at: Unix time of the last login, or 0.
         failure: Identifier and description of the last login if it failed; otherwise empty.
         former: Keys of the tokens of former issuers.
+        paced: Unix time that is ``EACH`` seconds later for each login, and never long ago.
     """
 
     provider: Provider
@@ -46,6 +49,7 @@ class ResourceRecord:
     requested_at: float = 0.0
     failure: tuple[str, str] = ("", "")
     former: tuple[str, ...] = ()
+    paced: float = 0.0
 
     def to_token(self) -> Token:
         """Return the record in the form in which stores keep it."""
@@ -61,6 +65,7 @@ class ResourceRecord:
             "requested_at": self.requested_at,
             "failure": list(self.failure),
             "former": list(self.former),
+            "paced": self.paced,
         }
         return Token(provider.issuer or provider.token_endpoint, TOKEN_TYPE, extra=extra)
 
@@ -85,6 +90,7 @@ class ResourceRecord:
                 requested_at=float(extra["requested_at"]),
                 failure=(identifier, description),
                 former=tuple(extra["former"]),
+                paced=float(extra.get("paced", 0.0)),
             )
         except (GrantwayError, KeyError, TypeError, ValueError):
             return None
@@ -97,7 +103,18 @@ class ResourceRecord:
             token_key: Key of the token of the present provider, or empty.
         """
         former = tuple(dict.fromkeys(filter(None, [*self.former, token_key])))
-        return ResourceRecord(provider, former=former)
+        return ResourceRecord(provider, former=former, paced=self.paced)
+
+    def with_attempt(self) -> ResourceRecord:
+        """Return the record at the begin of a login."""
+        now = time.time()
+        # The clock may have been ahead.
+        return replace(self, paced=min(max(self.paced, now), now + BURST * EACH) + EACH)
+
+    @property
+    def wait(self) -> float:
+        """Seconds until another login may begin; 0 or less if that is now."""
+        return self.with_attempt().paced - time.time() - BURST * EACH
 
     def with_login(self, scope: tuple[str, ...]) -> ResourceRecord:
         """Return the record after a login that requested a scope."""
