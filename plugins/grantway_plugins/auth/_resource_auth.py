@@ -22,7 +22,7 @@ from ._library_auth import LibraryAuth
 from ._origin import invalid
 from ._presentation import Prover
 from ._resource_logout import log_out
-from ._resource_need import Need
+from ._resource_need import Login, Need
 from ._resource_settings import ResourceSettings, scope_of, store_of
 from ._resource_step_up import ResourceStepUp
 from ._resource_tokens import ResourceTokens
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from grantway._types.secret_source import SecretSource
     from grantway._types.store import Store
 
-    from ._resource_logout import log_out
-from ._resource_need import Login
 
 #: A segment that leads to a path above; some servers also separate segments by backslashes, and
 #: ignore text after a semicolon.
@@ -275,6 +273,7 @@ class ResourceAuth(LibraryAuth):
         Raises:
             GrantwayError: As for ``token``.
         """
+        self._tokens.flights.reject_own_login()
         return self._tokens.sessions.find().client
 
     def accept(self, token: Token) -> None:
@@ -287,6 +286,7 @@ class ResourceAuth(LibraryAuth):
             StoreError: The token could not be stored.
             GrantwayError: As for ``client``.
         """
+        self._tokens.flights.reject_own_login()
         self._tokens.sessions.accept(token)
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -25,15 +25,26 @@ from grantway._exceptions import (
 from grantway._processes.copies import OneProcess
 from grantway._processes.fork import fork_safe_lock
 from grantway._transport.deadline import Deadline
+from grantway._types.callables import is_async
 from grantway._types.quantity import check_wait
 from grantway._types.token import Token
 
-from ._resource_need import RUNNING, Login, LoginCall, Need, wanted
-from ._resource_sessions import Sessions
+from ._resource_need import (
+    RUNNING,
+    Login,
+    LoginCall,
+    LoginInterruptedError,
+    Need,
+    is_asynchronous,
+    wanted,
+)
+from ._resource_sessions import NeverLoggedInError, Sessions
 from ._resource_settings import ResourceSettings
 
 #: Seconds after a failed login during which requests do not start another one.
 _PAUSE, _SHORT_PAUSE = 60.0, 5.0
+#: Seconds between checks whether the program ends.
+_CHECK = 1.0
 
 _guard = fork_safe_lock()
 
@@ -52,14 +63,41 @@ class _Failure(NamedTuple):
     until: float
 
 
-class _Waiting:
-    """The callers that wait for one flight, and the event that ends it."""
+class _Cancel(threading.Event):
+    """Set if nothing waits for a flight, and all callers were interrupted or the program ends.
 
-    def __init__(self, key: object, flight: Flight, cancel: threading.Event) -> None:
-        self.key = key
-        self.flight = flight
-        self.cancel = cancel
-        self.callers = 0
+    Attributes:
+        callers: Number of callers that wait.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.callers = 1
+
+    def is_set(self) -> bool:
+        """Return whether it is set; a flight without callers must not delay the program's end."""
+        return super().is_set() or not (self.callers or threading.main_thread().is_alive())
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set, and return whether it is."""
+        deadline = Deadline(math.inf if timeout is None else timeout)
+        while not self.is_set() and (left := deadline.remaining()) > 0:
+            super().wait(min(left, _CHECK))
+        return self.is_set()
+
+
+class _Waiting(NamedTuple):
+    """A flight, its key, the event loop that may run its login, and the event that ends it."""
+
+    key: object
+    flight: Flight
+    loop: asyncio.AbstractEventLoop | None
+    cancel: _Cancel
+
+    def is_lost(self, loop: asyncio.AbstractEventLoop | None) -> bool:
+        """Return whether the login ended with its event loop, which is not that of the caller."""
+        lost = not self.flight.cancelled() and self.flight.exception()
+        return self.loop is not loop and isinstance(lost, LoginInterruptedError)
 
 
 class ResourceFlights(OneProcess):
@@ -77,6 +115,7 @@ class ResourceFlights(OneProcess):
         self._settings = settings
         self._sessions = sessions
         self._login = login
+        self._on_loop = is_async(login)
         self._waiting: dict[object, _Waiting] = {}
         self._failures: MutableMapping[object, _Failure] = TTLCache(64, _PAUSE, time.monotonic)
 
@@ -98,18 +137,23 @@ class ResourceFlights(OneProcess):
             timeout: Longest wait in seconds; None for no limit.
         """
         deadline = _deadline(timeout)
-        with self._joined(need, None) as flight:
-            if not single_flight.wait(flight, deadline):
-                raise self._timeout(deadline)
-        return self._result(flight)
+        while True:
+            with self._joined(need, None) as waiting:
+                self._reject_own_loop(waiting)
+                if not single_flight.wait(waiting.flight, deadline):
+                    raise self._timeout(deadline)
+            if not waiting.is_lost(None):
+                return self._result(waiting.flight)
 
     async def wait_async(self, need: Need, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - as wait()
         """Do the same as ``wait`` without blocking the event loop."""
-        deadline = _deadline(timeout)
-        with self._joined(need, asyncio.get_running_loop()) as flight:
-            if not await flight.wait_async(deadline):
-                raise self._timeout(deadline)
-        return self._result(flight)
+        deadline, loop = _deadline(timeout), asyncio.get_running_loop()
+        while True:
+            with self._joined(need, loop) as waiting:
+                if not await waiting.flight.wait_async(deadline):
+                    raise self._timeout(deadline)
+            if not waiting.is_lost(loop):
+                return self._result(waiting.flight)
 
     def _result(self, flight: Flight) -> Token:
         single_flight.raise_copy(flight)
@@ -121,47 +165,77 @@ class ResourceFlights(OneProcess):
             "longer timeout."
         )
 
+    def reject_own_login(self) -> None:
+        """Raise if the login calls this object itself.
+
+        Raises:
+            ConfigurationError: It does.
+        """
+        if self.running:
+            raise ConfigurationError(
+                "login: used the ResourceAuth that called it, which would wait for itself; use the "
+                "client that login gets, return the token, and send requests of the login with "
+                "another object."
+            )
+
+    def _reject_own_loop(self, waiting: _Waiting) -> None:
+        """Raise if a blocking call would stop the event loop that runs the login.
+
+        Raises:
+            ConfigurationError: It would.
+        """
+        if not self._on_loop or waiting.loop is None:
+            return
+        with suppress(RuntimeError):
+            if asyncio.get_running_loop() is waiting.loop:
+                raise ConfigurationError(
+                    f"A blocking call needs the token for {self._settings.url} on the event loop "
+                    "that runs the login, and would wait for itself. Use an async client or "
+                    "token_async(), or call it through asyncio.to_thread()."
+                )
+
     @contextmanager
-    def _joined(self, need: Need, loop: asyncio.AbstractEventLoop | None) -> Iterator[Flight]:
+    def _joined(self, need: Need, loop: asyncio.AbstractEventLoop | None) -> Iterator[_Waiting]:
         """Join the work for a need; start it if it does not run.
 
         It is cancelled if all callers are interrupted, but not if they time out: the user may be
         about to finish the login.
         """
-        if self.running:
-            raise ConfigurationError(
-                "login: used the ResourceAuth that called it, which would wait for itself; send "
-                "requests of the login with another object."
-            )
+        self.reject_own_login()
         waiting = self._join(need, loop)
         interrupted = False
         try:
-            yield waiting.flight
+            yield waiting
         except BaseException as error:
             interrupted = not isinstance(error, Exception)
             raise
         finally:
             with _guard:
-                waiting.callers -= 1
-                if waiting.callers == 0 and interrupted:
+                waiting.cancel.callers -= 1
+                if waiting.cancel.callers == 0 and interrupted:
                     waiting.cancel.set()
 
     def _join(self, need: Need, loop: asyncio.AbstractEventLoop | None) -> _Waiting:
+        # A caller without an event loop cannot start an asynchronous login, but wait for one.
+        blocked = self._on_loop and loop is None
         with _guard:
-            waiting = self._running(need)
-            if waiting is None:
-                for old in [name for name, each in self._waiting.items() if each.flight.done()]:
-                    del self._waiting[old]
-                # A new key, because a cancelled flight of the same need may not have ended yet.
-                key, cancel = object(), threading.Event()
-                flight = single_flight.join(key, partial(self._acquire, need, loop, cancel))
-                self._waiting[need.key] = waiting = _Waiting(key, flight, cancel)
-            waiting.callers += 1
+            waiting = self._running((need.key, False))
+            if waiting is None and blocked:
+                waiting = self._running((need.key, True))
+            if waiting is not None:
+                waiting.cancel.callers += 1
+                return waiting
+            for old in [name for name, each in self._waiting.items() if each.flight.done()]:
+                del self._waiting[old]
+            # A new key, because a cancelled flight of the same need may not have ended yet.
+            key, cancel = object(), _Cancel()
+            flight = single_flight.join(key, partial(self._acquire, need, loop, cancel))
+            waiting = self._waiting[need.key, blocked] = _Waiting(key, flight, loop, cancel)
         return waiting
 
-    def _running(self, need: Need) -> _Waiting | None:
+    def _running(self, key: object) -> _Waiting | None:
         """Return the flight for a need that runs and was not cancelled."""
-        waiting = self._waiting.get(need.key)
+        waiting = self._waiting.get(key)
         if waiting is None or waiting.cancel.is_set():
             return None
         return waiting if single_flight.is_running(waiting.key) else None
@@ -171,7 +245,8 @@ class ResourceFlights(OneProcess):
     ) -> Token:
         """Get a token in a separate thread."""
         call, paused = None, self._paused(need)
-        if self._login is not None and paused is None:
+        blocked = self._on_loop and loop is None
+        if self._login is not None and paused is None and not blocked:
             call = LoginCall(self, self._login, self._settings.redirect, loop, cancel)
         if self._login is None and need.forced:
             raise ConfigurationError(
@@ -180,8 +255,10 @@ class ResourceFlights(OneProcess):
                 errors={"login": ["is required to log in"]},
             )
         try:
-            token = self._sessions.acquire(need, call)
-        except LoginNeededError:
+            token = self._sessions.acquire(need, call, cancel)
+        except LoginNeededError as error:
+            if blocked and not isinstance(error, NeverLoggedInError):
+                raise is_asynchronous() from error
             if paused is None:
                 raise
             now = time.monotonic()
@@ -191,7 +268,7 @@ class ResourceFlights(OneProcess):
                 f"{paused.until - now:.0f} s at the earliest; call log_in() to log in now."
             ) from paused.error
         except Exception as error:
-            if call is not None and call.called and not cancel.is_set():
+            if call is not None and not call.interrupted_by(error):
                 now, short = time.monotonic(), isinstance(error, TransportError)
                 until = now + (_SHORT_PAUSE if short else _PAUSE)
                 with _guard:

@@ -98,7 +98,9 @@ class ResourceLogin(OneProcess):
         try:
             session, token = self._log_in(session, scope)
         except Exception as error:
-            self._record_failure(kept, error)
+            # Those that wait for a login that was interrupted log in themselves.
+            if not self._call.interrupted_by(error):
+                self._record_failure(kept, error)
             raise
         if token.scope is None and scope:
             token = replace(token, scope=scope)  # RFC 6749 section 5.1

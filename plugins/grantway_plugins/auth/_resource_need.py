@@ -8,6 +8,7 @@ import inspect
 import math
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     from grantway._requests.client import Client
 
     from ._step_up import StepUpChallenge
+
+
+class LoginInterruptedError(FlowCancelledError):
+    """The login ended without a decision of the user or of the provider."""
+
 
 #: Logs in: called with the client, ``scope`` and ``resource``, and ``extra`` if a resource requires
 #: another login. May be asynchronous.
@@ -153,22 +159,44 @@ class LoginCall:
         finally:
             RUNNING.reset(before)
         if is_unfinished(result):
+            self.called = False  # it has not begun
             raise is_asynchronous()
         if not isinstance(result, Token):
             raise invalid("login", f"must return a Token, not {kind_of(result)}.")
         return result
 
+    def interrupted_by(self, error: Exception) -> bool:
+        """Return whether the login failed without a decision of the user or of the provider."""
+        interrupted = isinstance(error, LoginInterruptedError)
+        return interrupted or not self.called or self.cancel.is_set()
+
     def _on_loop(self, loop: asyncio.AbstractEventLoop, login: Awaitable[object]) -> object:
         async def log_in() -> object:
             return await login
 
-        future = asyncio.run_coroutine_threadsafe(log_in(), loop)
+        coroutine = log_in()
+        try:
+            future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        except RuntimeError as error:  # the loop is closed
+            coroutine.close()
+            if inspect.iscoroutine(login):
+                login.close()
+            raise _interrupted() from error
         deadline = Deadline(math.inf, self.cancel)
         while not future.done():
-            if deadline.wait(_CHECK, future) or loop.is_closed():
-                future.cancel()
-                raise FlowCancelledError("The login was cancelled: nothing waits for it any more.")
-        return future.result()
+            # A login that has ended meanwhile is not cancelled, so that its token is stored.
+            if (deadline.wait(_CHECK, future) or loop.is_closed()) and future.cancel():
+                raise _interrupted()
+        try:
+            return future.result()
+        except CancelledError as error:  # the loop was closed
+            raise _interrupted() from error
+
+
+def _interrupted() -> LoginInterruptedError:
+    return LoginInterruptedError(
+        "The login was cancelled: nothing waits for it any more, or its event loop was closed."
+    )
 
 
 def is_asynchronous() -> Exception:

@@ -70,12 +70,13 @@ class Sessions(OneProcess):
 
     # --- Getting a token --------------------------------------------------------------------------
 
-    def acquire(self, need: Need, call: LoginCall | None) -> Token:
+    def acquire(self, need: Need, call: LoginCall | None, cancel: threading.Event) -> Token:
         """Return a token that meets a need: a stored or refreshed one, or that of a login.
 
         Args:
             need: Why a token is needed.
             call: Calls the program's login; None if there is none, or none is allowed now.
+            cancel: Set when no caller waits any more.
 
         Raises:
             LoginNeededError: Only a login gets a token, and ``call`` is None.
@@ -93,7 +94,7 @@ class Sessions(OneProcess):
             if isinstance(need.failure, InvalidClientException):
                 reason = need.failure
             else:
-                session, token, reason = self._current(session, need)
+                session, token, reason = self._current(session, need, cancel)
                 if token is not None:
                     return token
             # Otherwise another process has found the other issuer, and may be logging in there.
@@ -105,7 +106,7 @@ class Sessions(OneProcess):
                     return Token(need.presented[-1])
         if call is None:
             raise self._login_needed(session, provider, reason)
-        with self.locked(call.cancel) as fence:
+        with self.locked(cancel) as fence:
             attempt = ResourceLogin(self, need, call, fence)
             attempt.session, attempt.provider, attempt.reason = session, provider, reason
             return attempt.token(seen)
@@ -120,7 +121,7 @@ class Sessions(OneProcess):
         return held
 
     def _current(
-        self, session: Session, need: Need
+        self, session: Session, need: Need, cancel: threading.Event
     ) -> tuple[Session, Token | None, GrantwayError | None]:
         """Return the session, its token if it meets the need, and why there is none.
 
@@ -132,7 +133,7 @@ class Sessions(OneProcess):
                 return session, *self.existing(session, need)
             except (ConnectionFailedError, ResponseInvalidError) as error:
                 failure = error
-        session = self._with_new_endpoints(session, failure)
+        session = self._with_new_endpoints(session, failure, cancel)
         return session, *self.existing(session, need)
 
     def existing(self, session: Session, need: Need) -> tuple[Token | None, GrantwayError | None]:
@@ -190,7 +191,9 @@ class Sessions(OneProcess):
         error.__cause__ = reason
         return error
 
-    def _with_new_endpoints(self, session: Session, failure: Exception) -> Session:
+    def _with_new_endpoints(
+        self, session: Session, failure: Exception, cancel: threading.Event
+    ) -> Session:
         """Return the session with the issuer's present endpoints, if they have changed.
 
         Raises:
@@ -199,7 +202,7 @@ class Sessions(OneProcess):
         found = self.finder.other_endpoints(session)
         if found is None:
             raise failure
-        with self.locked(threading.Event()) as fence:
+        with self.locked(cancel) as fence:
             record = self.read() or ResourceRecord(found, registered=session.scope)
             if record.provider.issuer != found.issuer:
                 return self.stored(record) or session  # another process has moved meanwhile

@@ -30,6 +30,9 @@ auth = ResourceAuth(url, client_name="fork", login=logins, store=folder_store(fo
 def get():
     return requests.get(url, auth=auth, timeout=60).status_code
 
+def say(line):
+    os.write(1, f"{line}\\n".encode())  # print writes the line and its end separately
+
 def in_child(function):
     child = os.fork()
     if not child:
@@ -88,18 +91,44 @@ def test_ctrl_c_ends_a_login(site: Site, tmp_path: Path) -> None:
     from grantway import FlowCancelledError
 
     def login(client, *, scope, resource, cancel):
-        print("waiting", flush=True)
+        say("waiting")
         if cancel.wait(60):
-            print("cancelled", flush=True)
+            say("cancelled")
         raise FlowCancelledError("The login was cancelled.")
 
     auth = ResourceAuth(url, client_name="fork", login=login, store=folder_store(folder))
     try:
         get()
     except KeyboardInterrupt:
-        print("interrupted", flush=True)
+        say("interrupted")
     """
     with program(code, site, tmp_path) as running:
         assert running.read_line() == "waiting\n"
         running._process.send_signal(signal.SIGINT)
         assert {running.read_line(), running.read_line()} == {"cancelled\n", "interrupted\n"}
+
+
+def test_a_login_that_nothing_waits_for_does_not_delay_the_exit(site: Site, tmp_path: Path) -> None:
+    code = """
+    from grantway import FlowCancelledError, WaitTimeoutError
+
+    def login(client, *, scope, resource, cancel):
+        say("begun")
+        if cancel.wait(3600):
+            raise FlowCancelledError("The login was cancelled.")
+
+    def wait(auth):
+        try:
+            auth.token(timeout=2)
+        except WaitTimeoutError:
+            say("timed out")
+
+    auth = ResourceAuth(url, client_name="fork", login=login, store=folder_store(folder))
+    wait(auth)
+    # This one waits for the lock.
+    wait(ResourceAuth(url, client_name="fork", login=login, store=folder_store(folder)))
+    """
+    with program(code, site, tmp_path) as running:
+        lines = [running.read_line() for _ in range(3)]
+        assert sorted(lines) == ["begun\n", "timed out\n", "timed out\n"]
+        assert running._process.wait(60) == 0
