@@ -42,6 +42,7 @@ class _Work:
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="grantway-introspection")
         self.creating = threading.Lock()
         self.asking: dict[bytes, Future[_Outcome]] = {}
+        self.closed = False
 
 
 class Introspector(OneProcess):
@@ -115,9 +116,13 @@ class Introspector(OneProcess):
         return IssuerStatus(available, self._failing.problem, self._failing.since)
 
     def close(self) -> None:
-        """Stop the threads, and close the client if this object created it."""
-        if self._work.process == os.getpid():
-            self._work.threads.shutdown(wait=False, cancel_futures=True)
+        """Stop the threads, and close the client if this object created it.
+
+        Questions for which no thread was free fail, as do later ones.
+        """
+        work = self._own_work()
+        work.closed = True
+        work.threads.shutdown(wait=False)
         if self._client is not None and self._create is not None:
             self._client.close()
 
@@ -140,9 +145,9 @@ class Introspector(OneProcess):
             work.asking[digest] = asking
         asking.set_running_or_notify_cancel()  # a request that stops waiting cancels nothing
         try:
-            work.threads.submit(self._run, token, digest, asking)
+            work.threads.submit(self._run, work, token, digest, asking)
         except RuntimeError:  # no thread can be started, or the threads were stopped
-            self._finish(digest, asking, "no thread can be started")
+            self._finish(work, digest, asking, "no thread can be started")
         return asking
 
     def _own_work(self) -> _Work:
@@ -152,8 +157,11 @@ class Introspector(OneProcess):
                 self._work = _Work()
             return self._work
 
-    def _run(self, token: str, digest: bytes, asking: Future[_Outcome]) -> None:
+    def _run(self, work: _Work, token: str, digest: bytes, asking: Future[_Outcome]) -> None:
         outcome: _Outcome
+        if work.closed:
+            self._finish(work, digest, asking, "the resource was closed")
+            return
         try:
             members = self._connected().call(
                 "introspection", token=token, token_type_hint="access_token"
@@ -169,13 +177,15 @@ class Introspector(OneProcess):
         self._failing.record(outcome if isinstance(outcome, str) else "")
         self._last_failure = time.monotonic() if failed else float("-inf")
         self._asked("failed" if failed else "ok")
-        self._finish(digest, asking, outcome)
+        self._finish(work, digest, asking, outcome)
 
-    def _finish(self, digest: bytes, asking: Future[_Outcome], outcome: _Outcome) -> None:
+    def _finish(
+        self, work: _Work, digest: bytes, asking: Future[_Outcome], outcome: _Outcome
+    ) -> None:
         with _LOCK:
             if not isinstance(outcome, str):
                 self._cache.keep(digest, outcome)
-            del self._work.asking[digest]
+            del work.asking[digest]
         asking.set_result(outcome)
 
     def _connected(self) -> Client:

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
@@ -186,6 +187,37 @@ def test_a_client_that_cannot_be_created_is_not_created_for_each_token() -> None
             resource.verify(asked(f"Bearer opaque{number}"))
     assert created == 1
     resource.close()
+
+
+def test_closing_ends_the_questions_that_wait(scripted: Scripted) -> None:
+    """Otherwise their requests, and a server that waits for these, would never end."""
+    release, count = threading.Event(), 20
+    queued = count - _introspection.THREADS
+    _, server = scripted(*[respond(200, members())] * count)
+
+    def create() -> grantway.Client:
+        assert release.wait(PATIENCE)
+        found = {"introspection_endpoint": f"{server.url}/introspect"}
+        provider = grantway.Provider(token_endpoint=server.token_endpoint, metadata=found)
+        return grantway.Client(provider, client_id="api", client_secret="secret-of-the-api-0123456")
+
+    resource = ProtectedResource(API, [AcceptedIssuer(ISSUER, introspection=create)])
+    work: Any = resource._verifier._introspectors[ISSUER]._work
+
+    def verify(number: int) -> str:
+        try:
+            return str(resource.verify(asked(f"Bearer opaque{number}")).subject)
+        except VerificationUnavailableError as error:
+            return error.message
+
+    with ThreadPoolExecutor(count) as threads:
+        waiting = threads.map(verify, range(count))
+        until(lambda: work.threads._work_queue.qsize() == queued)
+        resource.close()
+        release.set()
+        results = list(waiting)
+    closed = f"Introspection at {ISSUER} failed: the resource was closed."
+    assert results.count(closed) >= queued
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
