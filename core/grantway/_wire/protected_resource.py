@@ -43,7 +43,7 @@ _UNAUTHORIZED, _OK = 401, 200
 _ABSENT = frozenset({401, 403, 404, 405, 410})
 #: A scope name (RFC 6749 section 3.3).
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
-_SHOWN = 200
+_SHOWN, _NAMED = 200, 5
 #: Longest wait in seconds for the challenge. A resource may answer with an endless event stream.
 _CHALLENGE = 5.0
 
@@ -218,14 +218,14 @@ def _validated(document: dict[str, Any], address: str, url: str, issuer: str | N
         )
     listed = document.get("authorization_servers")
     servers = listed if isinstance(listed, list) else []
-    valid = [each for each in servers if isinstance(each, str) and _is_document_address(each, url)]
+    valid = issuers_of(document, url)
     if issuer is not None:
         if issuer not in valid:
             raise _invalid(
                 address,
                 f"does not list the authorization server {issuer}; it lists "
-                f"{', '.join(map(_quoted, servers)) or 'none'}. They must be equal, also in a "
-                "trailing slash",
+                f"{', '.join(map(_quoted, servers[:_NAMED])) or 'none'}. They must be equal, also "
+                "in a trailing slash",
             )
         return issuer
     if not valid:
@@ -235,6 +235,21 @@ def _validated(document: dict[str, Any], address: str, url: str, issuer: str | N
             f"{_quoted(listed)}",
         )
     return valid[0]
+
+
+def issuers_of(document: Mapping[str, Any], url: str) -> list[str]:
+    """Return the authorization servers that the metadata of a resource lists and that may be used.
+
+    Args:
+        document: The metadata.
+        url: URL of the resource.
+    """
+    listed = document.get("authorization_servers")
+    return [
+        each
+        for each in (listed if isinstance(listed, list) else ())
+        if isinstance(each, str) and _is_document_address(each, url)
+    ]
 
 
 def _scopes(document: Mapping[str, Any], address: str) -> tuple[str, ...]:

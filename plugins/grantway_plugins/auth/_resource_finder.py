@@ -12,7 +12,7 @@ from grantway._processes.copies import OneProcess
 from grantway._processes.fork import fork_safe_lock
 from grantway._requests.provider import Provider
 
-from ._resource_record import ResourceRecord
+from ._resource_record import ResourceRecord, place_of
 from ._resource_settings import ResourceSettings
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class ResourceFinder(OneProcess):
         return True
 
     def other_issuer(self, session: Session) -> Provider | None:
-        """Return the provider if the resource names another issuer now."""
+        """Return the provider if the resource names another issuer or identifier now."""
         if not self._may_look():
             return None
         try:
@@ -89,7 +89,7 @@ class ResourceFinder(OneProcess):
         except ResourceMetadataError as error:
             logger.warning("%s", error)
             return None
-        return None if found.issuer == session.provider.issuer else found
+        return None if place_of(found) == place_of(session.provider) else found
 
     def other_endpoints(self, session: Session) -> Provider | None:
         """Return the provider if the same issuer has another token endpoint now."""

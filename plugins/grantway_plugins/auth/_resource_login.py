@@ -22,7 +22,7 @@ from grantway_grants.authorization_code import check_registration
 
 from ._resource_clients import Session, session_at, with_offline_access
 from ._resource_need import LoginCall, Need, wanted
-from ._resource_record import BURST, ResourceRecord
+from ._resource_record import BURST, ResourceRecord, place_of
 
 if TYPE_CHECKING:
     from grantway._requests.provider import Provider
@@ -84,8 +84,9 @@ class ResourceLogin(OneProcess):
             return token
         session, moved = self._at(self._provider(record), record)
         # The former issuer stays in use until there is a token of the new one.
-        moves = record is not None and record.provider.issuer != session.provider.issuer
-        kept = record if record is not None and moves else moved
+        kept = moved
+        if record is not None and place_of(record.provider) != place_of(session.provider):
+            kept = record
         if not self._need.step_up and (token := self._existing(session)) is not None:
             self._sessions.use(session, moved, self._fence)
             return token  # of an earlier login at this issuer
@@ -117,7 +118,7 @@ class ResourceLogin(OneProcess):
         current = None if record is None else self._sessions.stored(record)
         if current is None:
             return None
-        if self.provider is not None and current.provider.issuer != self.provider.issuer:
+        if self.provider is not None and place_of(current.provider) != place_of(self.provider):
             return None
         if current.registered and isinstance(self.reason, InvalidClientException):
             # Another process may have registered the client again.

@@ -29,6 +29,11 @@ _MEMBERS = (
 )
 
 
+def place_of(provider: Provider) -> tuple[str | None, str | None]:
+    """Return the issuer and the resource identifier, with which tokens are stored."""
+    return provider.issuer, provider.resource
+
+
 @dataclass(frozen=True, slots=True)
 class ResourceRecord:
     """The provider of a resource, and the logins there. It contains no secret.

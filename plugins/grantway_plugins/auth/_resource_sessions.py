@@ -30,7 +30,7 @@ from ._resource_clients import Session, first_scope, session_at
 from ._resource_finder import ResourceFinder
 from ._resource_login import ResourceLogin
 from ._resource_need import LoginCall, Need
-from ._resource_record import ResourceRecord
+from ._resource_record import ResourceRecord, place_of
 from ._resource_settings import ResourceSettings
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Sessions(OneProcess):
                     return token
             # Otherwise another process has found the other issuer, and may be logging in there.
             if need.reconsider and (
-                held is None or held.provider.issuer == session.provider.issuer
+                held is None or place_of(held.provider) == place_of(session.provider)
             ):
                 provider = self.finder.other_issuer(session)
                 if provider is None:
@@ -204,7 +204,7 @@ class Sessions(OneProcess):
             raise failure
         with self.locked(cancel) as fence:
             record = self.read() or ResourceRecord(found, registered=session.scope)
-            if record.provider.issuer != found.issuer:
+            if place_of(record.provider) != place_of(session.provider):
                 return self.stored(record) or session  # another process has moved meanwhile
             made = session_at(found, self.settings, record.registered)
             self.use(made, replace(record, provider=found), fence)
@@ -293,7 +293,7 @@ class Sessions(OneProcess):
         with self.locked(threading.Event()) as fence:
             self.keep(session, token)
             record = self.read()
-            if record is None or record.provider.issuer != session.provider.issuer:
+            if record is None or place_of(record.provider) != place_of(session.provider):
                 record = found
             if record is not None:
                 self.use(session, record.with_login(token.scope or ()), fence)
@@ -338,7 +338,7 @@ class Sessions(OneProcess):
             session, moved = self.at(self.finder.discover(record), record, before)
             self._found = session, moved
             # The former issuer stays in use until there is a token of the new one.
-            if record is None or record.provider.issuer == session.provider.issuer:
+            if record is None or place_of(record.provider) == place_of(session.provider):
                 self.use(session, moved, fence)
         return session
 
@@ -350,7 +350,7 @@ class Sessions(OneProcess):
 
 def _is_of(session: Session, record: ResourceRecord) -> bool:
     one, other = session.provider, record.provider
-    if one.issuer != other.issuer or one.token_endpoint != other.token_endpoint:
+    if place_of(one) != place_of(other) or one.token_endpoint != other.token_endpoint:
         return False
     return not session.registered or session.scope == record.registered
 

@@ -15,6 +15,7 @@ from grantway._wire.protected_resource import (
     check_pkce,
     find_resource,
     is_on_private_network,
+    issuers_of,
 )
 from grantway_plugins._config.components import Components
 from grantway_plugins._config.network import NetworkSettings
@@ -78,7 +79,7 @@ def listed_issuers(url: str, profile: Profile) -> list[str]:
         found = find_resource(url, None, transport, Deadline(_TIMEOUT))
     finally:
         transport.close()
-    return list(found.metadata["authorization_servers"])
+    return issuers_of(found.metadata, found.url)
 
 
 def _transport(settings: NetworkSettings, url: str) -> HttpTransport:
@@ -90,5 +91,5 @@ def _transport(settings: NetworkSettings, url: str) -> HttpTransport:
 
 def _known_issuer(found: FoundResource, known: Sequence[tuple[str, str]]) -> str:
     """Return the issuer of a profile if the resource lists it, otherwise the first listed one."""
-    listed = found.metadata["authorization_servers"]
+    listed = issuers_of(found.metadata, found.url)
     return next((each for url, each in known if url == found.url and each in listed), found.issuer)

@@ -294,3 +294,33 @@ def test_a_client_for_a_login_changes_nothing_before_the_login(
     client = auth.client()
     auth.accept(logins(client, scope=("read",), resource=site.mcp))
     assert get(site, auth_for(site, store=folder_store(tmp_path))) == 200
+
+
+def test_a_resource_can_change_its_identifier(
+    site: Site, issuer: Issuer, logins: Logins, tmp_path: Path
+) -> None:
+    """It rejects tokens for another one, which a refresh does not change."""
+    audience = site.metadata["resource"] = f"{site.url}/"
+
+    def respond(path: str, token: str) -> tuple[int, dict[str, str]]:
+        granted = token and audience in issuer.introspect(token)["aud"]
+        return (200, {}) if granted else (401, {"WWW-Authenticate": "Bearer"})
+
+    site._judge = respond  # type: ignore[method-assign]
+
+    def request(login: Logins | None) -> int:
+        # A new process each time, which looks at the metadata without waiting.
+        return get(site, auth_for(site, login, store=folder_store(tmp_path)))
+
+    assert request(logins) == 200
+    site.metadata["resource"] = site.mcp  # for a moment, and the user does not log in
+    audience = site.mcp
+    logins.fail = grantway.AccessDeniedException("The user denied the request.")
+    with pytest.raises(grantway.AccessDeniedException):
+        request(logins)
+    audience = site.metadata["resource"] = f"{site.url}/"
+    assert request(None) == 200
+    audience, logins.fail = site.mcp, None
+    site.metadata["resource"] = site.mcp
+    assert [request(logins), request(None)] == [200, 200]
+    assert len(logins.calls) == 3

@@ -355,6 +355,18 @@ def test_keeps_the_provider_of_a_profile_that_the_resource_still_lists(
     assert finding(home, f"resource {server.resource}", name)["level"] == "ok"
 
 
+def test_doctor_shows_only_providers_that_may_be_used(
+    home: Home, server: ResourceServer, issuer: str
+) -> None:
+    assert home.run("login", server.resource).returncode == 0
+    (name,) = profiles(home)
+    forged = f"{issuer}\nok       profile {name}"
+    server.metadata["authorization_servers"] = [5, {"a": 1}, forged, "https://new.invalid"]
+    found = finding(home, f"resource {server.resource}", name)
+    assert found["level"] == "problem"
+    assert found["found"].startswith("gets its tokens from https://new.invalid, and not from")
+
+
 def test_an_option_chooses_the_provider_of_a_resource(
     home: Home, server: ResourceServer, issuer: str
 ) -> None:
