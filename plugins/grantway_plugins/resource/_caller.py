@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any, Protocol
 
-from ._errors import InvalidRequestError
+from grantway._processes.copies import OneProcess
+
 from ._protected_resource import ProtectedResource
 from ._request import ResourceRequest
 from ._requirement import Requirement
-from ._token_cache import digest_of
 from ._verified_token import VerifiedToken
 
 #: Key of the verified caller, a ``VerifiedToken``, in the ASGI scope or the WSGI environ.
 CALLER = "grantway.caller"
-#: Key of the resource that verified it, and of the digest of the header. Tools for debugging show
-#: the values of the environ.
-_RESOURCE = "grantway.resource"
+#: Key of the resource that verified it, and of the credentials.
+_VERIFICATION = "grantway.verification"
 
 
 class ServerRequest(ResourceRequest, Protocol):
@@ -26,6 +25,22 @@ class ServerRequest(ResourceRequest, Protocol):
     def context(self) -> MutableMapping[str, Any]:
         """The scope or the environ."""
         ...
+
+    @property
+    def credentials(self) -> object:
+        """The values of ``Authorization`` as the server gave them."""
+        ...
+
+
+class _Verification(OneProcess):
+    """Who verified which credentials. Its repr does not show these, but debug pages show it."""
+
+    stays = "it belongs to one request"
+
+    __slots__ = ("credentials", "resource")
+
+    def __init__(self, resource: ProtectedResource, credentials: object) -> None:
+        self.resource, self.credentials = resource, credentials
 
 
 def verified(
@@ -57,9 +72,9 @@ async def verified_async(
 def _known(
     resource: ProtectedResource, request: ServerRequest, requirement: Requirement
 ) -> VerifiedToken | None:
-    by, digest = request.context.get(_RESOURCE, (None, None))
+    found: _Verification | None = request.context.get(_VERIFICATION)
     # An application may use a copy of the scope for a request with another token.
-    if by is not resource or digest != _digest(request):
+    if found is None or found.resource is not resource or found.credentials != request.credentials:
         return None
     caller: VerifiedToken = request.context[CALLER]
     resource.check(caller, requirement)
@@ -69,14 +84,6 @@ def _known(
 def _keep(
     resource: ProtectedResource, request: ServerRequest, caller: VerifiedToken
 ) -> VerifiedToken:
-    request.context[_RESOURCE] = resource, _digest(request)
+    request.context[_VERIFICATION] = _Verification(resource, request.credentials)
     request.context[CALLER] = caller
     return caller
-
-
-def _digest(request: ServerRequest) -> bytes | None:
-    """Return the digest of the header, or None if it is invalid: ``verify`` then rejects it."""
-    try:
-        return digest_of(request.header("authorization"))
-    except InvalidRequestError:
-        return None

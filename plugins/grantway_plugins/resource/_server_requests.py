@@ -44,9 +44,16 @@ class AsgiRequest(OneProcess):
 
     def header(self, name: str) -> str:
         """Return the value of a header; see ``ResourceRequest``."""
-        wanted = name.encode("latin-1")
-        found = [value for key, value in self.context["headers"] if key == wanted]
+        found = self._values(name.encode("latin-1"))
         return single_value(name, [each.decode("latin-1") for each in found])
+
+    @property
+    def credentials(self) -> object:
+        """See ``ServerRequest``."""
+        return self._values(b"authorization")
+
+    def _values(self, wanted: bytes) -> list[bytes]:
+        return [value for key, value in self.context["headers"] if key == wanted]
 
 
 class WsgiRequest(OneProcess):
@@ -82,6 +89,11 @@ class WsgiRequest(OneProcess):
         """Return the value of a header; see ``ResourceRequest``."""
         value = self.context.get(f"HTTP_{name.upper().replace('-', '_')}")
         return "" if value is None else single_value(name, (value,))
+
+    @property
+    def credentials(self) -> object:
+        """See ``ServerRequest``."""
+        return self.context.get("HTTP_AUTHORIZATION")
 
 
 def below(path: str, root: str) -> bool:
