@@ -75,10 +75,11 @@ class ResourceLogin(OneProcess):
             GrantwayError: The issuer was not found, or the login failed.
         """
         record = self._sessions.read()
-        if record is not None and record.failure[0] != seen and not self._need.forced:
+        failure = ("", "") if record is None or self._need.forced else record.failure
+        if failure[0] not in {"", seen}:  # empty after a successful login
             raise LoginNeededError(
                 f"There is no token for {self._settings.url}: the login for which this request was "
-                f"waiting failed. {record.failure[1]}"
+                f"waiting failed. {failure[1]}"
             )
         if (token := self._of_another_process(record)) is not None:
             return token

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Any
 
 import httpx2
@@ -14,6 +16,7 @@ import pytest
 import grantway
 from grantway_grants import authorization_code
 from grantway_plugins.auth import ResourceAuth, StepUpRequiredError
+from grantway_plugins.stores import MemoryStore
 from tests.plugins.auth.libraries import OPTIONS, gather
 from tests.plugins.auth.sites import REDIRECT, Issuer, Logins, Site, visit
 from tests.plugins.auth.test_resource_auth import REFRESH, auth_for, get
@@ -128,6 +131,33 @@ def test_a_failed_login_is_not_repeated_at_once(site: Site, logins: Logins) -> N
     logins.fail = None
     auth.log_in()
     assert get(site, auth) == 200
+
+
+class CountedStore(MemoryStore):
+    """A store that counts the calls that took a lock, or wait for one, by key."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.locks: Counter[str] = Counter()
+
+    def lock(self, key: str, timeout: float) -> AbstractContextManager[int]:
+        self.locks[key] += 1
+        return super().lock(key, timeout)
+
+
+def test_a_login_after_a_failed_one_is_shared(site: Site, logins: Logins) -> None:
+    """Between objects with the same store, such as those of two processes."""
+    store = CountedStore()
+    logins.fail = grantway.AccessDeniedException("The user denied the request.")
+    with pytest.raises(grantway.AccessDeniedException):
+        get(site, auth_for(site, logins, store=store))
+    logins.fail = None
+    both = 3  # with the failed one
+    logins.begin = lambda: until(lambda: max(store.locks.values()), lambda most: most >= both)
+    with ThreadPoolExecutor(2) as pool:
+        sent = [pool.submit(get, site, auth_for(site, logins, store=store)) for _ in range(2)]
+        assert [each.result() for each in sent] == [200, 200]
+    assert len(logins.calls) == 2
 
 
 def test_a_login_in_the_event_loop(site: Site) -> None:
