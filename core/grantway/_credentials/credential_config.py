@@ -48,6 +48,7 @@ class CredentialConfig:
             compares them.
         name: Name of the token in the store; by default a fingerprint of all settings that
             distinguish the token from others.
+        login: Says how to log in, for ``LoginNeededError``; None to name ``accept``.
 
     Raises:
         UnknownGrantTypeError: No plugin registered the grant.
@@ -60,6 +61,7 @@ class CredentialConfig:
         "extra",
         "freshness",
         "grant_type",
+        "login",
         "name",
         "on_token",
         "params",
@@ -86,6 +88,7 @@ class CredentialConfig:
         on_token: OnToken | None,
         recheck: float | None = None,
         name: str | None = None,
+        login: str | None = None,
     ) -> None:
         grant = source.registry.grant(grant_type)
         params = grant.names.to_arguments(params)
@@ -105,6 +108,7 @@ class CredentialConfig:
         self.on_token = on_token
         self.recheck = recheck
         self.name = name
+        self.login = login
         #: Names of parameters that are computed for each send and so do not identify a token.
         self.variable = computed_names(self.params) | computed_names(self.extra)
         once = grant.names.all_of(grant.single_use)
@@ -182,6 +186,7 @@ class CredentialConfig:
             "freshness": self.freshness,
             "on_token": self.on_token,
             "recheck": self.recheck,
+            "login": self.login,
         }
         check_parts(owner, client=self.source, **options)
         made = partial(CredentialConfig, grant_type=self.grant_type, name=self.name, **options)

@@ -222,13 +222,13 @@ class Refresh:
     def _login_needed(self, rejection: TokenError | None) -> LoginNeededError:
         source = self._config.source
         whose = f"client {source.client_id!r} at {source.provider.host}"
+        again = "" if rejection is None else " again"
+        remedy = self._config.login or f"Log in{again}, and pass the token to accept()."
         if rejection is None:
-            return LoginNeededError(
-                f"There is no token for {whose}. Log in, and pass the token to accept()."
-            )
+            return LoginNeededError(f"There is no token for {whose}. {remedy}")
         return LoginNeededError(
             f"Cannot get a token for {whose}: the provider rejected the refresh token or grant. "
-            f"{rejection} Log in again, and pass the token to accept().",
+            f"{rejection} {remedy}",
             evidence=rejection.evidence,
         )
 

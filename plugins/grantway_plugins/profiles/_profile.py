@@ -14,6 +14,7 @@ from grantway._exceptions import (
 )
 from grantway._plugins.default_registry import default_registry
 from grantway._processes.copies import OneProcess
+from grantway._requests.computed_parameters import hidden_params
 from grantway._secrets.params import Params
 from grantway._types.freshness import Freshness
 from grantway_grants._callback import redirect_uris
@@ -356,15 +357,26 @@ class Profile(OneProcess):
             extra = login_parameters(
                 client, grant_type, extra=self.extra, resource=self.resource
             ).token
-        return client.credential(
+        from grantway._credentials.credential import (  # noqa: PLC0415 - only where it is needed
+            Credential,
+        )
+        from grantway._credentials.credential_config import CredentialConfig  # noqa: PLC0415
+
+        needed = f"Profile {self.name} needs a login; {self.remedy()}"
+        config = CredentialConfig(
+            client,
             grant_type=grant_type,
-            key=self.key,
+            params=hidden_params(params),
+            extra=hidden_params(extra),
+            refresh=Params(),
             store=self.store,
             freshness=self.freshness,
+            on_token=None,
             recheck=recheck,
-            extra=extra,
-            **params,
+            name=self.key,
+            login=needed if self.programs.provider is None else None,
         )
+        return Credential(config, "")
 
     def parameters(self, grant: Grant) -> tuple[Params, Params]:
         """Return the profile's parameters of a grant by their wire names, and ``extra``.

@@ -259,6 +259,21 @@ def test_an_error_without_a_login_says_how_to_log_in(tmp_path: Path) -> None:
         assert profile.token().access_token == "at"  # it is still valid, and cannot be refreshed
 
 
+@pytest.mark.parametrize("rejected", [False, True])
+def test_a_credential_without_a_login_names_the_command(tmp_path: Path, rejected: bool) -> None:
+    with FaultServer(faults.respond(400, {"error": "invalid_grant"})) as server:
+        body = f'provider = {{token_endpoint = "{server.token_endpoint}"}}\nclient_id = "c"\n'
+        with loaded(tmp_path, f'{body}store = {{kind = "file", folder = "tokens"}}\n') as profile:
+            credential = profile.credential()
+            if rejected:
+                credential.accept(grantway.Token("at", expires_at=1.0, refresh_token="rt"))
+            with pytest.raises(LoginNeededError) as caught:
+                credential.token()
+    assert f"Profile work needs a login; run: {profile.command('login')}" in str(caught.value)
+    assert "accept()" not in str(caught.value)
+    assert ("invalid_grant" in str(caught.value)) == rejected
+
+
 def test_an_endpoint_in_the_file_overrides_the_metadata(
     tmp_path: Path, grantway_issuer: LiveIssuer
 ) -> None:
