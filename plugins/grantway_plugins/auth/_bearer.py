@@ -8,6 +8,7 @@ from typing import Protocol
 
 from grantway._exceptions import ConfigurationError
 from grantway._transport.http import require_secure
+from grantway._types.callables import kind_of
 from grantway._types.token import Token
 
 from ._origin import Origin, invalid, origin_of
@@ -36,6 +37,23 @@ class TokenSource(Protocol):
     def invalidate(self, token: Token) -> None:
         """Mark a token as rejected by a resource, so that it is not returned again."""
         ...
+
+
+def check_source(credential: object) -> None:
+    """Check that an object returns tokens. A token itself does not: it expires.
+
+    Raises:
+        ConfigurationError: It lacks a method of ``TokenSource``.
+    """
+    methods = ("token", "token_async", "invalidate")
+    if isinstance(credential, type) or not all(
+        callable(getattr(credential, name, None)) for name in methods
+    ):
+        raise invalid(
+            "credential",
+            "must be a credential, such as client.credential(...) or profile.credential(), or "
+            f"another object with the methods {', '.join(methods)}; not {kind_of(credential)}.",
+        )
 
 
 class Bearer:

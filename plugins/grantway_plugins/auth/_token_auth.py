@@ -10,7 +10,7 @@ from grantway._processes.copies import check_parts
 from grantway._types.callables import kind_of
 from grantway._types.quantity import check_wait
 
-from ._bearer import Bearer, TokenSource
+from ._bearer import Bearer, TokenSource, check_source
 from ._exchange import Exchange
 from ._library_auth import LibraryAuth
 from ._origin import invalid
@@ -83,6 +83,7 @@ class TokenAuth(LibraryAuth):
             "origins": origins,
             "timeout": timeout,
         }
+        check_source(credential)
         if dpop is None:
             dpop = getattr(credential, "client_auth", None)
             dpop = dpop if makes_proofs(dpop) else None

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import httpx
@@ -51,6 +52,23 @@ def test_is_an_instance_of_the_class_that_each_library_checks(application: Appli
     assert not isinstance(auth, tuple)
     assert issubclass(auth.__class__, TokenAuth)
     assert auth.__class__.__name__ == "TokenAuth"
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("secret-1", "a str"),
+        (grantway.Token("secret-1"), "a Token"),
+        (None, "None"),
+        (grantway.Credential, "a type"),
+    ],
+)
+def test_rejects_an_object_that_returns_no_tokens(source: Any, kind: str) -> None:
+    with pytest.raises(grantway.ConfigurationError) as caught:
+        TokenAuth(source)
+    assert str(caught.value).startswith("credential: must be a credential, such as ")
+    assert str(caught.value).endswith(f"invalidate; not {kind}.")
+    assert "secret-1" not in str(caught.value)
 
 
 def test_aiohttp_needs_the_origins(application: Application, resource: Resource) -> None:
