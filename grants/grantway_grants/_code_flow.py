@@ -237,10 +237,14 @@ class AuthorizationCodeFlow(OneProcess):
         # Some providers omit the state in an error. That is safe: there is no code to misuse.
         stateless = "error" in response and "state" not in response
         if not stateless and not hmac.compare_digest(state.encode(), request.state.encode()):
+            problem = (
+                "differs. Start the login again and use the newest URL."
+                if state
+                else "is missing. Use the complete address to which the provider redirected the "
+                "browser."
+            )
             raise RedirectMismatchError(
-                "The redirect does not belong to this login: its state "
-                f"{'differs' if state else 'is missing'}. Start the login again and use the newest "
-                "URL.",
+                f"The redirect does not belong to this login: its state {problem}",
                 evidence=evidence,
             )
         self._check_issuer(response.get("iss"), evidence)

@@ -68,7 +68,8 @@ class Site:
         self.requests.append(path)
         if path == "/mcp":
             shown = self.challenge.replace("URL", url)
-            return self.status, b"", {"WWW-Authenticate": shown} if shown else {}
+            challenge = {"WWW-Authenticate": shown} if shown else {}
+            return self.status, b"", {**self.headers, **challenge}
         pages = {f"{KNOWN}/mcp": (200, self.document(url)), ISSUER: (200, self.issuer(url))}
         if self.pages is not None:
             pages = {**pages, **self.pages}
@@ -237,8 +238,35 @@ def test_a_resource_without_metadata_is_an_error(status: int, reason: str) -> No
 
 def test_a_page_for_every_url_is_not_metadata() -> None:
     pages = dict.fromkeys((f"{KNOWN}/mcp", KNOWN), (200, b"<html>Log in</html>"))
-    with pytest.raises(ResourceMetadataError, match="has no metadata"):
+    with pytest.raises(ResourceMetadataError, match="has no metadata") as caught:
         Site(pages=pages, headers={"Content-Type": "text/html"}).find()
+    assert f"{KNOWN} returned status 200 without JSON" in str(caught.value)
+
+
+def test_a_web_page_does_not_show_that_no_login_is_needed() -> None:
+    site = Site(
+        status=200, pages={f"{KNOWN}/mcp": (404, b"")}, headers={"Content-Type": "text/html"}
+    )
+    with pytest.raises(ResourceMetadataError, match="does not say where its tokens come from"):
+        site.find()
+
+
+def test_a_redirect_to_a_login_page_is_described_as_such() -> None:
+    login = (302, "/login?next=/mcp")
+    site = Site(status=302, pages={f"{KNOWN}/mcp": login, KNOWN: login})
+    with pytest.raises(ResourceMetadataError, match="has no metadata") as caught:
+        site.find()
+    assert "perhaps to a login page" in str(caught.value)
+    assert "another host" not in str(caught.value)
+
+
+def test_a_misspelt_url_names_the_one_of_the_metadata() -> None:
+    document = {"resource": "https://api.example/mcp", "authorization_servers": [ISSUER]}
+    site = Site(pages={f"{KNOWN}/mpc": (200, document)})
+    with pytest.raises(ResourceMetadataError) as caught:
+        site.find("/mpc")
+    assert "is the metadata of 'https://api.example/mcp', and not of http://" in str(caught.value)
+    assert str(caught.value).endswith("If you mean that resource, use its URL.")
 
 
 @pytest.mark.parametrize("methods", [None, [], ["plain"], "S256"])

@@ -312,6 +312,12 @@ def test_an_error_in_the_redirect_raises_its_class(
     assert server.connections == 0
 
 
+def test_asks_for_the_complete_address_if_another_text_was_pasted(client: Client) -> None:
+    flow = AuthorizationCodeFlow(client)
+    with pytest.raises(RedirectMismatchError, match=r"is missing\. Use the complete address"):
+        flow.finish(flow.begin(REDIRECT), "hello")
+
+
 def test_a_redirect_without_code_and_error_raises_a_flow_error(client: Client) -> None:
     flow = AuthorizationCodeFlow(client)
     request = flow.begin(REDIRECT)

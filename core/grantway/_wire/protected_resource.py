@@ -135,7 +135,8 @@ def _challenge(url: str, transport: Transport, deadline: Deadline) -> tuple[bool
             raise
         return None, ""  # perhaps an event stream
     if response.status != _UNAUTHORIZED:
-        return (False if response.succeeded else None), ""
+        page = "html" in response.headers.get("content-type", "")  # perhaps to log in
+        return (False if response.succeeded and not page else None), ""
     return True, response.headers.get("www-authenticate", "")
 
 
@@ -179,13 +180,19 @@ def _read(address: str, transport: Transport, deadline: Deadline) -> HttpRespons
     try:
         return read_document(address, transport, deadline)
     except RedirectRefusedError:
-        return "is redirected to another host, perhaps to the metadata of another resource"
+        return (
+            "is redirected, but not to a document of its host; perhaps to a login page, or to the "
+            "metadata of another resource"
+        )
     except ResponseTooLargeError:
         return f"has more than {MAX_DOCUMENT} bytes"
 
 
 def _problem(response: HttpResponse | str) -> str:
-    return response if isinstance(response, str) else f"returned status {response.status}"
+    if isinstance(response, str):
+        return response
+    content = " without JSON" if response.status == _OK else ""
+    return f"returned status {response.status}{content}"
 
 
 def _document(
@@ -215,6 +222,7 @@ def _validated(document: dict[str, Any], address: str, url: str, issuer: str | N
             f"is the metadata of {_quoted(resource)}, and not of {url}. Its resource must be this "
             "URL, or one with the same scheme, host and port and a shorter path (RFC 9728 section "
             "3.3)",
+            advice=" If you mean that resource, use its URL." if isinstance(resource, str) else "",
         )
     listed = document.get("authorization_servers")
     servers = listed if isinstance(listed, list) else []
