@@ -16,7 +16,7 @@ COMMANDS = {
     "grants": "List the registered grants with fields, replay class and owner.",
     "init": "Create a profile for a provider without writing TOML.",
     "keys": "List, rotate and remove the signing keys of the embedded issuer.",
-    "login": "Log in to a profile or a provider.",
+    "login": "Log in to a profile, a provider, an API or an MCP server.",
     "logout": "Revoke a profile's token and delete it.",
     "new-plugin": "Create a package with a new grant, its issuer side and tests.",
     "plugins": "List the installed plugins and say why some are not loaded.",
