@@ -184,7 +184,7 @@ class TestPolling:
 
 def test_logs_in_on_a_device(call: Call) -> None:
     shown: list[DeviceAuthorization] = []
-    quick = faults.respond(200, {**STARTED, "expires_in": 0.1})  # polls before it expires
+    quick = faults.respond(200, {**STARTED, "expires_in": 0.5})  # polls before it expires
     with serving(quick, TOKEN) as (client, server):
         token = call(device_code, "login", client, shown.append, scope=["a"], resource="https://r/")
         assert token.access_token == "at-1"
@@ -199,7 +199,7 @@ def test_the_prompt_of_a_device_login_may_be_asynchronous() -> None:
         await asyncio.sleep(0)
         shown.append(authorization.user_code)
 
-    quick = faults.respond(200, {**STARTED, "expires_in": 0.1})
+    quick = faults.respond(200, {**STARTED, "expires_in": 0.5})
     with serving(quick, TOKEN) as (client, _):
         asyncio.run(device_code.login_async(client, prompt))
     assert shown == ["ABCD-EFGH"]

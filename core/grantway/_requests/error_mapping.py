@@ -11,6 +11,7 @@ from grantway._exceptions import (
     OutcomeUnknownError,
     PluginError,
     ProviderUnavailableError,
+    RedirectRefusedError,
     ResponseInvalidError,
     TemporarilyUnavailableError,
     TokenError,
@@ -48,6 +49,8 @@ class ErrorMapping:
         # The target of a redirect may contain sent values.
         error.message = scrub(error.message, exchange.secrets())
         error.args = (error.message,)
+        if isinstance(error, RedirectRefusedError):
+            error.location = scrub(error.location, exchange.secrets())
         error.evidence = replace(
             exchange.evidence(), status=seen.status, headers=exchange.shown(seen.headers)
         )

@@ -90,7 +90,7 @@ def test_the_scheme_is_compared_without_case(
         ({"lifetime": -60}, "expired"),
         ({"exp": None}, "has no exp"),
         ({"exp": True}, "has no exp"),
-        ({"nbf": time.time() + 300}, "in the future"),
+        ({"nbf": time.time() + 86_400}, "in the future"),
         ({"audience": "https://other.example.com"}, "is not for this resource"),
         ({"audience": ["https://a.example", "https://b.example"]}, "is not for this resource"),
         ({"aud": None}, "is not for this resource"),
