@@ -419,13 +419,14 @@ def test_spellings_of_a_resource(resource: str, url: str, result: bool) -> None:
 NO_METADATA = {f"{KNOWN}/mcp": (404, b""), KNOWN: (404, b"")}
 
 
-def test_an_issuer_can_be_given_for_a_resource_without_metadata() -> None:
+@pytest.mark.parametrize("status", [401, 405], ids=["challenge", "only POST"])
+def test_an_issuer_can_be_given_for_a_resource_without_metadata(status: int) -> None:
     """Servers of MCP 2025-03-26 have no metadata."""
-    site = Site('Bearer scope="read"', pages=NO_METADATA)
+    site = Site('Bearer scope="read"', status, pages=NO_METADATA)
     with FaultServer(site.act()) as server:
         found = Provider.for_resource(f"{server.url}/mcp", issuer=server.url, timeout=PATIENCE)
         assert (found.issuer, found.resource) == (server.url, f"{server.url}/mcp")
-        assert found.scope == ("read",)
+        assert found.scope == (("read",) if status == 401 else ())
 
 
 @pytest.mark.parametrize(
@@ -436,6 +437,7 @@ def test_a_given_issuer_replaces_no_metadata_that_may_exist(status: int, page: i
     site = Site("Bearer", status, pages)
     with (
         FaultServer(site.act()) as server,
-        pytest.raises(ResourceMetadataError, match="pass it as issuer"),
+        pytest.raises(ResourceMetadataError, match="has no metadata") as caught,
     ):
         Provider.for_resource(f"{server.url}/mcp", issuer=server.url, timeout=PATIENCE)
+    assert "pass it as issuer" not in str(caught.value)

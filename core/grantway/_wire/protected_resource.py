@@ -78,8 +78,8 @@ def find_resource(
     The URL in the challenge of a 401 response comes first. Without one, the well-known URLs of the
     resource's path and of its host follow (RFC 9728 section 3).
 
-    If the resource demands a token and has no metadata, as servers of MCP 2025-03-26, ``issuer`` is
-    its authorization server, and the URL is the resource identifier.
+    If the resource has no metadata, as servers of MCP 2025-03-26, and may need a token, ``issuer``
+    is its authorization server, and the URL is the resource identifier.
 
     Args:
         url: URL of the resource.
@@ -108,7 +108,7 @@ def find_resource(
             return FoundResource(document["resource"], chosen, scopes, document)
         looked.append(f"{address} {_problem(response)}")
         absent = absent and not isinstance(response, str) and response.status in _ABSENT
-    if issuer is not None and protected and absent:
+    if issuer is not None and protected is not False and absent:
         return FoundResource(urlsplit(url)._replace(fragment="").geturl(), issuer, scope, {})
     problem = (
         "it answers without a token, so it needs no login"
@@ -119,7 +119,7 @@ def find_resource(
         url,
         f"has no metadata: {problem}. {'; '.join(looked)} (RFC 9728 section 3)",
         missing=True,
-        advice=" If you know its authorization server, pass it as issuer.",
+        advice="" if issuer else " If you know its authorization server, pass it as issuer.",
     )
 
 

@@ -143,7 +143,7 @@ class Exchange(OneProcess):
         self._bare = False
         self._timeout = timeout
         self._method, self._url = method, url
-        #: The tokens that did not meet a challenge, and whether ``on_step_up`` was called for one.
+        #: The tokens that did not meet a challenge, and whether the function was called for one.
         self._presented: tuple[Token, ...] = ()
         self._asked = False
         #: The presentation of the token.
@@ -284,7 +284,7 @@ class Exchange(OneProcess):
             )
         name = self._step_up.name
         if self._step_up.running:
-            return f"{name} sent this request; use a TokenAuth without {name} for it"
+            return f"{name} sent this request; send it with an object without {name}"
         if self._asked:
             self._step_up.failed(challenge)
             return f"the token that {name} returned does not meet this"

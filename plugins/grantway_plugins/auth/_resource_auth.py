@@ -276,6 +276,10 @@ class ResourceAuth(LibraryAuth):
         self._tokens.flights.reject_own_login()
         return self._tokens.sessions.find().client
 
+    async def client_async(self) -> Client:
+        """Do the same as ``client`` without blocking the event loop."""
+        return await in_thread(self.client)
+
     def accept(self, token: Token) -> None:
         """Store and use a token from elsewhere, such as from a login with ``client()``.
 
@@ -288,6 +292,10 @@ class ResourceAuth(LibraryAuth):
         """
         self._tokens.flights.reject_own_login()
         self._tokens.sessions.accept(token)
+
+    async def accept_async(self, token: Token) -> None:
+        """Do the same as ``accept`` without blocking the event loop."""
+        await in_thread(self.accept, token)
 
     def close(self) -> None:
         """Close idle connections. The object can still be used."""
@@ -302,10 +310,7 @@ class ResourceAuth(LibraryAuth):
             TypeError: The copy could not find the token, or a secret would leave this process.
         """
         given = {name: value for name, value in self._options.items() if value is not None}
-        if (
-            isinstance(given.get("store", "memory"), str)
-            and given.get("store", "memory") == "memory"
-        ):
+        if given.get("store", "memory") == "memory":
             reject_pickling(
                 self,
                 "it keeps its token in this process alone; give it a store that the processes "

@@ -82,23 +82,22 @@ class ResourceFinder(OneProcess):
 
     def other_issuer(self, session: Session) -> Provider | None:
         """Return the provider if the resource names another issuer or identifier now."""
-        if not self._may_look():
-            return None
-        try:
-            found = self.discover(ResourceRecord(session.provider))
-        except ResourceMetadataError as error:
-            logger.warning("%s", error)
-            return None
-        return None if place_of(found) == place_of(session.provider) else found
+        found = self._discover_again(session)
+        return None if found is None or place_of(found) == place_of(session.provider) else found
 
     def other_endpoints(self, session: Session) -> Provider | None:
         """Return the provider if the same issuer has another token endpoint now."""
+        found, before = self._discover_again(session), session.provider
+        if found is None or found.issuer != before.issuer:
+            return None
+        return None if found.token_endpoint == before.token_endpoint else found
+
+    def _discover_again(self, session: Session) -> Provider | None:
+        """Return the provider that the resource names now; None after a recent look or an error."""
         if not self._may_look():
             return None
         try:
-            found = self.discover(ResourceRecord(session.provider))
+            return self.discover(ResourceRecord(session.provider))
         except ResourceMetadataError as error:
             logger.warning("%s", error)
-            return None
-        same = found.issuer == session.provider.issuer
-        return found if same and found.token_endpoint != session.provider.token_endpoint else None
+        return None

@@ -219,9 +219,9 @@ class ResourceFlights(OneProcess):
         # A caller without an event loop cannot start an asynchronous login, but wait for one.
         blocked = self._on_loop and loop is None
         with _guard:
-            waiting = self._running((need.key, False))
+            waiting = self._flight_for((need.key, False))
             if waiting is None and blocked:
-                waiting = self._running((need.key, True))
+                waiting = self._flight_for((need.key, True))
             if waiting is not None:
                 waiting.cancel.callers += 1
                 return waiting
@@ -233,7 +233,7 @@ class ResourceFlights(OneProcess):
             waiting = self._waiting[need.key, blocked] = _Waiting(key, flight, loop, cancel)
         return waiting
 
-    def _running(self, key: object) -> _Waiting | None:
+    def _flight_for(self, key: object) -> _Waiting | None:
         """Return the flight for a need that runs and was not cancelled."""
         waiting = self._waiting.get(key)
         if waiting is None or waiting.cancel.is_set():

@@ -28,6 +28,7 @@ from grantway_plugins._paths import config_path
 from grantway_plugins.profiles import ProfileFile
 from grantway_plugins.profiles._profile import Profile
 from grantway_plugins.profiles._writing import add, draft
+from grantway_plugins.registration import REDIRECT_URI
 
 from .resource_address import provider_of
 from .terminal import Terminal
@@ -90,7 +91,7 @@ class NewProfile:
         try:
             found = provider_of(self.address, file, issuer=self.issuer, known=known)
         except ResourceMetadataError as error:
-            if not error.missing:
+            if self.issuer is not None or not error.missing:
                 raise
             self._missing = error
             if urlsplit(self.address).query:  # no issuer has one (RFC 8414 section 2)
@@ -134,7 +135,7 @@ class NewProfile:
             )
         provider = self._check()
         if "client_id" not in self.settings and provider.registration_endpoint is None:
-            redirect = self.settings.get("redirect_uri", "http://127.0.0.1/callback")
+            redirect = self.settings.get("redirect_uri", REDIRECT_URI)
             if not ask:
                 documents = (
                     " It also accepts the URL of a Client ID Metadata Document."

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from grantway._exceptions import ResourceMetadataError
 from grantway._requests.provider import Provider
 from grantway._transport.deadline import Deadline
 from grantway._wire.protected_resource import (
@@ -51,12 +50,7 @@ def provider_of(
     transport = _transport(settings, address)
     deadline = Deadline(_TIMEOUT)
     try:
-        try:
-            found = find_resource(address, issuer, transport, deadline)
-        except ResourceMetadataError as error:
-            if issuer is None or not error.missing:
-                raise
-            found = FoundResource(address, issuer, (), {})
+        found = find_resource(address, issuer, transport, deadline)
         chosen = found.issuer if issuer else _known_issuer(found, known)
         provider = Provider.discover(
             chosen, timeout=max(0.01, deadline.remaining()), transport=transport

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import traceback
 from collections.abc import Iterator
@@ -423,6 +424,22 @@ def test_accepts_a_token_from_elsewhere(site: Site, logins: Logins, tmp_path: Pa
     site.seen.clear()
     assert get(site, auth_for(site, store=folder_store(tmp_path))) == 200
     assert len(site.seen) == 1
+
+
+def test_an_event_loop_logs_in_and_out(site: Site, logins: Logins) -> None:
+    auth = auth_for(site, logins)
+
+    async def log_in_and_out() -> None:
+        first = await auth.log_in_async()
+        assert (await auth.log_in_async(scope="write")).access_token != first.access_token
+        assert await auth.log_out_async()
+        assert not await auth.log_out_async()
+        client = await auth.client_async()
+        await auth.accept_async(await asyncio.to_thread(logins, client, scope=["read"]))
+        assert (await auth.token_async()).scope == ("read",)
+
+    asyncio.run(log_in_and_out())
+    assert len(logins.calls) == 3
 
 
 def test_users_of_one_store_have_their_own_tokens(

@@ -70,7 +70,7 @@ def _subject(request: GrantRequest, token: TrustedToken) -> str:
     trusted = next(e for e in request.settings.trusted_issuers if e.issuer == token.issuer)
     if "tenant" in claims and claims["tenant"] != trusted.claims.get("tenant"):
         # The sub of a user is unique within a tenant only.
-        raise _RejectedError("is of a tenant that claims does not name without wildcards")
+        raise _RejectedError("is of a tenant that the claims of its issuer must name exactly")
     login = request.settings.login
     if isinstance(login, OpenIDLogin) and login.issuer == token.issuer:
         user = identity(claims, login)
