@@ -231,6 +231,8 @@ class ResourceLogin(OneProcess):
                 raise
             registered = tuple(dict.fromkeys([*registered, *scope]))
         session = session_at(session.provider, self._settings, registered, instead_of=gone)
+        if gone is None and (token := self._existing(session)) is not None:
+            return session, token  # of a login after which the record could not be stored
         return session, call(session.client, scope, need.extra)
 
     def _record_failure(self, record: ResourceRecord, error: Exception) -> None:

@@ -208,3 +208,28 @@ def test_a_failed_login_keeps_the_former_client(logins: Logins) -> None:
             assert get(site, each) == 200
         site.rejected.add(token.access_token)
         assert get(site, auth_for(site, store=store)) == 200  # refreshed by the former client
+
+
+@pytest.mark.parametrize("kind", ["resource token", "resource"])
+def test_a_login_that_was_not_stored_completely_is_used(logins: Logins, kind: str) -> None:
+    """Also if the client registered itself again for its scope."""
+    with Issuer(registration="unrestricted") as issuer, Site(issuer) as site:
+        site.required = {"/mcp/write": {"write"}}
+        store: Any = grantway.default_registry().store("memory")
+        auth = auth_for(site, logins, store=store)
+        auth.token()
+        save = store.save
+
+        def fail(key: str, token: grantway.Token, *, fence: int = 0) -> None:
+            if issuer.count("/token") == 2 and key.rpartition(" ")[0] == kind:
+                raise grantway.StoreSaveError("The disk is full.")
+            save(key, token, fence=fence)
+
+        store.save = fail
+        with pytest.raises(grantway.StoreSaveError):
+            get(site, auth, "/mcp/write")
+        store.save = save
+        auth._tokens.flights.forget_failures()  # as after a minute
+        assert get(site, auth, "/mcp/write") == 200
+        assert get(site, auth_for(site, store=store), "/mcp/write") == 200
+        assert issuer.count("/token") == 2
