@@ -91,7 +91,7 @@ def require_secure(url: str, name: str) -> str:
         parts, host = None, None
     if parts is None or not host or parts.scheme not in ("http", "https"):
         raise ConfigurationError(
-            f'{name}: must be an absolute https address, like "https://example.com/token".'
+            f'{name}: must be an absolute https address, like "https://login.example.com".'
         )
     if parts.username is not None or parts.fragment or not url.isprintable() or " " in url:
         raise ConfigurationError(
