@@ -261,7 +261,11 @@ def test_a_resource_rejects_an_assertion() -> None:
 
 
 def test_an_assertion_is_accepted_once_also_after_a_restart(
-    company: WorkloadIssuer, clock: Clock, database: str, detail: Detail
+    company: WorkloadIssuer,
+    clock: Clock,
+    database: str,
+    detail: Detail,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     settings = IssuerSettings(
         registration="unrestricted", trusted_issuers=(TrustedIssuer(company.url, users=("**",)),)
@@ -282,10 +286,13 @@ def test_an_assertion_is_accepted_once_also_after_a_restart(
         IssuerServer(settings, database=database, clock=clock, port=port) as server,
         caller.clone() as again,
     ):
-        for each in (token, assertion(company, caller, jti="1", subject="other")):
+        other = assertion(company, caller, jti="1", subject="other")
+        for each, subject in ((token, "alice"), (other, "other")):
             response = redeem(again, each)
             assert (response.status_code, response.json()["error"]) == (400, "invalid_grant")
             assert detail() == "The assertion was used before"
+            events = [one.msg for one in caplog.records if isinstance(one.msg, FieldsMessage)]
+            assert events[-1].fields["subject"] == subject_at(company, subject)
         clock.tick(301)
         assert redeem(again, token).status_code == 400  # still within the leeway
         assert detail() == "The assertion was used before"

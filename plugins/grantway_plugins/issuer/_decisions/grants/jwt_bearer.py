@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from grantway_plugins.issuer._decisions.decision import GrantRequest, Issue
 from grantway_plugins.issuer._decisions.grants.accepted_assertion import accept_assertion
 from grantway_plugins.issuer._trust.trusted_token import TrustedToken, denial_of, spend
+from grantway_plugins.server._http.denial import Denial
 
 if TYPE_CHECKING:
     from grantway_plugins.issuer._storage.transaction import Transaction
-    from grantway_plugins.server._http.denial import Denial
 
 
 class JwtBearerIssuer:
@@ -29,9 +30,11 @@ class JwtBearerIssuer:
                 lifetime=request.settings.lifetimes.access_token,
                 refresh_token=False,
             )
-        # A request that is denied for another reason does not use the assertion up.
-        used = spend(token, transaction, "assertion") if isinstance(decision, Issue) else None
-        return used or decision
+        if isinstance(decision, Denial):
+            return decision  # a request that is denied for another reason does not use it up
+        # The audit log must not name the account that has the same ``sub`` here.
+        token = replace(token, subject=decision.family.subject)
+        return spend(token, transaction, "assertion") or decision
 
 
 JWT_BEARER = JwtBearerIssuer()
