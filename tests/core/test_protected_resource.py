@@ -174,6 +174,7 @@ BAD_DOCUMENTS = [
     ({"authorization_servers": "x"}, "must list the https URL of an authorization server"),
     ({"authorization_servers": ["http://other.example"]}, "must list the https URL"),
     ({"authorization_servers": [None, 3]}, "must list the https URL"),
+    ({"authorization_servers": [f"{ISSUER}?a=1", f"{ISSUER}#"]}, "must list the https URL"),
     ({"scopes_supported": "read"}, "must have a list of scope names as scopes_supported"),
     ({"scopes_supported": ["a b"]}, "must have a list of scope names as scopes_supported"),
 ]

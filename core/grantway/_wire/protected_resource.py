@@ -248,6 +248,8 @@ def _validated(document: dict[str, Any], address: str, url: str, issuer: str | N
 def issuers_of(document: Mapping[str, Any], url: str) -> list[str]:
     """Return the authorization servers that the metadata of a resource lists and that may be used.
 
+    An issuer has neither a query nor a fragment (RFC 8414 section 2).
+
     Args:
         document: The metadata.
         url: URL of the resource.
@@ -256,7 +258,7 @@ def issuers_of(document: Mapping[str, Any], url: str) -> list[str]:
     return [
         each
         for each in (listed if isinstance(listed, list) else ())
-        if isinstance(each, str) and _is_document_address(each, url)
+        if isinstance(each, str) and _is_document_address(each, url) and not {*"?#"} & {*each}
     ]
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from grantway._exceptions import ResourceMetadataError, TransportError
+from grantway._exceptions import GrantwayError, ResourceMetadataError, TransportError
 from grantway._log import logger
 from grantway._processes.copies import OneProcess
 from grantway._processes.fork import fork_safe_lock
@@ -90,7 +91,9 @@ class ResourceFinder(OneProcess):
         found, before = self._discover_again(session), session.provider
         if found is None or found.issuer != before.issuer:
             return None
-        return None if found.token_endpoint == before.token_endpoint else found
+        if found.token_endpoint == before.token_endpoint:
+            return None
+        return replace(found, resource=before.resource)  # the token is still for this one
 
     def _discover_again(self, session: Session) -> Provider | None:
         """Return the provider that the resource names now; None after a recent look or an error."""
@@ -98,6 +101,6 @@ class ResourceFinder(OneProcess):
             return None
         try:
             return self.discover(ResourceRecord(session.provider))
-        except ResourceMetadataError as error:
+        except GrantwayError as error:  # it must not replace the response
             logger.warning("%s", error)
         return None

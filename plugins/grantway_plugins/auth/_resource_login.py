@@ -83,6 +83,7 @@ class ResourceLogin(OneProcess):
             )
         if (token := self._of_another_process(record)) is not None:
             return token
+        self._check_pace(record)  # before a registration, which a new issuer could demand each time
         session, moved = self._at(self._provider(record), record)
         # The former issuer stays in use until there is a token of the new one.
         kept = moved
@@ -93,7 +94,6 @@ class ResourceLogin(OneProcess):
             return token  # of an earlier login at this issuer
         scope = self._scope(session, moved)
         self._check_progress(scope, session, moved)
-        self._check_pace(moved)
         kept, moved = kept.with_attempt(), moved.with_attempt()
         # Before the login, whose token would be lost if nothing could be stored.
         self._settings.store.save(self._settings.key, kept.to_token(), fence=self._fence)
@@ -195,7 +195,7 @@ class ResourceLogin(OneProcess):
                 "rejects the token"
             )
 
-    def _check_pace(self, record: ResourceRecord) -> None:
+    def _check_pace(self, record: ResourceRecord | None) -> None:
         """Check that there are not too many logins, of whatever reason and in any process.
 
         A resource could require another scope each time, or its issuer let tokens expire at once.
@@ -203,7 +203,7 @@ class ResourceLogin(OneProcess):
         Raises:
             LoginNeededError: There are too many.
         """
-        if not self._need.forced and record.wait > 0:
+        if record is not None and record.wait > 0 and not self._need.forced:
             raise LoginNeededError(
                 f"There is no token for {self._settings.url}: {BURST} logins a moment ago were not "
                 f"enough. Another one starts in {record.wait:.0f} s at the earliest; call log_in() "

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -324,3 +325,24 @@ def test_a_resource_can_change_its_identifier(
     site.metadata["resource"] = site.mcp
     assert [request(logins), request(None)] == [200, 200]
     assert len(logins.calls) == 3
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"authorization_endpoint": "javascript:alert(1)"},
+        {"token_endpoint": "file:///etc/passwd"},
+        {"revocation_endpoint": "https://user:password@a.example/"},
+        {"code_challenge_methods_supported": ["plain"]},
+    ],
+)
+def test_an_invalid_new_issuer_replaces_no_response(
+    site: Site, issuer: Issuer, other: Issuer, logins: Logins, members: dict[str, Any]
+) -> None:
+    auth = auth_for(site, logins)
+    assert get(site, auth) == 200
+    site.issuer, other.metadata = other, members
+    assert get(site, auth) == 401
+    site.issuer = issuer
+    assert get(site, auth) == 200
+    assert len(logins.calls) == 1

@@ -137,6 +137,18 @@ def test_issuers_that_alternate(tmp_path: Path) -> None:
     assert logins.made == BURST
 
 
+def test_issuers_and_scopes_that_alternate_register_few_clients(tmp_path: Path) -> None:
+    """Each registration is stored."""
+    logins = Logins(expires_at=time.time())
+    with Issuer() as one, Issuer() as other, Site(one) as site:
+        for number in range(REQUESTS):
+            site.issuer = (one, other)[number % 2]
+            site.metadata["scopes_supported"] = [f"s{number}"]
+            with suppress(grantway.LoginNeededError):
+                auth_for(site, logins, store=folder_store(tmp_path)).token()
+        assert one.count("/register") + other.count("/register") == BURST
+
+
 @pytest.mark.parametrize(
     ("change", "made"),
     [
