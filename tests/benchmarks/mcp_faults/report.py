@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.mcp_faults.bench import BAD, FAIR, GOOD
 from tests.benchmarks.mcp_faults.scenarios import SECTIONS, title_of
 
 PAGE = Path(__file__).parents[3] / "docs/explanation/mcp-clients-compared.md"
@@ -15,6 +17,21 @@ BEGIN = "<!-- results of tests/benchmarks/mcp_faults -->\n"
 END = "<!-- end of results -->\n"
 
 Results = Mapping[str, Any]
+
+
+def summary(results: Results) -> Iterator[str]:
+    """Yield the lines of a table with the number of each mark, by section and client."""
+    outcomes = results["outcomes"]
+    clients = list(next(iter(outcomes.values())))
+    yield from ("", f"| | {' | '.join(clients)} |", "|---|" + "---|" * len(clients))
+    for section, scenarios in SECTIONS.items():
+        cells = []
+        for client in clients:
+            marks = Counter(outcomes[each.__name__][client]["mark"] for each in scenarios)
+            cells.append(", ".join(f"{marks[m]} {m}" for m in (GOOD, FAIR, BAD) if marks[m]))
+        if any(cells):
+            link = section.lower().replace(" ", "-")
+            yield f"| [{section}](#{link}) | {' | '.join(cells)} |"
 
 
 def table(results: Results) -> Iterator[str]:
@@ -44,7 +61,7 @@ def section(results: Results) -> str:
         f"Measured on {results['date']} at commit `{results['commit']}` on {results['machine']}, "
         f"with Python {results['python']} and {versions}."
     )
-    return "\n".join([*table(results), "", where, "", ""])
+    return "\n".join([*summary(results), *table(results), "", where, "", ""])
 
 
 def replace_section(results: Results) -> None:

@@ -8,7 +8,7 @@ from tests.benchmarks.mcp_faults import challenges, costs, documents, refreshing
 from tests.benchmarks.mcp_faults.bench import Scenario
 
 SECTIONS: Mapping[str, tuple[Scenario, ...]] = {
-    "One login, many users of it": (
+    "A shared login": (
         sharing.tasks,
         sharing.processes,
         sharing.processes_same_host,
