@@ -167,7 +167,8 @@ def disconnect_all(provider: str, config: str, yes: bool) -> None:
     found = _run(config, find)
     if not found:
         raise ConfigurationError(
-            f"Nobody has a connection to {provider}; run: grantway gateway connections list"
+            f"No user has a connection to {provider}. To see all connections, run: "
+            "grantway gateway connections list"
         )
     if not yes:
         click.confirm(f"Disconnect {len(found)} users from {provider}?", abort=True, err=True)

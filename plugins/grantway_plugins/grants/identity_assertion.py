@@ -129,8 +129,8 @@ class IdentityAssertionLogin(OneProcess):
         Raises:
             LoginNeededError: the user has to log in at the IdP again, because the login has expired
                 or the IdP or the resource requires another one.
-            TokenError: the IdP or the authorization server rejected the request. A note tells if it
-                was the IdP, which may not permit this access.
+            TokenError: the IdP or the authorization server rejected the request. A note of the
+                error says if it was the IdP, which may not permit this access.
             ResponseInvalidError: the IdP returned no identity assertion, or one for another
                 audience, client or resource. It was not sent.
             ConfigurationError: the client's provider has no ``issuer``.

@@ -207,8 +207,8 @@ def _has_token(request: HttpRequest) -> bool:
 def _forgery(request: HttpRequest, view: View) -> Any:
     """Return the response to a forged request, or None.
 
-    Browsers send client certificates by themselves, so the check that Django left out for a view
-    with a token is made for a request without one.
+    Browsers send client certificates by themselves, so a request without a token gets the CSRF
+    check from which its view is exempt.
     """
     if _has_token(request):
         return None

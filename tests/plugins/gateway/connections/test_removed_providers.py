@@ -99,8 +99,8 @@ def test_the_command_lists_and_deletes_them(file: Path) -> None:
     everyone = grantway(*COMMAND, "disconnect-all", "github", "--yes", *config)
     assert everyone.returncode == 0, everyone.stderr
     assert everyone.stdout == "Disconnected: 1, of which revoked: 0\n"
-    nobody = grantway(*COMMAND, "disconnect-all", "github", "--yes", *config)
-    assert "Nobody has a connection to github" in nobody.stderr
+    none = grantway(*COMMAND, "disconnect-all", "github", "--yes", *config)
+    assert "No user has a connection to github" in none.stderr
     file.write_text(text)
     assert run(file, tokens) == []
     audit = json.loads(grantway(*COMMAND, "audit", BEN.id, "--json", *config).stdout)
