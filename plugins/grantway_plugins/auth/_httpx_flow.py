@@ -133,13 +133,34 @@ def _private(headers: Any) -> Any:
         def __contains__(self, name: object) -> bool:
             return self.get(name) is not None
 
+        def __setitem__(self, name: str, value: str) -> None:
+            self.pop(name, None)
+            super().__setitem__(name, value)
+
+        def __delitem__(self, name: str) -> None:
+            wanted = name.lower().encode("utf-8")
+            kept = [each for each in self._private if each[0].lower() != wanted]
+            if len(kept) == len(self._private):
+                super().__delitem__(name)
+            self._private = kept
+
         @property
         def raw(self) -> list[tuple[bytes, bytes]]:
             """All headers to send."""
             return [*super().raw, *self._private]
 
+    _check_private(headers, Private)
+    return Private
+
+
+def _check_private(headers: Any, private: Any) -> None:
+    """Check that copies of the class for private headers lack them.
+
+    Raises:
+        ConfigurationError: They have them, in this version of the library.
+    """
     secret = Params({"Authorization": "secret"})
-    if "Authorization" in headers(Private({}, secret)):
+    if "Authorization" in headers(private({}, secret)):
         library = headers.__module__.partition(".")[0]
         version = getattr(sys.modules.get(library), "__version__", "")
         raise ConfigurationError(
@@ -147,7 +168,6 @@ def _private(headers: Any) -> Any:
             "another version of it, or a bearer token in Authorization.",
             errors={"header": ["must be Authorization"]},
         )
-    return Private
 
 
 def _is_short(response: Any) -> bool:

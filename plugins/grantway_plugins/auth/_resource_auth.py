@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -172,13 +172,9 @@ class ResourceAuth(LibraryAuth):
 
     def _covers(self, url: str) -> bool:
         """Return whether a URL belongs to the resource."""
-        parts = urlsplit(url)
-        if _DOTS.search(unquote(parts.path)):
-            return False  # HTTP libraries or servers may resolve it to a path above
-        plain = urlunsplit(parts._replace(query="", fragment=""))
         session = self._tokens.sessions.session
         named = session.provider.resource if session is not None else None
-        return covers(self._settings.base, plain) or (named is not None and covers(named, url))
+        return _belongs(url, self._settings.base, named)
 
     def _exchange(self, method: str, url: str) -> Exchange:
         if self._bearer.allows(url) and not self._covers(url):
@@ -326,6 +322,16 @@ class ResourceAuth(LibraryAuth):
 
     def __repr__(self) -> str:
         return f"ResourceAuth({self._settings.url!r})"
+
+
+@lru_cache(256)
+def _belongs(url: str, base: str, named: str | None) -> bool:
+    """Return whether a URL is below that of a resource, or below its identifier."""
+    parts = urlsplit(url)
+    if _DOTS.search(unquote(parts.path)):
+        return False  # HTTP libraries or servers may resolve it to a path above
+    plain = urlunsplit(parts._replace(query="", fragment=""))
+    return covers(base, plain) or (named is not None and covers(named, url))
 
 
 def _prover(auth: object, dpop_key: Any) -> Prover | None:

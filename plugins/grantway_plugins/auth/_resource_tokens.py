@@ -44,22 +44,24 @@ class ResourceTokens(OneProcess):
 
     def token(self, timeout: float | None = None) -> Token:
         """Return a valid token; log in if necessary."""
-        session, need = self.sessions.session, Need()
-        if session is not None:
-            try:
-                return session.credential.token(timeout)
-            except _TO_FIND as error:
-                need = self._need_after(error)
+        session = self.sessions.session
+        if session is None:
+            return self.flights.wait(Need(), timeout)
+        try:
+            return session.credential.token(timeout)
+        except _TO_FIND as error:
+            need = self._need_after(error)
         return self.flights.wait(need, timeout)
 
     async def token_async(self, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - as token()
         """Return a valid token without blocking the event loop."""
-        session, need = self.sessions.session, Need()
-        if session is not None:
-            try:
-                return await session.credential.token_async(timeout)
-            except _TO_FIND as error:
-                need = self._need_after(error)
+        session = self.sessions.session
+        if session is None:
+            return await self.flights.wait_async(Need(), timeout)
+        try:
+            return await session.credential.token_async(timeout)
+        except _TO_FIND as error:
+            need = self._need_after(error)
         return await self.flights.wait_async(need, timeout)
 
     def invalidate(self, token: Token) -> None:

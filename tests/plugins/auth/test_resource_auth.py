@@ -22,7 +22,7 @@ from grantway._transport.http import HttpRequest
 from grantway_plugins.auth import ResourceAuth
 from grantway_plugins.grants import client_credentials
 from grantway_plugins.issuer import ClientDocuments
-from tests.plugins.auth.libraries import LIBRARIES, Library
+from tests.plugins.auth.libraries import LIBRARIES, OPTIONS, Library
 from tests.plugins.auth.sites import REDIRECT, Issuer, Logins, Site, folder_store
 from tests.plugins.issuer.test_client_documents import Publisher
 from tests.waiting import PATIENCE
@@ -550,3 +550,24 @@ def test_rejects_invalid_arguments(options: dict[str, Any], rule: str) -> None:
 def test_rejects_invalid_urls(url: str) -> None:
     with pytest.raises(grantway.GrantwayError, match="url: "):
         ResourceAuth(url)
+
+
+@pytest.mark.parametrize("module", [httpx, httpx2])
+def test_hooks_can_replace_and_remove_the_token(site: Site, logins: Logins, module: Any) -> None:
+    """The headers of the request behave like those of the library."""
+    seen: list[Any] = []
+
+    def change(request: Any) -> None:
+        if "Authorization" in request.headers:
+            token = request.headers.pop("Authorization")
+            assert "Authorization" not in request.headers
+            request.headers["Authorization"] = token
+            request.headers["authorization"] = token
+            request.headers.update({"AUTHORIZATION": token})
+            seen.append([name.lower() for name, _ in request.headers.raw])
+
+    hooks = {"request": [change]}
+    with module.Client(auth=auth_for(site, logins), event_hooks=hooks, **OPTIONS) as client:
+        assert client.get(site.mcp).status_code == 200
+    [names] = seen
+    assert names.count(b"authorization") == 1
