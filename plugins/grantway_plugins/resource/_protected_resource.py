@@ -93,9 +93,10 @@ class ProtectedResource(OneProcess):
         self.resource = checked_resource(resource)
         check_seconds("cache_seconds", cache_seconds)
         check_count("cache_entries", cache_entries)
-        self._issuers = tuple(issuers)
+        self._issuers = _accepted(issuers)
         self._certificates = certificates
-        self._scopes = tuple(dict.fromkeys(scopes))
+        names: Any = scopes if isinstance(scopes, str) else tuple(dict.fromkeys(scopes))
+        self._scopes = Requirement(scopes=names).scopes
         self._clock = clock
         self._cache = TokenCache(clock, cache_seconds, cache_entries)
         self._verifier = TokenVerifier(self._issuers, resource, clock, self._cache, observer)
@@ -309,6 +310,15 @@ class ProtectedResource(OneProcess):
             return True
         since = finite(claims.get("auth_time"))
         return since is not None and self._clock() - since <= requirement.max_age
+
+
+def _accepted(issuers: object) -> tuple[AcceptedIssuer, ...]:
+    given = tuple(issuers) if isinstance(issuers, Iterable) else (issuers,)
+    found = tuple(each for each in given if isinstance(each, AcceptedIssuer))
+    if len(found) < len(given) or isinstance(issuers, AcceptedIssuer):
+        rule = 'must be a list, such as [AcceptedIssuer("https://login.example.com")]'
+        raise ConfigurationError(f"issuers: {rule}.", errors={"issuers": [rule]})
+    return found
 
 
 def _checked(key: object) -> bytes:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
+from grantway._exceptions import ConfigurationError
 from grantway._processes.copies import OneProcess
+from grantway._types.callables import kind_of
 from grantway_plugins.server._http.asgi import (
     Receive,
     Scope,
@@ -63,7 +66,7 @@ class ResourceMiddleware(OneProcess):
             includes all paths below it. A mounted application compares the rest of the path.
 
     Raises:
-        ConfigurationError: A public path is invalid.
+        ConfigurationError: The requirement or a public path is invalid.
     """
 
     def __init__(
@@ -75,7 +78,10 @@ class ResourceMiddleware(OneProcess):
         public: Iterable[str] = (),
     ) -> None:
         self._app, self._resource = app, resource
-        fixed = Requirement() if requirement is None else requirement
+        fixed: Any = Requirement() if requirement is None else requirement
+        if not isinstance(fixed, Requirement) and not callable(fixed):
+            rule = f"must be a Requirement, or a function that returns one, not {kind_of(fixed)}"
+            raise ConfigurationError(f"requirement: {rule}.", errors={"requirement": [rule]})
         self._required = (lambda _scope: fixed) if isinstance(fixed, Requirement) else fixed
         self._public = PublicPaths(public)
         self._metadata, self._metadata_path = ResourceMetadata(resource), resource.metadata_path

@@ -135,6 +135,12 @@ def test_invalid_public_paths_are_rejected(issuer: WorkloadIssuer, public: str) 
         ResourceMiddleware(Starlette(), protected(issuer), public=[public])
 
 
+def test_another_object_as_requirement_is_rejected(issuer: WorkloadIssuer) -> None:
+    wrong: Any = "orders:read"
+    with pytest.raises(ConfigurationError, match=r"^requirement: .* one, not a str\."):
+        ResourceMiddleware(Starlette(), protected(issuer), requirement=wrong)
+
+
 def test_a_mounted_application_has_its_own_public_paths(issuer: WorkloadIssuer) -> None:
     inner = ResourceMiddleware(PlainTextResponse("ok"), protected(issuer), public=["/", "/health"])
     with asgi_server(Starlette(routes=[Mount("/api", inner)])) as url:

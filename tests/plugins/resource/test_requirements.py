@@ -19,6 +19,22 @@ from tests.plugins.resource.conftest import API, Clock, Tokens, asked, denial
 METADATA = f"{API}/.well-known/oauth-protected-resource"
 
 
+@pytest.mark.parametrize(
+    "issuers",
+    ["https://a.example", ["https://a.example"], AcceptedIssuer("https://a.example"), None, [None]],
+)
+def test_issuers_are_a_list_of_accepted_issuers(issuers: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^issuers: must be a list, such as \[Accepted"):
+        ProtectedResource(API, issuers)
+
+
+@pytest.mark.parametrize("scopes", ["read", "read write", ["read write"], [None]])
+def test_scopes_of_the_metadata_are_names(scopes: Any) -> None:
+    """A text would be published as a list of its letters."""
+    with pytest.raises(ConfigurationError, match=r"^scopes: must be a tuple of names"):
+        ProtectedResource(API, [AcceptedIssuer("https://a.example")], scopes=scopes)
+
+
 def test_a_missing_scope_is_forbidden(resource: ProtectedResource, token: Tokens) -> None:
     request = asked(f"Bearer {token(scope='read')}")
     assert resource.verify(request, Requirement(scopes=("read",))).subject == "ann"
