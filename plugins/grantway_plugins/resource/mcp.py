@@ -45,14 +45,12 @@ class McpTokenVerifier(OneProcess, Generic[Result_co]):
     Args:
         resource: Verifies the tokens. They must name it as audience, unless ``AcceptedIssuer``
             lists other audiences.
-        access_token: The class of the result: ``AccessToken`` of ``mcp.server.auth.provider`` or of
+        result: The class of the result: ``AccessToken`` of ``mcp.server.auth.provider`` or of
             ``fastmcp.server.auth``.
     """
 
-    def __init__(
-        self, resource: ProtectedResource, access_token: AccessTokenType[Result_co]
-    ) -> None:
-        self._resource, self._result = resource, access_token
+    def __init__(self, resource: ProtectedResource, result: AccessTokenType[Result_co]) -> None:
+        self._resource, self._result = resource, result
 
     async def verify_token(self, token: str) -> Result_co | None:
         """Return the token if it is valid, otherwise None.
