@@ -39,8 +39,8 @@ class AccessTokenType(Protocol[Result_co]):
 class McpTokenVerifier(OneProcess, Generic[Result_co]):
     """Verifies bearer tokens for the MCP Python SDK and FastMCP.
 
-    Tokens that are bound to a key are rejected, because the SDK passes on no proof. Use
-    ``ResourceMiddleware`` around the SDK's application to accept them.
+    Tokens that are bound to a key are rejected, because the SDK passes on no proof. To accept them,
+    use ``ResourceMiddleware`` instead, around an application of the SDK without a verifier.
 
     Args:
         resource: Verifies the tokens. They must name it as audience, unless ``AcceptedIssuer``
