@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from grantway._exceptions import ConfigurationError
+from grantway._exceptions import ConfigurationError, ResourceMetadataError
 from grantway._secrets.params import Params
+from grantway._types.token import Token
 from grantway_plugins.registration import Registrations, identity_of, key_of, metadata_of
 
 from ._resource_settings import ResourceSettings
@@ -90,6 +91,27 @@ def session_at(
     return Session(provider, client, credential, registered, scope, known)
 
 
+def bind(settings: ResourceSettings, provider: Provider) -> None:
+    """Bind the program's client to the first issuer that the resource named.
+
+    This applies to all users and scopes, which have records of their own.
+
+    Raises:
+        ResourceMetadataError: The client is bound to another issuer.
+        StoreError: The binding could not be read or stored.
+    """
+    issuer = provider.issuer or provider.token_endpoint
+    if settings.issuer is not None:
+        return  # the program named it
+    store, key = settings.store, settings.client_key
+    with store.lock(key, settings.timeout) as fence:
+        bound = store.load(key)
+        if bound is None:
+            store.save(key, Token(issuer, "client-issuer"), fence=fence)
+    if bound is not None and bound.access_token != issuer:
+        raise _other_issuer(settings.url, bound.access_token, issuer)
+
+
 def _identity(
     provider: Provider,
     settings: ResourceSettings,
@@ -150,3 +172,14 @@ def _client(provider: Provider, settings: ResourceSettings, identity: Params) ->
 
     dpop = DPoP(client.auth, settings.dpop_key)
     return Client(bare, client_id=client.client_id, auth=dpop, **options)
+
+
+def _other_issuer(url: str, former: str | None, issuer: str | None) -> ResourceMetadataError:
+    rule = (
+        f"names the authorization server {issuer}, but client_id belongs to {former}, so it was "
+        "not sent. If the change is expected, register a client there, and pass its client_id and "
+        f"issuer={issuer!r}"
+    )
+    return ResourceMetadataError(
+        f"The metadata of the resource {url} {rule}.", document=url, rule=rule
+    )

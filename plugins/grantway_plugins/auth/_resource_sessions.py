@@ -16,7 +16,6 @@ from grantway._exceptions import (
     InvalidClientException,
     LeaseLostError,
     LoginNeededError,
-    ResourceMetadataError,
     ResponseInvalidError,
     StoreError,
     StoreLockError,
@@ -26,7 +25,7 @@ from grantway._log import logger
 from grantway._processes.copies import OneProcess
 from grantway._types.token import Token
 
-from ._resource_clients import Session, first_scope, session_at
+from ._resource_clients import Session, bind, first_scope, session_at
 from ._resource_finder import ResourceFinder
 from ._resource_login import ResourceLogin
 from ._resource_need import LoginCall, Need
@@ -233,12 +232,12 @@ class Sessions(OneProcess):
             GrantwayError: The client could not be registered.
         """
         settings = self.settings
+        if settings.client_id is not None:
+            bind(settings, provider)
         if record is None:
             record = ResourceRecord(provider)
         elif record.provider.issuer == provider.issuer:
             record = replace(record, provider=provider)
-        elif settings.client_id is not None:
-            raise _other_issuer(settings.url, record.provider.issuer, provider.issuer)
         else:
             logger.warning(
                 "the issuer of %s changed from %s to %s, which has no token of the former one",
@@ -353,14 +352,3 @@ def _is_of(session: Session, record: ResourceRecord) -> bool:
     if place_of(one) != place_of(other) or one.token_endpoint != other.token_endpoint:
         return False
     return not session.registered or session.scope == record.registered
-
-
-def _other_issuer(url: str, former: str | None, issuer: str | None) -> ResourceMetadataError:
-    rule = (
-        f"names the authorization server {issuer}, but client_id belongs to {former}, so it was "
-        "not sent. If the change is expected, register a client there, and pass its client_id and "
-        f"issuer={issuer!r}"
-    )
-    return ResourceMetadataError(
-        f"The metadata of the resource {url} {rule}.", document=url, rule=rule
-    )

@@ -84,6 +84,12 @@ class ResourceSettings(OneProcess):
         return f"resource {fingerprint(self._facts)}"
 
     @property
+    def client_key(self) -> str:
+        """Key of the issuer to which the program's client is bound."""
+        facts = {"version": 1, "url": self.url, "client_id": self.client_id}
+        return f"resource client {fingerprint(facts)}"
+
+    @property
     def _facts(self) -> dict[str, Any]:
         return {
             "version": 1,

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import grantway
+from grantway_plugins.auth import ResourceAuth
 from grantway_plugins.auth._resource_clients import Session
 from grantway_plugins.auth._resource_record import ResourceRecord
 from tests.faults import free_port
@@ -134,6 +135,28 @@ def test_a_given_client_is_never_sent_to_another_issuer(
     assert made["client_id"] not in " ".join(each.text for each in other.received)
     site.issuer = issuer
     assert get(site, auth) == 200
+
+
+def test_a_given_client_has_one_issuer_for_all_users(
+    site: Site, issuer: Issuer, other: Issuer, logins: Logins, tmp_path: Path
+) -> None:
+    """The first login of another user must not send the secret to an attacker's issuer."""
+    made = issuer.client(redirect_uris=[REDIRECT], scope="read write")
+    given = {name: made[name] for name in ("client_id", "client_secret")}
+
+    def auth(**options: Any) -> ResourceAuth:
+        return auth_for(site, logins, store=folder_store(tmp_path), **given, **options)
+
+    assert get(site, auth(subject="alice")) == 200
+    others: list[dict[str, Any]] = [{"subject": "bob"}, {"scope": "write"}]
+    site.issuer = other
+    for options in others:
+        with pytest.raises(grantway.ResourceMetadataError, match="so it was not sent"):
+            get(site, auth(**options))
+    assert made["client_id"] not in " ".join(each.text for each in other.received)
+    assert len(logins.calls) == 1
+    site.issuer = issuer
+    assert [get(site, auth(**options)) for options in others] == [200, 200]
 
 
 def test_metadata_that_cannot_be_read_changes_nothing(
