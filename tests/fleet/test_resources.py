@@ -34,7 +34,7 @@ class _Forked(forked.Popen):
     preloaded = (
         "tests.fleet.worker",
         "tests.plugins.auth.sites",
-        "grantway_plugins.auth._resource_auth",
+        "grantway_plugins.auth._resource.resource_auth",
         "grantway_plugins.stores.file._store",
         "grantway_plugins.stores.redis._store",
         "grantway_plugins.stores.sql._store",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         Prover as Prover,
         Retry as Retry,
     )
-    from ._resource_auth import ResourceAuth as ResourceAuth
+    from ._resource.resource_auth import ResourceAuth as ResourceAuth
     from ._step_up import (
         StepUpChallenge as StepUpChallenge,
         StepUpRequiredError as StepUpRequiredError,
@@ -37,7 +37,7 @@ if not TYPE_CHECKING:  # type checkers would accept misspelt names
             "._bearer": "Bearer TokenSource",
             "._body": "Body",
             "._presentation": "Answer Presentation Prover Retry",
-            "._resource_auth": "ResourceAuth",
+            "._resource.resource_auth": "ResourceAuth",
             "._step_up": "StepUpChallenge StepUpRequiredError",
             "._token_auth": "TokenAuth",
         },

@@ -18,7 +18,7 @@ from grantway._wire.protected_resource import (
 )
 from grantway_plugins._config.components import Components
 from grantway_plugins._config.network import NetworkSettings
-from grantway_plugins.auth._resource_clients import with_offline_access
+from grantway_plugins.auth._resource.clients import with_offline_access
 from grantway_plugins.profiles import ProfileFile
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import pytest
 
 import grantway
 from grantway_plugins.auth import ResourceAuth
-from grantway_plugins.auth._resource_clients import Session
-from grantway_plugins.auth._resource_record import ResourceRecord
+from grantway_plugins.auth._resource.clients import Session
+from grantway_plugins.auth._resource.record import ResourceRecord
 from tests.faults import free_port
 from tests.plugins.auth.libraries import LIBRARIES
 from tests.plugins.auth.sites import REDIRECT, Issuer, Logins, Site, folder_store

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 import grantway
-from grantway_plugins.auth import ResourceAuth, StepUpRequiredError, _resource_record
+from grantway_plugins.auth import ResourceAuth, StepUpRequiredError
 from grantway_plugins.auth._presentation import _FUTILE
-from grantway_plugins.auth._resource_record import BURST
+from grantway_plugins.auth._resource import record as records
+from grantway_plugins.auth._resource.record import BURST
 from tests.plugins.auth.sites import Issuer, Site, folder_store
 from tests.plugins.auth.test_resource_auth import auth_for, get
 
@@ -46,7 +47,7 @@ class Logins:
 
 @pytest.fixture(autouse=True)
 def long_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_resource_record, "EACH", EACH)
+    monkeypatch.setattr(records, "EACH", EACH)
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from grantway._exceptions import LoginNeededError
 from grantway._processes.copies import OneProcess
 from grantway._processes.fork import fork_safe_lock
 from grantway._types.token import Token
+from grantway_plugins.auth._step_up import StepUpChallenge, StepUpRequiredError
 
-from ._resource_login import UnsatisfiedError
-from ._resource_need import Login, Need, wanted
-from ._resource_settings import ResourceSettings
-from ._resource_tokens import ResourceTokens
-from ._step_up import StepUpChallenge, StepUpRequiredError
+from .login import UnsatisfiedError
+from .need import Login, Need, wanted
+from .settings import ResourceSettings
+from .tokens import ResourceTokens
 
 #: Seconds during which a login that did not satisfy the resource is not repeated.
 _UNSATISFIED = 300.0

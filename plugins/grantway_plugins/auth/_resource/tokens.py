@@ -12,10 +12,10 @@ from grantway._exceptions import (
 from grantway._processes.copies import OneProcess
 from grantway._types.token import Token
 
-from ._resource_flights import ResourceFlights
-from ._resource_need import Login, Need
-from ._resource_sessions import NeverLoggedInError, Sessions
-from ._resource_settings import ResourceSettings
+from .flights import ResourceFlights
+from .need import Login, Need
+from .sessions import NeverLoggedInError, Sessions
+from .settings import ResourceSettings
 
 #: Errors of a credential for which the issuer or the client may have to be found again.
 _TO_FIND = (

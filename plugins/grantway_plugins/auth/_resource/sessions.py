@@ -25,12 +25,12 @@ from grantway._log import logger
 from grantway._processes.copies import OneProcess
 from grantway._types.token import Token
 
-from ._resource_clients import Session, bind, first_scope, session_at
-from ._resource_finder import ResourceFinder
-from ._resource_login import ResourceLogin
-from ._resource_need import LoginCall, Need
-from ._resource_record import ResourceRecord, place_of
-from ._resource_settings import ResourceSettings
+from .clients import Session, bind, first_scope, session_at
+from .finder import ResourceFinder
+from .login import ResourceLogin
+from .need import LoginCall, Need
+from .record import ResourceRecord, place_of
+from .settings import ResourceSettings
 
 if TYPE_CHECKING:
     from grantway._credentials.credential import Credential

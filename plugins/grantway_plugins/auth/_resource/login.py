@@ -20,14 +20,14 @@ from grantway._secrets.redaction import printable
 from grantway._types.token import Token
 from grantway_grants.authorization_code import check_registration
 
-from ._resource_clients import Session, session_at, with_offline_access
-from ._resource_need import LoginCall, Need, wanted
-from ._resource_record import BURST, ResourceRecord, place_of
+from .clients import Session, session_at, with_offline_access
+from .need import LoginCall, Need, wanted
+from .record import BURST, ResourceRecord, place_of
 
 if TYPE_CHECKING:
     from grantway._requests.provider import Provider
 
-    from ._resource_sessions import Sessions
+    from .sessions import Sessions
 
 #: Seconds during which the same scope is not requested again.
 _REQUESTED = 300.0

@@ -17,9 +17,8 @@ from grantway._types.fields import Scope
 from grantway._types.quantity import check_seconds
 from grantway._types.store import Store, has_blocking_methods, problem_of
 from grantway._wire.protected_resource import MAX_DOCUMENT, is_on_private_network
+from grantway_plugins.auth._origin import invalid
 from grantway_plugins.registration import REDIRECT_URI
-
-from ._origin import invalid
 
 if TYPE_CHECKING:
     from grantway._requests.client_auth import ClientAuth

@@ -15,18 +15,18 @@ from grantway._secrets.params import Params
 from grantway._types.callables import kind_of
 from grantway._types.token import Token
 from grantway._wire.protected_resource import covers
+from grantway_plugins.auth._bearer import Bearer
+from grantway_plugins.auth._exchange import Exchange
+from grantway_plugins.auth._library_auth import LibraryAuth
+from grantway_plugins.auth._origin import invalid
+from grantway_plugins.auth._presentation import Prover
+from grantway_plugins.auth._token_auth import makes_proofs
 
-from ._bearer import Bearer
-from ._exchange import Exchange
-from ._library_auth import LibraryAuth
-from ._origin import invalid
-from ._presentation import Prover
-from ._resource_logout import log_out
-from ._resource_need import Login, Need
-from ._resource_settings import ResourceSettings, scope_of, store_of
-from ._resource_step_up import ResourceStepUp
-from ._resource_tokens import ResourceTokens
-from ._token_auth import makes_proofs
+from .logout import log_out
+from .need import Login, Need
+from .settings import ResourceSettings, scope_of, store_of
+from .step_up import ResourceStepUp
+from .tokens import ResourceTokens
 
 if TYPE_CHECKING:
     from grantway._requests.client import Client

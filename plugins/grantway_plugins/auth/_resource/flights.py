@@ -29,7 +29,7 @@ from grantway._types.callables import is_async
 from grantway._types.quantity import check_wait
 from grantway._types.token import Token
 
-from ._resource_need import (
+from .need import (
     RUNNING,
     Login,
     LoginCall,
@@ -38,8 +38,8 @@ from ._resource_need import (
     is_asynchronous,
     wanted,
 )
-from ._resource_sessions import NeverLoggedInError, Sessions
-from ._resource_settings import ResourceSettings
+from .sessions import NeverLoggedInError, Sessions
+from .settings import ResourceSettings
 
 #: Seconds after a failed login during which requests do not start another one.
 _PAUSE, _SHORT_PAUSE = 60.0, 5.0

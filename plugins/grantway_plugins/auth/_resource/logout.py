@@ -9,8 +9,8 @@ from grantway._exceptions import GrantwayError
 if TYPE_CHECKING:
     from grantway._types.token import Token
 
-    from ._resource_clients import Session
-    from ._resource_sessions import Sessions
+    from .clients import Session
+    from .sessions import Sessions
 
 
 def log_out(sessions: Sessions) -> bool:

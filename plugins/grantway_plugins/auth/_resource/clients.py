@@ -10,7 +10,7 @@ from grantway._secrets.params import Params
 from grantway._types.token import Token
 from grantway_plugins.registration import Registrations, identity_of, key_of, metadata_of
 
-from ._resource_settings import ResourceSettings
+from .settings import ResourceSettings
 
 if TYPE_CHECKING:
     from grantway._credentials.credential import Credential

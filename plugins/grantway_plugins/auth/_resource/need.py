@@ -17,13 +17,11 @@ from grantway._exceptions import FlowCancelledError
 from grantway._transport.deadline import Deadline
 from grantway._types.callables import is_async, is_unfinished, kind_of
 from grantway._types.token import Token
-
-from ._origin import invalid
+from grantway_plugins.auth._origin import invalid
 
 if TYPE_CHECKING:
     from grantway._requests.client import Client
-
-    from ._step_up import StepUpChallenge
+    from grantway_plugins.auth._step_up import StepUpChallenge
 
 
 class LoginInterruptedError(FlowCancelledError):

@@ -13,11 +13,11 @@ from grantway._processes.copies import OneProcess
 from grantway._processes.fork import fork_safe_lock
 from grantway._requests.provider import Provider
 
-from ._resource_record import ResourceRecord, place_of
-from ._resource_settings import ResourceSettings
+from .record import ResourceRecord, place_of
+from .settings import ResourceSettings
 
 if TYPE_CHECKING:
-    from ._resource_clients import Session
+    from .clients import Session
 
 #: Seconds during which the challenge of a response is used instead of another request.
 _HEARD = 60.0
