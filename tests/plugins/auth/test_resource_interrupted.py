@@ -167,3 +167,22 @@ def test_an_interrupted_login_does_not_fail_those_that_wait_for_it(
         assert auth_for(site, logins, store=store).token().scope == ("read",)
         first.result()
     assert len(logins.calls) == 1
+
+
+def test_a_token_that_was_not_stored_does_not_replace_a_later_one(site: Site) -> None:
+    store: Any = grantway.default_registry().store("memory")
+    save = store.save
+
+    def fail(key: str, token: grantway.Token, *, fence: int = 0) -> None:
+        if key.startswith("resource token"):
+            raise grantway.StoreSaveError("The disk is full.")
+        save(key, token, fence=fence)
+
+    auth, other = (auth_for(site, Logins(), store=store) for _ in range(2))
+    store.save = fail
+    with pytest.raises(grantway.StoreSaveError):
+        auth.token()
+    store.save = save
+    later = other.log_in(scope="write")
+    assert auth.token() == later
+    assert auth_for(site, store=store).token() == later

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
@@ -64,8 +65,8 @@ class Sessions(OneProcess):
         self.last_login: tuple[str, object] = ("", None)
         #: The session of the last client that the program got, and the record for it.
         self._found: tuple[Session, ResourceRecord] | None = None
-        #: A token of a login that could not be stored.
-        self._unsaved: tuple[Session, Token] | None = None
+        #: A token of a login that could not be stored, and the time of the login.
+        self._unsaved: tuple[Session, Token, float] | None = None
 
     # --- Getting a token --------------------------------------------------------------------------
 
@@ -81,8 +82,8 @@ class Sessions(OneProcess):
             LoginNeededError: Only a login gets a token, and ``call`` is None.
             GrantwayError: The issuer was not found, or the login failed.
         """
-        self._save_unsaved()
         record = self.read()
+        self._save_unsaved(record)
         seen = record.failure[0] if record else ""
         if need.first and (record is None or not record.requested_at):
             raise NeverLoggedInError(f"No user has logged in to {self.settings.url}.")
@@ -307,13 +308,17 @@ class Sessions(OneProcess):
         self._rejected = deque(
             (each for each in self._rejected if each.access_token != token.access_token), 64
         )
-        self._unsaved = session, token
-        self._save_unsaved()
+        self._unsaved = session, token, time.time()
+        self._save_unsaved(None)
 
-    def _save_unsaved(self) -> None:
+    def _save_unsaved(self, record: ResourceRecord | None) -> None:
+        """Store the token of a login, unless the record has a later one of another process."""
         if self._unsaved is None:
             return
-        session, token = self._unsaved
+        session, token, at = self._unsaved
+        if record is not None and at < record.requested_at <= time.time():
+            self._unsaved = None
+            return
         try:
             session.credential.accept(token)
         except StoreError as error:
