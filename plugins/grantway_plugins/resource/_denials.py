@@ -23,7 +23,7 @@ class Denials(OneProcess):
 
     Args:
         resource: The resource identifier.
-        proofs: Whether DPoP proofs can be verified.
+        proofs: Whether DPoP proofs are accepted.
         nonces: The nonces that proofs need, or None.
     """
 
@@ -49,6 +49,8 @@ class Denials(OneProcess):
             members: Further parameters of the challenge.
             status: The status of the response.
         """
+        if not self._proofs:
+            scheme = BEARER
         parameters = {
             "error": code,
             "error_description": problem if code else "",
@@ -63,7 +65,7 @@ class Denials(OneProcess):
                 {**(parameters if each == scheme else {}), **(algorithms if each == DPOP else {})},
             )
             for each in schemes
-            if each == scheme or self._proofs
+            if each == BEARER or self._proofs
         ]
         return AccessDeniedError(
             problem,

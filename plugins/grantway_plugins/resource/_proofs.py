@@ -46,6 +46,7 @@ class Proofs(OneProcess):
         clock: Returns seconds since the epoch.
         used: Used proofs that several processes share; None keeps those of this process.
         nonces: The accepted nonces; None if proofs need no nonce.
+        accepted: Whether to accept proofs at all.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class Proofs(OneProcess):
         clock: Callable[[], float],
         used: SharedProofs | None = None,
         nonces: Nonces | None = None,
+        *,
+        accepted: bool = True,
     ) -> None:
         self._origin, self._clock = origin, clock
         self._used = _UsedProofs(clock) if used is None else used
         self._verifier: ProofVerifier | None = None
-        if verifies_proofs():
+        if accepted and verifies_proofs():
             from grantway_plugins.server._proofs.proof import (  # noqa: PLC0415 - needs jose
                 ProofVerifier,
             )
@@ -67,7 +70,7 @@ class Proofs(OneProcess):
 
     @property
     def supported(self) -> bool:
-        """Whether proofs can be verified, which needs the extra ``jose``."""
+        """Whether proofs are accepted, which needs the extra ``jose``."""
         return self._verifier is not None
 
     def check(self, request: ResourceRequest, token: str, verified: VerifiedToken) -> None:

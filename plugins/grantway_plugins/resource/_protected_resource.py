@@ -61,6 +61,9 @@ class ProtectedResource(OneProcess):
             changes, such as a revocation that introspection reports or a removed key, are noticed
             after this time.
         cache_entries: Maximum number of accepted and of rejected tokens in memory.
+        dpop: Whether to accept DPoP proofs and offer them to clients. False suits an application
+            that itself reads bearer tokens only; then tokens that are bound to a DPoP key are
+            rejected.
         used_proofs: Used DPoP proofs that several processes share. By default, each process
             accepts a proof once.
         dpop_nonce_key: Secret of at least 32 bytes from which nonces for DPoP proofs are computed
@@ -85,6 +88,7 @@ class ProtectedResource(OneProcess):
         scopes: Iterable[str] = (),
         cache_seconds: float = 300.0,
         cache_entries: int = 10_000,
+        dpop: bool = True,
         used_proofs: SharedProofs | None = None,
         dpop_nonce_key: bytes | None = None,
         observer: VerificationObserver | None = None,
@@ -103,7 +107,7 @@ class ProtectedResource(OneProcess):
         self._observer = observer
         key = dpop_nonce_key
         nonces = None if key is None else Nonces(_checked(key), resource, clock)
-        self._proofs = Proofs(origin_of(resource), clock, used_proofs, nonces)
+        self._proofs = Proofs(origin_of(resource), clock, used_proofs, nonces, accepted=dpop)
         self._denials = Denials(resource, proofs=self._proofs.supported, nonces=nonces)
 
     def verify(

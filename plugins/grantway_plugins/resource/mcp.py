@@ -44,7 +44,8 @@ class McpTokenVerifier(OneProcess, Generic[Result_co]):
 
     Args:
         resource: Verifies the tokens. They must name it as audience, unless ``AcceptedIssuer``
-            lists other audiences.
+            lists other audiences. Create it with ``dpop=False`` if it writes challenges or
+            metadata, so that clients do not bind their tokens.
         result: The class of the result: ``AccessToken`` of ``mcp.server.auth.provider`` or of
             ``fastmcp.server.auth``.
     """

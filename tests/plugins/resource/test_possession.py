@@ -81,6 +81,17 @@ def test_a_replayed_proof_is_rejected(resource: ProtectedResource, bound: str) -
     assert "used before" in error.message
 
 
+def test_proofs_are_not_offered_to_an_application_that_reads_bearer_tokens_only(
+    issuer: WorkloadIssuer, clock: Clock, token: Tokens, bound: str
+) -> None:
+    resource = ProtectedResource(API, [AcceptedIssuer(issuer.url)], dpop=False, clock=clock)
+    assert "dpop_signing_alg_values_supported" not in resource.metadata()
+    assert resource.verify(asked(f"Bearer {token()}")).subject == "ann"
+    for request in (asked(""), request_with(bound), request_with(bound, scheme="Bearer")):
+        error, _ = denial(resource, request)
+        assert [each.scheme for each in parse_challenges(error.challenge)] == ["bearer"]
+
+
 @pytest.mark.parametrize("path", ["/%6Frders", "/%6frders", "/o%72ders"])
 def test_another_spelling_of_the_path_is_a_replay(
     resource: ProtectedResource, bound: str, path: str
