@@ -94,7 +94,7 @@ def test_requirements_that_change_each_time(
         if number % 5 == 0:
             auth = auth_for(site, logins, store=folder_store(tmp_path))  # as another process
     assert logins.made == BURST
-    with pytest.raises(StepUpRequiredError, match=f"{BURST} logins a moment ago were not enough"):
+    with pytest.raises(StepUpRequiredError, match=f"{BURST} logins within a few minutes"):
         get(site, auth)
     logins.fails = False
     assert auth.log_in().access_token == f"token-{BURST + 1}"

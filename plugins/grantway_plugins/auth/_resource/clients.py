@@ -1,4 +1,4 @@
-"""Which client a program is at the authorization server of a resource."""
+"""Identify the program's client at the authorization server of a resource."""
 
 from __future__ import annotations
 

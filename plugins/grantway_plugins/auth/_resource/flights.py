@@ -101,7 +101,7 @@ class _Waiting(NamedTuple):
 
 
 class ResourceFlights(OneProcess):
-    """The searches and logins of a resource that run.
+    """Runs searches for the issuer and logins, each once for all callers that need it.
 
     Args:
         settings: The program's settings.

@@ -196,7 +196,7 @@ class ResourceLogin(OneProcess):
             )
 
     def _check_pace(self, record: ResourceRecord | None) -> None:
-        """Check that there are not too many logins, of whatever reason and in any process.
+        """Check that there are not too many logins, for any reason and in any process.
 
         A resource could require another scope each time, or its issuer let tokens expire at once.
 
@@ -205,9 +205,9 @@ class ResourceLogin(OneProcess):
         """
         if record is not None and record.wait > 0 and not self._need.forced:
             raise LoginNeededError(
-                f"There is no token for {self._settings.url}: {BURST} logins a moment ago were not "
-                f"enough. Another one starts in {record.wait:.0f} s at the earliest; call log_in() "
-                "to log in now."
+                f"There is no token for {self._settings.url}: there were {BURST} logins within "
+                f"a few minutes. Another one starts in {record.wait:.0f} s at the earliest; call "
+                "log_in() to log in now."
             )
 
     # --- The login --------------------------------------------------------------------------------

@@ -111,7 +111,7 @@ class ResourceRecord:
         return ResourceRecord(provider, former=former, paced=self.paced)
 
     def with_attempt(self) -> ResourceRecord:
-        """Return the record at the begin of a login."""
+        """Return the record at the start of a login."""
         now = time.time()
         # The clock may have been ahead.
         return replace(self, paced=min(max(self.paced, now), now + BURST * EACH) + EACH)
