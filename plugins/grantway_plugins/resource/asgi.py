@@ -82,7 +82,9 @@ class ResourceMiddleware(OneProcess):
         if not isinstance(fixed, Requirement) and not callable(fixed):
             rule = f"must be a Requirement, or a function that returns one, not {kind_of(fixed)}"
             raise ConfigurationError(f"requirement: {rule}.", errors={"requirement": [rule]})
-        self._required = (lambda _scope: fixed) if isinstance(fixed, Requirement) else fixed
+        self._required: Callable[[Scope], Requirement] = (
+            (lambda _scope: fixed) if isinstance(fixed, Requirement) else fixed
+        )
         self._public = PublicPaths(public)
         self._metadata, self._metadata_path = ResourceMetadata(resource), resource.metadata_path
 
