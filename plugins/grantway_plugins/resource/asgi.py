@@ -78,13 +78,12 @@ class ResourceMiddleware(OneProcess):
         public: Iterable[str] = (),
     ) -> None:
         self._app, self._resource = app, resource
-        fixed: Any = Requirement() if requirement is None else requirement
-        if not isinstance(fixed, Requirement) and not callable(fixed):
-            rule = f"must be a Requirement, or a function that returns one, not {kind_of(fixed)}"
+        given: Any = requirement
+        if given is not None and not isinstance(given, Requirement) and not callable(given):
+            rule = f"must be a Requirement, or a function that returns one, not {kind_of(given)}"
             raise ConfigurationError(f"requirement: {rule}.", errors={"requirement": [rule]})
-        self._required: Callable[[Scope], Requirement] = (
-            (lambda _scope: fixed) if isinstance(fixed, Requirement) else fixed
-        )
+        fixed = Requirement() if requirement is None else requirement
+        self._required = (lambda _scope: fixed) if isinstance(fixed, Requirement) else fixed
         self._public = PublicPaths(public)
         self._metadata, self._metadata_path = ResourceMetadata(resource), resource.metadata_path
 
