@@ -95,6 +95,8 @@ def authentication(url: str, scenario: str, context: Mapping[str, Any]) -> Resou
         options = {name: context[name] for name in ("client_id", "client_secret")}
     elif scenario.startswith("auth/dpop"):
         options["dpop_key"] = ECKey.generate_key("P-256")
+    if "auth" in options or "client_secret" in options:
+        options["issuer"] = grantway.Provider.for_resource(url).issuer
     if scenario.startswith("auth/client-credentials"):
         login = client_credentials.login
     if "idp_id_token" in context:

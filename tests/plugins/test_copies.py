@@ -281,7 +281,9 @@ def samples() -> dict[type, Any]:
         DeviceAuthorization(SECRET, "AB-CD", "https://as.example", None, 60, 5, 0),
         Bearer(origins=["https://api.example"]),
         TokenAuth(credential),
-        ResourceAuth("https://api.example", client_id="c", client_secret=SECRET),
+        ResourceAuth(
+            "https://api.example", issuer="https://idp.example", client_id="c", client_secret=SECRET
+        ),
         Answer(401, SECRET, SECRET, "GET", "https://api.example"),
         StepUpChallenge("insufficient_scope", scope=("write",)),
         ClientSecretJwt("c", SECRET),

@@ -311,7 +311,7 @@ def test_a_machine_gets_its_tokens_itself(site: Site, issuer: Issuer, login: Any
     issuer.metadata["scopes_supported"] = ["read", "offline_access"]
     made = issuer.client(grant_types=["client_credentials"], scope="read")
     given = {name: made[name] for name in ("client_id", "client_secret")}
-    auth = auth_for(site, login, **given)
+    auth = auth_for(site, login, issuer=issuer.url, **given)
     send = LIBRARIES["async httpx2"]
     assert send(auth, site.mcp).status == 200
     site.rejected.add(auth.token().access_token)
@@ -469,7 +469,7 @@ def test_no_error_shows_a_secret(
     """Neither its message nor the local variables of its traceback."""
     made = issuer.client(redirect_uris=[REDIRECT], scope="read write", grant_types=[CODE, REFRESH])
     given = {name: made[name] for name in ("client_id", "client_secret")}
-    auth = auth_for(site, logins, **given)
+    auth = auth_for(site, logins, issuer=issuer.url, **given)
     token = auth.token()
     assert token.refresh_token is not None
     site.rejected.add(token.access_token)
@@ -509,7 +509,15 @@ def shown(error: BaseException) -> str:
     ("options", "reason"),
     [
         ({}, "keeps its token in this process"),
-        ({"store": "file", "client_id": "c", "client_secret": "s3cret"}, "client secret"),
+        (
+            {
+                "store": "file",
+                "issuer": "https://idp.example.com",
+                "client_id": "c",
+                "client_secret": "s3cret",
+            },
+            "client secret",
+        ),
         ({"store": "file", "dpop_key": {"kty": "EC"}}, "private key"),
         ({"store": "file", "login": lambda client: None}, "its login cannot"),
     ],
@@ -531,6 +539,8 @@ def test_secrets_stay_in_the_process(options: dict[str, Any], reason: str) -> No
         ({"store": "unknown"}, "unknown"),
         ({"store": object()}, "store: must be the name"),
         ({"client_secret": "s"}, "client_id: is required"),
+        ({"client_id": "c", "client_secret": "s"}, "issuer: is required with client_secret"),
+        ({"client_id": "c", "auth": "client_secret_post"}, "issuer: is required with"),
         ({"client_metadata_url": "https://example.com"}, "with a path"),
         (
             {"client_metadata_url": "http://example.com/c"},

@@ -118,14 +118,9 @@ def test_another_process_uses_the_new_issuer(
 def test_a_given_client_is_never_sent_to_another_issuer(
     site: Site, issuer: Issuer, other: Issuer, logins: Logins, bound: bool
 ) -> None:
-    made = issuer.client(redirect_uris=[REDIRECT], scope="read")
-    auth = auth_for(
-        site,
-        logins,
-        client_id=made["client_id"],
-        client_secret=made["client_secret"],
-        issuer=issuer.url if bound else None,
-    )
+    made = issuer.client(redirect_uris=[REDIRECT], scope="read", token_endpoint_auth_method="none")
+    given = {"client_id": made["client_id"], "issuer": issuer.url if bound else None}
+    auth = auth_for(site, logins, **given)
     assert get(site, auth) == 200
     auth.log_out()
     site.issuer = other
@@ -140,9 +135,11 @@ def test_a_given_client_is_never_sent_to_another_issuer(
 def test_a_given_client_has_one_issuer_for_all_users(
     site: Site, issuer: Issuer, other: Issuer, logins: Logins, tmp_path: Path
 ) -> None:
-    """The first login of another user must not send the secret to an attacker's issuer."""
-    made = issuer.client(redirect_uris=[REDIRECT], scope="read write")
-    given = {name: made[name] for name in ("client_id", "client_secret")}
+    """The first login of another user must not send the client to an attacker's issuer."""
+    made = issuer.client(
+        redirect_uris=[REDIRECT], scope="read write", token_endpoint_auth_method="none"
+    )
+    given = {"client_id": made["client_id"]}
 
     def auth(**options: Any) -> ResourceAuth:
         return auth_for(site, logins, store=folder_store(tmp_path), **given, **options)

@@ -87,8 +87,9 @@ class ResourceAuth(LibraryAuth):
             authorization servers that read such documents.
         client_id: The ``client_id`` of a client that is registered already. It is sent to one
             authorization server only.
-        client_secret: The secret of that client, or a source of it.
-        auth: The authentication of that client, as for ``grantway.Client``.
+        client_secret: The secret of that client, or a source of it; requires ``issuer``.
+        auth: The authentication of that client, as for ``grantway.Client``; requires ``issuer``,
+            so that the secret is not sent to another authorization server.
         dpop_key: A private key to which the tokens are bound (RFC 9449), as for ``DPoP``.
         issuer: The authorization server at which ``client_id`` is registered, or the one to use if
             the resource lists several or publishes no metadata.

@@ -71,6 +71,13 @@ class ResourceSettings(OneProcess):
             if self.client_secret is not None or not isinstance(found, str):
                 raise invalid("client_id", "is required with client_secret or auth.")
             self.client_id = found
+        authenticates = self.client_secret is not None or self.auth not in (None, "none")
+        if authenticates and self.issuer is None:
+            raise invalid(
+                "issuer",
+                "is required with client_secret or auth, so that no other authorization server "
+                "receives the secret; give the issuer at which the client is registered.",
+            )
 
     @property
     def redirect_uri(self) -> str:
