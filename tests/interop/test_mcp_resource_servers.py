@@ -1,6 +1,6 @@
 """``ResourceAuth`` in the MCP client of the Python SDK, with MCP servers of the SDK and FastMCP.
 
-Some servers accept tokens of our issuer, others have an authorization server of their own.
+Some servers accept tokens of our issuer, others have another authorization server.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class ServerRequest(ResourceRequest, Protocol):
 
 
 class _Verification(OneProcess):
-    """Who verified which credentials. Its repr does not show these, but debug pages show it."""
+    """The resource that verified credentials. Its repr, which debug pages show, omits them."""
 
     stays = "it belongs to one request"
 

@@ -94,7 +94,7 @@ def session_at(
 def bind(settings: ResourceSettings, provider: Provider) -> None:
     """Bind the program's client to the first issuer that the resource named.
 
-    This applies to all users and scopes, which have records of their own.
+    All users and scopes share the binding, although each has another record.
 
     Raises:
         ResourceMetadataError: The client is bound to another issuer.
