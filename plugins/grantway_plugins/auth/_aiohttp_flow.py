@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
-from aiohttp.payload import BytesPayload
+from typing import Any
 
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, MultipartWriter
+from aiohttp.payload import AsyncIterablePayload, BytesPayload, IOBasePayload
+
+from ._body import Body
 from ._exchange import Exchange
 from ._presentation import Answer
 
@@ -22,7 +25,8 @@ async def send(
         request: The request.
         handler: Sends the request.
     """
-    request.headers.update(await exchange.first_async(lambda: _can_repeat(request)))
+    repeatable = _can_repeat(request) and not _is_stream(request.body)
+    request.headers.update(await exchange.first_async(lambda: repeatable))
     while True:
         response = await handler(request)
         answer = Answer(
@@ -52,6 +56,15 @@ def _can_repeat(request: ClientRequest) -> bool:
         return True
     # Versions before 3.12.7 close a file after sending it, and do not have this attribute.
     return getattr(body, "consumed", True) is False
+
+
+def _is_stream(body: Any) -> bool:
+    """Return whether a body can be sent only once, which aiohttp reports after sending it."""
+    if isinstance(body, MultipartWriter):
+        return any(_is_stream(part) for part, *_ in body)
+    if isinstance(body, IOBasePayload):
+        return Body(getattr(body, "_value", None)).start is None
+    return isinstance(body, AsyncIterablePayload)
 
 
 async def _release(response: ClientResponse) -> None:
