@@ -145,6 +145,7 @@ class ResourceAuth(LibraryAuth):
             transport=transport,
             timeout=timeout,
         )
+        self._dpop = _prover(auth, dpop_key)
         self._settings = ResourceSettings(
             url,
             store=store_of(store),
@@ -160,9 +161,9 @@ class ResourceAuth(LibraryAuth):
             subject=subject,
             timeout=timeout,
             given_transport=transport,
+            bound=getattr(self._dpop, "thumbprint", None) or "",
         )
         self._bearer = Bearer(origins=[url])
-        self._dpop = _prover(auth, dpop_key)
         self._tokens = ResourceTokens(self._settings, login)
         self._step_up = ResourceStepUp(self._settings, self._tokens, login)
 

@@ -32,6 +32,7 @@ class ResourceSettings(OneProcess):
     Attributes:
         store: The store itself.
         redirect: The redirect URI that the program gave, or None.
+        bound: Thumbprint of the key to which tokens are bound, or empty.
     """
 
     stays = "it holds a store and secrets"
@@ -50,6 +51,7 @@ class ResourceSettings(OneProcess):
     subject: str
     timeout: float
     given_transport: Transport | None
+    bound: str = ""
     _own: Transport | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -105,7 +107,14 @@ class ResourceSettings(OneProcess):
             "client_metadata_url": self.client_metadata_url,
             "scope": self.scope,
             "subject": self.subject,
+            # Each registration and each key has its own tokens, and hence its own logins.
+            **({} if self.client_id is not None else self._registration),
+            "key": self.bound,
         }
+
+    @property
+    def _registration(self) -> dict[str, Any]:
+        return {"client_name": self.client_name, "redirect_uri": self.redirect_uri}
 
     def token_key(self, issuer: str, resource: str | None, client_id: str, bound: str) -> str:
         """Return the key of the token in the store; another issuer has another key.
