@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import os
 import pickle
 import traceback
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import httpx
 import httpx2
 import pytest
@@ -20,9 +23,10 @@ import grantway
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest
 from grantway_plugins.auth import ResourceAuth
+from grantway_plugins.auth._resource.need import Need
 from grantway_plugins.grants import client_credentials
 from grantway_plugins.issuer import ClientDocuments
-from tests.plugins.auth.libraries import LIBRARIES, OPTIONS, Library
+from tests.plugins.auth.libraries import LIBRARIES, OPTIONS, Library, stream
 from tests.plugins.auth.sites import REDIRECT, Issuer, Logins, Site, folder_store
 from tests.plugins.issuer.test_client_documents import Publisher
 from tests.waiting import PATIENCE
@@ -177,12 +181,30 @@ def test_explains_that_a_login_is_needed(site: Site) -> None:
     assert site.mcp in str(caught.value)
 
 
-def test_gets_a_token_first_if_the_body_cannot_be_sent_again(site: Site, logins: Logins) -> None:
-    response = requests.post(
-        site.mcp, data=iter([b"a", b"b"]), auth=auth_for(site, logins), timeout=PATIENCE
-    )
-    assert response.json() == {"sent": "ab"}
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_gets_a_token_first_if_the_body_cannot_be_sent_again(
+    site: Site, logins: Logins, library: str
+) -> None:
+    response = LIBRARIES[library](auth_for(site, logins), site.mcp, iter([b"a", b"b"]))
+    assert (response.status, response.text) == (200, '{"sent": "ab"}')
     assert len([each for each in site.seen if each.path == "/mcp" and each.method == "POST"]) == 1
+
+
+@pytest.mark.parametrize("kind", ["stream", "pipe", "file"])
+def test_gets_a_token_first_if_a_part_cannot_be_sent_again(
+    site: Site, logins: Logins, kind: str
+) -> None:
+    form, (reading, writing) = aiohttp.FormData(), os.pipe()
+    os.write(writing, b"part")
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        parts = {"stream": stream([b"part"]), "pipe": pipe, "file": io.BytesIO(b"part")}
+        form.add_field("part", parts[kind], filename="part")
+        response = LIBRARIES["aiohttp"](auth_for(site, logins), site.mcp, form)
+    assert response.status == 200
+    assert "part" in response.text
+    posts = [each for each in site.seen if each.path == "/mcp" and each.method == "POST"]
+    assert len(posts) == (2 if kind == "file" else 1)
 
 
 # --- Scopes ---------------------------------------------------------------------------------------
@@ -295,6 +317,23 @@ def test_registers_again_if_the_issuer_forgot_the_client(
     assert get(site, auth) == 200
     assert (issuer.count("/register"), len(logins.calls)) == (2, 2)
     assert get(site, auth_for(site, store=folder_store(tmp_path))) == 200
+
+
+def test_a_late_error_of_a_former_client_does_not_replace_the_new_one(
+    site: Site, issuer: Issuer, logins: Logins
+) -> None:
+    auth = auth_for(site, logins)
+    site.rejected.add(auth.token().access_token)
+    session = auth._tokens.sessions.session
+    assert session is not None
+    issuer.forget_clients()
+    session.credential.invalidate(session.credential.token())
+    with pytest.raises(grantway.InvalidClientException) as late:
+        session.credential.token()
+    assert get(site, auth) == 200
+    need = Need(failure=late.value, failed_client=session.client.client_id)
+    assert auth._tokens.flights.wait(need) == auth.token()
+    assert (issuer.count("/register"), len(logins.calls)) == (2, 2)
 
 
 def test_tokens_are_bound_to_a_key(site: Site, issuer: Issuer, logins: Logins) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from joserfc.jwk import ECKey
 
 import grantway
 from grantway_plugins.auth import ResourceAuth, StepUpRequiredError
 from tests.plugins.auth.libraries import LIBRARIES
-from tests.plugins.auth.sites import Issuer, Logins, Site
+from tests.plugins.auth.sites import REDIRECT, Issuer, Logins, Site, folder_store
 from tests.plugins.auth.test_resource_auth import auth_for, get
 
 STRONG = 'Bearer error="insufficient_user_authentication", acr_values="mfa hwk", max_age="60"'
@@ -66,6 +68,25 @@ def test_a_scope_that_does_not_satisfy_the_resource_is_requested_once(
         assert caught.value.response is not None
     assert logins.scopes == [("read",), ("read", "write")]
     assert send(auth, site.mcp, b"x").status == 200
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"client_name": "other"},
+        {"redirect_uri": REDIRECT},
+        {"dpop_key": ECKey.generate_key("P-256")},
+    ],
+)
+def test_a_login_of_another_client_says_nothing_about_this_one(
+    site: Site, logins: Logins, options: Any, tmp_path: Path
+) -> None:
+    """Several programs of one user may share a store."""
+    one = auth_for(site, logins, store=folder_store(tmp_path))
+    other = auth_for(site, logins, store=folder_store(tmp_path), **options)
+    assert [get(site, each) for each in (one, other)] == [200, 200]
+    assert [get(site, each, "/mcp/write") for each in (one, other)] == [200, 200]
+    assert logins.scopes == [("read",), ("read",), ("read", "write"), ("read", "write")]
 
 
 def test_another_object_does_not_request_the_scope_again(

@@ -53,6 +53,7 @@ class Need:
             may have changed.
         first: Whether to return without a login if there has never been one.
         failure: Error of the last request to the provider, or None.
+        failed_client: The ``client_id`` of that request, or None.
     """
 
     presented: tuple[str, ...] = field(default=(), repr=False)
@@ -64,6 +65,7 @@ class Need:
     reconsider: bool = False
     first: bool = False
     failure: Exception | None = None
+    failed_client: str | None = None
 
     @property
     def key(self) -> tuple[object, ...]:

@@ -92,8 +92,11 @@ class Sessions(OneProcess):
         reason: GrantwayError | None = None
         if session is not None:
             if isinstance(need.failure, InvalidClientException):
-                reason = need.failure
-            else:
+                if session.client.client_id == need.failed_client:
+                    reason = need.failure
+                else:
+                    need = replace(need, failure=None)  # another caller has registered again
+            if reason is None:
                 session, token, reason = self._current(session, need, cancel)
                 if token is not None:
                     return token

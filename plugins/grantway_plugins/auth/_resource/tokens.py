@@ -12,6 +12,7 @@ from grantway._exceptions import (
 from grantway._processes.copies import OneProcess
 from grantway._types.token import Token
 
+from .clients import Session
 from .flights import ResourceFlights
 from .need import Login, Need
 from .sessions import NeverLoggedInError, Sessions
@@ -50,7 +51,7 @@ class ResourceTokens(OneProcess):
         try:
             return session.credential.token(timeout)
         except _TO_FIND as error:
-            need = self._need_after(error)
+            need = _need_after(error, session)
         return self.flights.wait(need, timeout)
 
     async def token_async(self, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - as token()
@@ -61,22 +62,12 @@ class ResourceTokens(OneProcess):
         try:
             return await session.credential.token_async(timeout)
         except _TO_FIND as error:
-            need = self._need_after(error)
+            need = _need_after(error, session)
         return await self.flights.wait_async(need, timeout)
 
     def invalidate(self, token: Token) -> None:
         """Mark a token as rejected by the resource."""
         self.sessions.reject(token)
-
-    def _need_after(self, error: GrantwayError) -> Need:
-        """Return what is needed after an error of the credential, or raise the error."""
-        if isinstance(error, LoginNeededError):
-            return Need()
-        if isinstance(error, InvalidClientException):
-            session = self.sessions.session
-            if session is None or not session.registered:
-                raise error
-        return Need(failure=error)
 
     # --- Finder -----------------------------------------------------------------------------------
 
@@ -117,3 +108,12 @@ class ResourceTokens(OneProcess):
         if found.access_token == token.access_token:
             found = await self.flights.wait_async(need)
         return None if found.access_token == token.access_token else found
+
+
+def _need_after(error: GrantwayError, session: Session) -> Need:
+    """Return what is needed after an error of a session's credential, or raise the error."""
+    if isinstance(error, LoginNeededError):
+        return Need()
+    if isinstance(error, InvalidClientException) and not session.registered:
+        raise error
+    return Need(failure=error, failed_client=session.client.client_id)
