@@ -24,14 +24,19 @@ if TYPE_CHECKING:
     from ._bearer import Bearer
 
 _DPOP = "dpop"
-_UNAUTHORIZED = 401
+_UNAUTHORIZED, _REDIRECTS = 401, 300
 #: The only error for which another token may help (RFC 6750 section 3.1).
 _INVALID_TOKEN = "invalid_token"
 
-#: Replacement tokens that an origin rejected as well. For a minute, a 401 for them does not cause
-#: another refresh. Otherwise each request to a resource that rejects every token would also send
-#: a request to the provider.
-_FUTILE: MutableMapping[tuple[str, Origin], bool] = TTLCache(1024, 60.0, time.monotonic)
+#: Tokens that an origin accepted during the last hour.
+_ACCEPTED: MutableMapping[tuple[str, Origin], bool] = TTLCache(1024, 3600.0, time.monotonic)
+#: Replacement tokens that an origin rejected as well, and how many more it may reject in a row.
+#: With none left, a 401 does not cause another refresh for a minute. Otherwise each request to a
+#: resource that rejects every token would also send a request to the provider.
+_FUTILE: MutableMapping[tuple[str, Origin], int] = TTLCache(1024, 60.0, time.monotonic)
+#: Most replacements that are rejected in a row after a token that the origin accepted: they may
+#: have been revoked as well. After any other token it is one.
+_MOST = 3
 _futile_guard = threading.Lock()
 
 
@@ -112,6 +117,7 @@ class Presentation(OneProcess):
         "_bearer",
         "_done",
         "_dpop",
+        "_left",
         "_proof",
         "exhausted",
         "origin",
@@ -124,6 +130,8 @@ class Presentation(OneProcess):
         self._bearer = bearer
         self._dpop = dpop
         self._done: set[str] = set()
+        #: How many replacements of the first token may be rejected; None if it is unknown.
+        self._left: int | None = None
         self._proof = ""
         self.exhausted = False
         self.origin = origin
@@ -181,15 +189,23 @@ class Presentation(OneProcess):
             status: Status code of the response.
             challenges: Value of ``WWW-Authenticate``, or an empty string without the header.
         """
+        mark = (self.token.access_token, self.origin)
+        if status < _REDIRECTS:
+            with _futile_guard:
+                if mark not in _ACCEPTED:
+                    _ACCEPTED[mark] = True
         if status != _UNAUTHORIZED or not self._may_accept_another_token(challenges):
             return False
-        mark = (self.token.access_token, self.origin)
         with _futile_guard:
+            accepted = _MOST if mark in _ACCEPTED else None
             if "token" in self._done:
-                _FUTILE[mark] = True
-            elif mark not in _FUTILE:
-                self._done.add("token")
-                return True
+                left = self._left or accepted or 1
+                _FUTILE[mark] = max(left - 1, _FUTILE.get(mark, 0))
+            else:
+                self._left = _FUTILE.get(mark, accepted)
+                if self._left != 0:
+                    self._done.add("token")
+                    return True
         self.exhausted = True
         return False
 

@@ -8,7 +8,7 @@ import os
 import pytest
 
 import grantway
-from grantway_plugins.auth import Answer, Bearer, Presentation, Retry
+from grantway_plugins.auth import Answer, Bearer, Presentation, Retry, StepUpChallenge
 from grantway_plugins.auth._body import Body
 from grantway_plugins.auth._origin import origin_of
 
@@ -153,6 +153,33 @@ def test_a_rejected_replacement_is_not_replaced_again_for_that_origin() -> None:
     ]:
         later = sent(Bearer(), text, url)
         assert later.received(answer(401, INVALID, url=url)) is expected
+
+
+def rejected(*tokens: str) -> list[Retry | StepUpChallenge | None]:
+    """Present tokens in one request, which the origin rejects, and return the reactions."""
+    sending, reactions = Bearer().present(HERE), []
+    for text in tokens:
+        sending.headers(token(text), "GET", HERE)
+        reactions.append(sending.received(answer(401, INVALID)))
+    return reactions
+
+
+def test_replacements_of_an_accepted_token_may_have_been_revoked_as_well() -> None:
+    """But an origin that rejects all of them causes no endless refreshes."""
+    sent(Bearer(), "good-1").received(answer(200))
+    for number in (1, 2, 3):
+        replaced = rejected(f"good-{number}", f"good-{number + 1}")
+        assert replaced == [Retry.OTHER_TOKEN, None]
+        sent(Bearer(), f"good-{number + 1}").received(answer(200))  # such as at a public URL
+    assert rejected("good-4") == [None]
+
+
+def test_a_request_with_an_old_token_does_not_spoil_an_accepted_replacement() -> None:
+    sent(Bearer(), "current").received(answer(200))
+    assert rejected("old", "current") == [Retry.OTHER_TOKEN, None]
+    assert rejected("current", "next") == [Retry.OTHER_TOKEN, None]
+    assert rejected("other-old", "next") == [Retry.OTHER_TOKEN, None]
+    assert rejected("next") == [Retry.OTHER_TOKEN]
 
 
 def test_an_accepted_replacement_can_be_replaced_when_it_is_rejected_later() -> None:

@@ -160,6 +160,23 @@ def test_a_resource_that_rejects_every_token_causes_only_one_refresh(
         assert send(credential, resource.url).status == 200
 
 
+def test_recovers_at_once_if_a_replacement_was_revoked_as_well(
+    send: Library, application: Application
+) -> None:
+    credential = application.credential()
+    valid = 1  # the number of the only valid token
+
+    def active(token: str) -> bool:
+        return application.tokens.index(token) + 1 == valid
+
+    with Resource(active) as resource:
+        statuses = [send(credential, resource.url).status]
+        valid = 3
+        statuses += [send(credential, resource.url).status for _ in range(3)]
+    assert statuses == [200, 401, 200, 200]
+    assert len(application.tokens) == 3
+
+
 def test_raises_if_no_other_token_is_available(
     send: Library, application: Application, resource: Resource
 ) -> None:

@@ -16,10 +16,12 @@ import pytest
 import grantway
 from grantway_grants import authorization_code
 from grantway_plugins.auth import ResourceAuth, StepUpRequiredError
+from grantway_plugins.auth._resource.need import Need
 from grantway_plugins.stores import MemoryStore
 from tests.plugins.auth.libraries import OPTIONS, gather
 from tests.plugins.auth.sites import REDIRECT, Issuer, Logins, Site, visit
 from tests.plugins.auth.test_resource_auth import REFRESH, auth_for, get
+from tests.plugins.auth.test_resource_interrupted import callers
 from tests.waiting import PATIENCE, until
 
 MANY = 64
@@ -297,3 +299,49 @@ def test_an_error_of_a_step_up_has_the_response(site: Site, logins: Logins) -> N
     with pytest.raises(StepUpRequiredError) as caught:
         get(site, auth, "/mcp/write")
     assert caught.value.response.status_code == 403
+
+
+def test_no_caller_gets_a_rejected_token_of_another_one(site: Site, logins: Logins) -> None:
+    auth = auth_for(site, logins)
+    tokens, finder = auth._tokens, auth._tokens.sessions.finder
+    begun, go_on = threading.Event(), threading.Event()
+
+    def look(_session: Any) -> None:
+        begun.set()
+        assert go_on.wait(PATIENCE)
+
+    finder.other_issuer = look  # type: ignore[method-assign, assignment]
+    with ThreadPoolExecutor(2) as pool:
+        former = auth.token()
+        waiting = [pool.submit(tokens.reconsider, former)]
+        assert begun.wait(PATIENCE)
+        waiting.append(pool.submit(tokens.reconsider, auth.log_in()))
+        until(lambda: callers(auth) == 2)
+        go_on.set()
+        assert [each.result() for each in waiting] == [None, None]
+
+
+def test_no_caller_gets_the_token_that_it_presented(site: Site, logins: Logins) -> None:
+    auth = auth_for(site, logins)
+    sessions, flights = auth._tokens.sessions, auth._tokens.flights
+    begun, go_on, existing = threading.Event(), threading.Event(), sessions.existing
+
+    def wait(*given: Any) -> Any:
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        return existing(*given)
+
+    old, new = auth.token(), auth.log_in(scope="write")
+    sessions.existing = wait  # type: ignore[method-assign]
+    with ThreadPoolExecutor(2) as pool:
+        one, other = (
+            Need((each.access_token,), scope=("write",), step_up=True) for each in (old, new)
+        )
+        first = pool.submit(flights.wait, one)
+        assert begun.wait(PATIENCE)
+        second = pool.submit(flights.wait, other)
+        until(lambda: callers(auth) == 2)
+        go_on.set()
+        assert first.result() == new
+        with pytest.raises(grantway.LoginNeededError, match="a login a moment ago"):
+            second.result()

@@ -87,9 +87,10 @@ class _Cancel(threading.Event):
 
 
 class _Waiting(NamedTuple):
-    """A flight, its key, the event loop that may run its login, and the event that ends it."""
+    """A flight, its key and need, the event loop for its login, and the event that ends it."""
 
     key: object
+    need: Need
     flight: Flight
     loop: asyncio.AbstractEventLoop | None
     cancel: _Cancel
@@ -98,6 +99,11 @@ class _Waiting(NamedTuple):
         """Return whether the login ended with its event loop, which is not that of the caller."""
         lost = not self.flight.cancelled() and self.flight.exception()
         return self.loop is not loop and isinstance(lost, LoginInterruptedError)
+
+    def helps_only_others(self, need: Need, token: Token) -> bool:
+        """Return whether the token of the flight is one that the resource rejected."""
+        other = self.need.presented
+        return other != need.presented and token.access_token in (*other, *need.presented)
 
 
 class ResourceFlights(OneProcess):
@@ -136,24 +142,32 @@ class ResourceFlights(OneProcess):
             need: Why a token is needed.
             timeout: Longest wait in seconds; None for no limit.
         """
-        deadline = _deadline(timeout)
+        deadline, key = _deadline(timeout), need.key
         while True:
-            with self._joined(need, None) as waiting:
+            with self._joined(need, key, None) as waiting:
                 self._reject_own_loop(waiting)
                 if not single_flight.wait(waiting.flight, deadline):
                     raise self._timeout(deadline)
-            if not waiting.is_lost(None):
-                return self._result(waiting.flight)
+            if waiting.is_lost(None):
+                continue
+            token = self._result(waiting.flight)
+            if not waiting.helps_only_others(need, token):
+                return token
+            key = (need.key, need.presented)
 
     async def wait_async(self, need: Need, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - as wait()
         """Do the same as ``wait`` without blocking the event loop."""
-        deadline, loop = _deadline(timeout), asyncio.get_running_loop()
+        deadline, loop, key = _deadline(timeout), asyncio.get_running_loop(), need.key
         while True:
-            with self._joined(need, loop) as waiting:
+            with self._joined(need, key, loop) as waiting:
                 if not await waiting.flight.wait_async(deadline):
                     raise self._timeout(deadline)
-            if not waiting.is_lost(loop):
-                return self._result(waiting.flight)
+            if waiting.is_lost(loop):
+                continue
+            token = self._result(waiting.flight)
+            if not waiting.helps_only_others(need, token):
+                return token
+            key = (need.key, need.presented)
 
     def _result(self, flight: Flight) -> Token:
         single_flight.raise_copy(flight)
@@ -195,14 +209,16 @@ class ResourceFlights(OneProcess):
                 )
 
     @contextmanager
-    def _joined(self, need: Need, loop: asyncio.AbstractEventLoop | None) -> Iterator[_Waiting]:
+    def _joined(
+        self, need: Need, need_key: object, loop: asyncio.AbstractEventLoop | None
+    ) -> Iterator[_Waiting]:
         """Join the work for a need; start it if it does not run.
 
         It is cancelled if all callers are interrupted, but not if they time out: the user may be
         about to finish the login.
         """
         self.reject_own_login()
-        waiting = self._join(need, loop)
+        waiting = self._join(need, need_key, loop)
         interrupted = False
         try:
             yield waiting
@@ -215,13 +231,15 @@ class ResourceFlights(OneProcess):
                 if waiting.cancel.callers == 0 and interrupted:
                     waiting.cancel.set()
 
-    def _join(self, need: Need, loop: asyncio.AbstractEventLoop | None) -> _Waiting:
+    def _join(
+        self, need: Need, need_key: object, loop: asyncio.AbstractEventLoop | None
+    ) -> _Waiting:
         # A caller without an event loop cannot start an asynchronous login, but wait for one.
         blocked = self._on_loop and loop is None
         with _guard:
-            waiting = self._flight_for((need.key, False))
+            waiting = self._flight_for((need_key, False))
             if waiting is None and blocked:
-                waiting = self._flight_for((need.key, True))
+                waiting = self._flight_for((need_key, True))
             if waiting is not None:
                 waiting.cancel.callers += 1
                 return waiting
@@ -230,7 +248,7 @@ class ResourceFlights(OneProcess):
             # A new key, because a cancelled flight of the same need may not have ended yet.
             key, cancel = object(), _Cancel()
             flight = single_flight.join(key, partial(self._acquire, need, loop, cancel))
-            waiting = self._waiting[need.key, blocked] = _Waiting(key, flight, loop, cancel)
+            waiting = self._waiting[need_key, blocked] = _Waiting(key, need, flight, loop, cancel)
         return waiting
 
     def _flight_for(self, key: object) -> _Waiting | None:
