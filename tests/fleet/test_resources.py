@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from grantway_plugins.auth import ResourceAuth
 from tests import forked
+from tests.fleet.conftest import LEASE
 from tests.fleet.machines import StoreOptions
 from tests.fleet.worker import open_store
 from tests.interop.program import Program
-from tests.plugins.auth.sites import Issuer, Site
+from tests.plugins.auth.sites import Issuer, Logins, Site
+from tests.valkey import ValkeyServer
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -160,6 +167,61 @@ def test_a_process_that_waits_for_a_killed_one_logs_in(
     assert running.logins == 1
 
 
+@pytest.mark.parametrize("path", ["", "/write"])
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_a_login_after_a_suspension_does_not_replace_the_newer_one(
+    site: Site, valkey: ValkeyServer, place: str, path: str
+) -> None:
+    """The lease of the lock expires while the machine that logs in is suspended."""
+    options = {"url": valkey.url, "timeout": 10.0, "lease": LEASE}
+    command = [sys.executable, "-c", _SUSPENDED, site.mcp, json.dumps(options), place]
+    shared: Any = open_store("redis", options)
+    with closing(shared) as store, Program(command, cwd=_ROOT) as late:
+        auth = ResourceAuth(site.mcp, client_name="fleet", login=Logins(), store=store)
+        assert late.read_line() == "begun\n"
+        os.kill(late.pid, signal.SIGSTOP)
+        try:
+            send = partial(requests.get, f"{site.mcp}{path}", auth=auth, timeout=PATIENCE)
+            assert send().status_code == 200
+            newer = auth.token()
+        finally:
+            os.kill(late.pid, signal.SIGCONT)
+        late.write_json("proceed")
+        assert late.read_json() == 200
+        fresh = ResourceAuth(site.mcp, client_name="fleet", store=store)
+        assert fresh.token() == newer
+        assert send().status_code == 200
+        assert auth.token() == newer
+        auth.close()
+        fresh.close()
+
+
+_SUSPENDED = """
+import json, sys
+import requests
+from grantway_plugins.auth import ResourceAuth
+from tests.fleet.worker import open_store
+from tests.plugins.auth.sites import Logins
+
+url, options, place = sys.argv[1:]
+logins = Logins()
+
+def pause():
+    print("begun", flush=True)
+    sys.stdin.readline()
+
+def login(client, **given):
+    place == "before" and pause()
+    token = logins(client, **given)
+    place == "after" and pause()
+    return token
+
+store = open_store("redis", json.loads(options))
+auth = ResourceAuth(url, client_name="fleet", login=login, store=store)
+print(requests.get(url, auth=auth, timeout=60).status_code, flush=True)
+auth.close()
+store.close()
+"""
 _HOLD = """
 import sys, time
 from tests.fleet.worker import open_store

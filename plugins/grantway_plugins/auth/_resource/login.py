@@ -106,6 +106,8 @@ class ResourceLogin(OneProcess):
             raise
         if token.scope is None and scope:
             token = replace(token, scope=scope)  # RFC 6749 section 5.1
+        if (other := self._of_overtaking_process(kept)) is not None:
+            return other
         self._sessions.last_login = (token.access_token, wanted(self._need))
         self._sessions.keep(session, token)
         moved = replace(moved, registered=session.scope).with_login(scope)
@@ -234,6 +236,18 @@ class ResourceLogin(OneProcess):
         if gone is None and (token := self._existing(session)) is not None:
             return session, token  # of a login after which the record could not be stored
         return session, call(session.client, scope, need.extra)
+
+    def _of_overtaking_process(self, before: ResourceRecord) -> Token | None:
+        """Return the token if another process has logged in since this one took the lock.
+
+        The lock expires while a machine is suspended. Both tokens are of the same user, and the
+        scope in the record is that of the other login.
+        """
+        with contextlib.suppress(GrantwayError):  # the token of this login must still be stored
+            record = self._sessions.read()
+            if record is not None and record.requested_at > before.requested_at:
+                return self._existing(self._sessions.open())
+        return None
 
     def _record_failure(self, record: ResourceRecord, error: Exception) -> None:
         """Tell waiting processes that the login failed, so that they do not repeat it."""
