@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -133,6 +134,24 @@ def test_a_login_cannot_wait_for_its_own_lock(site: Site, call: str) -> None:
     auth = auth_for(site, login)
     with pytest.raises(grantway.ConfigurationError, match="would wait for itself"):
         auth.token()
+
+
+def test_a_cancelled_request_does_not_wait_for_a_resource_that_hangs() -> None:
+    """Otherwise the program could not exit before the timeout of the discovery."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/mcp"
+        auth = ResourceAuth(url, client_name="test", login=Logins())
+
+        async def main() -> socket.socket:
+            waiting = asyncio.create_task(auth.token_async())
+            connection, _ = await asyncio.to_thread(server.accept)
+            waiting.cancel()
+            return connection
+
+        with asyncio.run(main()):
+            (waiting,) = auth._tokens.flights._waiting.values()
+            assert isinstance(waiting.flight.exception(PATIENCE), grantway.FlowCancelledError)
+    until(lambda: "grantway-discovery" not in {each.name for each in threading.enumerate()})
 
 
 def test_an_interrupted_login_does_not_fail_those_that_wait_for_it(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -232,8 +233,8 @@ def test_moved_endpoints_undo_no_login_of_another_process(
     finder = auth._tokens.sessions.finder
     look = finder.other_endpoints
 
-    def look_slowly(session: Session) -> grantway.Provider | None:
-        found = look(session)
+    def look_slowly(session: Session, cancel: threading.Event) -> grantway.Provider | None:
+        found = look(session, cancel)
         site.issuer = other
         auth_for(site, logins, store=folder_store(tmp_path)).log_in()
         return found

@@ -306,7 +306,7 @@ def test_no_caller_gets_a_rejected_token_of_another_one(site: Site, logins: Logi
     tokens, finder = auth._tokens, auth._tokens.sessions.finder
     begun, go_on = threading.Event(), threading.Event()
 
-    def look(_session: Any) -> None:
+    def look(*_given: Any) -> None:
         begun.set()
         assert go_on.wait(PATIENCE)
 

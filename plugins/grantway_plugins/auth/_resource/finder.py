@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import contextvars
 import math
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from grantway._exceptions import GrantwayError, ResourceMetadataError, TransportError
+from grantway._exceptions import (
+    FlowCancelledError,
+    GrantwayError,
+    ResourceMetadataError,
+    TransportError,
+)
 from grantway._log import logger
 from grantway._processes.copies import OneProcess
 from grantway._processes.fork import fork_safe_lock
 from grantway._requests.provider import Provider
+from grantway._transport.deadline import Deadline
 
 from .record import ResourceRecord, place_of
 from .settings import ResourceSettings
@@ -47,30 +57,40 @@ class ResourceFinder(OneProcess):
         """Record the challenge of a 401 response, which the next search uses."""
         self._challenge = time.monotonic(), challenges
 
-    def discover(self, record: ResourceRecord | None) -> Provider:
+    def discover(
+        self, record: ResourceRecord | None, cancel: threading.Event | None = None
+    ) -> Provider:
         """Return the provider that the resource names now.
 
         If the metadata cannot be read at the moment, it is the stored one.
 
+        Args:
+            record: The stored record, or None.
+            cancel: Set when no caller waits any more.
+
         Raises:
+            FlowCancelledError: ``cancel`` was set.
             ResourceMetadataError: The metadata is invalid, or there is none yet.
             TransportError: It could not be read, and nothing is stored.
         """
-        settings, (heard, challenge) = self._settings, self._challenge
         try:
-            return Provider.for_resource(
-                settings.url,
-                issuer=settings.issuer,
-                challenge=challenge if time.monotonic() - heard < _HEARD else None,
-                timeout=settings.timeout,
-                transport=settings.transport(),
-            )
+            return self._read() if cancel is None else _unless(cancel, self._read)
         except TransportError as error:
             invalid_now = isinstance(error, ResourceMetadataError) and not error.missing
             if record is None or invalid_now:
                 raise
-            logger.info("%s could not be discovered again (%s)", settings.url, error.code)
+            logger.info("%s could not be discovered again (%s)", self._settings.url, error.code)
             return record.provider
+
+    def _read(self) -> Provider:
+        settings, (heard, challenge) = self._settings, self._challenge
+        return Provider.for_resource(
+            settings.url,
+            issuer=settings.issuer,
+            challenge=challenge if time.monotonic() - heard < _HEARD else None,
+            timeout=settings.timeout,
+            transport=settings.transport(),
+        )
 
     def _may_look(self) -> bool:
         """Return whether the metadata may be read because of a failure; not if it just was."""
@@ -81,26 +101,58 @@ class ResourceFinder(OneProcess):
             self._looked = now
         return True
 
-    def other_issuer(self, session: Session) -> Provider | None:
+    def other_issuer(self, session: Session, cancel: threading.Event) -> Provider | None:
         """Return the provider if the resource names another issuer or identifier now."""
-        found = self._discover_again(session)
+        found = self._discover_again(session, cancel)
         return None if found is None or place_of(found) == place_of(session.provider) else found
 
-    def other_endpoints(self, session: Session) -> Provider | None:
+    def other_endpoints(self, session: Session, cancel: threading.Event) -> Provider | None:
         """Return the provider if the same issuer has another token endpoint now."""
-        found, before = self._discover_again(session), session.provider
+        found, before = self._discover_again(session, cancel), session.provider
         if found is None or found.issuer != before.issuer:
             return None
         if found.token_endpoint == before.token_endpoint:
             return None
         return replace(found, resource=before.resource)  # the token is still for this one
 
-    def _discover_again(self, session: Session) -> Provider | None:
+    def _discover_again(self, session: Session, cancel: threading.Event) -> Provider | None:
         """Return the provider that the resource names now; None after a recent look or an error."""
         if not self._may_look():
             return None
         try:
-            return self.discover(ResourceRecord(session.provider))
+            return self.discover(ResourceRecord(session.provider), cancel)
+        except FlowCancelledError:
+            with _guard:
+                self._looked = -math.inf
+            raise
         except GrantwayError as error:  # it must not replace the response
             logger.warning("%s", error)
         return None
+
+
+def _unless(cancel: threading.Event, read: Callable[[], Provider]) -> Provider:
+    """Call a function, but stop waiting when ``cancel`` is set.
+
+    It runs in a daemon thread, so that a server that does not respond does not delay the end of the
+    program. It must not store anything.
+
+    Raises:
+        FlowCancelledError: ``cancel`` was set.
+    """
+    found: Future[Provider] = Future()
+
+    def run() -> None:
+        try:
+            found.set_result(read())
+        except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
+            found.set_exception(error)
+
+    context = contextvars.copy_context()
+    threading.Thread(
+        target=context.run, args=(run,), name="grantway-discovery", daemon=True
+    ).start()
+    deadline = Deadline(math.inf, cancel)
+    while not found.done():
+        if deadline.wait(_LOOK, found) and not found.done():
+            raise FlowCancelledError("The search for the issuer was cancelled.")
+    return found.result()

@@ -145,7 +145,7 @@ class ResourceLogin(OneProcess):
         """Return the provider that the resource names now; more scope does not change it."""
         if self.provider is None and self._need.step_up and record is not None:
             return record.provider
-        return self.provider or self._sessions.finder.discover(record)
+        return self.provider or self._sessions.finder.discover(record, self._call.cancel)
 
     def _at(
         self, provider: Provider, record: ResourceRecord | None

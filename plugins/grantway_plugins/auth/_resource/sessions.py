@@ -104,7 +104,7 @@ class Sessions(OneProcess):
             if need.reconsider and (
                 held is None or place_of(held.provider) == place_of(session.provider)
             ):
-                provider = self.finder.other_issuer(session)
+                provider = self.finder.other_issuer(session, cancel)
                 if provider is None:
                     return Token(need.presented[-1])
         if call is None:
@@ -202,7 +202,7 @@ class Sessions(OneProcess):
         Raises:
             Exception: They have not; this is the given failure.
         """
-        found = self.finder.other_endpoints(session)
+        found = self.finder.other_endpoints(session, cancel)
         if found is None:
             raise failure
         with self.locked(cancel) as fence:
