@@ -20,6 +20,8 @@ import requests
 from joserfc.jwk import ECKey
 
 import grantway
+import grantway_grants
+import grantway_plugins
 from grantway._transport.deadline import Deadline
 from grantway._transport.http import HttpRequest
 from grantway_plugins.auth import ResourceAuth
@@ -531,6 +533,12 @@ def test_no_error_shows_a_secret(
         assert secret not in caplog.text
 
 
+PACKAGES = tuple(
+    f"{Path(package.__file__).parent}{os.sep}"
+    for package in (grantway, grantway_grants, grantway_plugins)
+)
+
+
 def shown(error: BaseException) -> str:
     """Return an error with the local variables of grantway's frames."""
     report = traceback.TracebackException.from_exception(error, capture_locals=True)
@@ -538,7 +546,7 @@ def shown(error: BaseException) -> str:
     left: list[traceback.TracebackException | None] = [report]
     while left:
         if (each := left.pop()) is not None:
-            frames = [frame for frame in each.stack if "grantway" in frame.filename]
+            frames = [frame for frame in each.stack if frame.filename.startswith(PACKAGES)]
             parts += [str(each), *(str(frame.locals) for frame in frames)]
             left += [each.__cause__, each.__context__]
     return " ".join(parts)

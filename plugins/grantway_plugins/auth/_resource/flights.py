@@ -153,7 +153,7 @@ class ResourceFlights(OneProcess):
             token = self._result(waiting.flight)
             if not waiting.helps_only_others(need, token):
                 return token
-            key = (need.key, need.presented)
+            key = need.own_key
 
     async def wait_async(self, need: Need, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - as wait()
         """Do the same as ``wait`` without blocking the event loop."""
@@ -167,7 +167,7 @@ class ResourceFlights(OneProcess):
             token = self._result(waiting.flight)
             if not waiting.helps_only_others(need, token):
                 return token
-            key = (need.key, need.presented)
+            key = need.own_key
 
     def _result(self, flight: Flight) -> Token:
         single_flight.raise_copy(flight)

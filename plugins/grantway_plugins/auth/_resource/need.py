@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
 import inspect
 import math
 import threading
@@ -77,6 +78,12 @@ class Need:
             self.first,
             wanted(self),
         )
+
+    @property
+    def own_key(self) -> object:
+        """Equal for needs with the same rejected tokens. It does not show them in tracebacks."""
+        digests = (hashlib.sha256(each.encode()).digest() for each in self.presented)
+        return self.key, frozenset(digests)
 
     def met_by(self, token: Token) -> bool:
         """Return whether a token may meet the need."""
