@@ -80,10 +80,10 @@ class Need:
         )
 
     @property
-    def own_key(self) -> object:
+    def own_key(self) -> tuple[object, ...]:
         """Equal for needs with the same rejected tokens. It does not show them in tracebacks."""
         digests = (hashlib.sha256(each.encode()).digest() for each in self.presented)
-        return self.key, frozenset(digests)
+        return *self.key, frozenset(digests)
 
     def met_by(self, token: Token) -> bool:
         """Return whether a token may meet the need."""
