@@ -14,6 +14,7 @@ import requests
 
 import grantway
 from grantway_grants import authorization_code
+from grantway_plugins.auth import ResourceAuth
 from grantway_plugins.issuer import IssuerServer, IssuerSettings, Lifetimes
 from grantway_plugins.issuer._decisions.operator_clients import add_client, remove_client
 from tests.issuer_middleware import add_middleware
@@ -21,6 +22,7 @@ from tests.plugins.auth.resource import Resource, Seen
 from tests.waiting import PATIENCE
 
 KNOWN = "/.well-known/oauth-protected-resource"
+CODE, REFRESH = "authorization_code", "refresh_token"
 REDIRECT = "http://127.0.0.1:3000/callback"
 DESCRIBED = {name: name for name in ("read", "write", "admin")}
 
@@ -286,3 +288,13 @@ def visit(url: str) -> str:
 def folder_store(folder: Path) -> grantway.Store:
     """Return a new store with the tokens in a folder."""
     return grantway.default_registry().store("file", folder=str(folder))
+
+
+def auth_for(site: Site, login: Any = None, **options: Any) -> ResourceAuth:
+    if not {"client_id", "auth"} & options.keys():
+        options = {"client_name": "test", **options}
+    return ResourceAuth(site.mcp, login=login, **options)
+
+
+def get(site: Site, auth: ResourceAuth, path: str = "/mcp") -> int:
+    return requests.get(f"{site.url}{path}", auth=auth, timeout=PATIENCE).status_code

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import logging
 import secrets
 import sys
 from collections.abc import Callable, Iterator
@@ -38,11 +37,11 @@ from grantway_plugins.server._log_format import FieldsMessage
 from grantway_plugins.testing import WorkloadIssuer
 from tests.faults import free_port
 from tests.plugins.issuer.conftest import Caller, Clock
+from tests.plugins.issuer.trust.conftest import Detail
 
 TYP = "oauth-id-jag+jwt"
 FILES, MAIL = "https://files.example/mcp", "https://mail.example/mcp"
 Start = Callable[..., Caller]
-Detail = Callable[[], str]
 
 
 @pytest.fixture
@@ -73,18 +72,6 @@ def start(clock: Clock, company: WorkloadIssuer) -> Iterator[Start]:
             return caller.register_rfc(**{**asked, **(metadata or {})})
 
         yield run
-
-
-@pytest.fixture
-def detail(caplog: pytest.LogCaptureFixture) -> Detail:
-    """Return a function that returns the detail of the last audit event."""
-    caplog.set_level(logging.INFO, "grantway.audit")
-
-    def last() -> str:
-        events = [each.msg for each in caplog.records if isinstance(each.msg, FieldsMessage)]
-        return str(events[-1].fields["detail"])
-
-    return last
 
 
 def assertion(

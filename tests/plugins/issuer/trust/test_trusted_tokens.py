@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,16 +22,15 @@ from grantway_plugins.issuer import (
     TrustedIssuer,
 )
 from grantway_plugins.issuer._decisions.operator_clients import add_client
-from grantway_plugins.server._log_format import FieldsMessage
 from grantway_plugins.testing import WorkloadIssuer
 from tests.plugins.issuer.conftest import Caller, Clock
+from tests.plugins.issuer.trust.conftest import Detail
 
 ORDERS = "system:serviceaccount:prod:orders"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 JWT = "urn:ietf:params:oauth:token-type:jwt"
 GRANTS = [client_credentials.GRANT_TYPE, token_exchange.GRANT_TYPE, jwt_bearer.GRANT_TYPE]
 Start = Callable[..., IssuerServer]
-Detail = Callable[[], str]
 
 
 @pytest.fixture
@@ -67,18 +65,6 @@ def start(clock: Clock, cluster: WorkloadIssuer, tmp_path: Path) -> Iterator[Sta
             return exits.enter_context(server)
 
         yield run
-
-
-@pytest.fixture
-def detail(caplog: pytest.LogCaptureFixture) -> Detail:
-    """Return a function that returns the detail of the last audit event."""
-    caplog.set_level(logging.INFO, "grantway.audit")
-
-    def last() -> str:
-        events = [each.msg for each in caplog.records if isinstance(each.msg, FieldsMessage)]
-        return str(events[-1].fields["detail"])
-
-    return last
 
 
 def clients(server: IssuerServer) -> list[str]:

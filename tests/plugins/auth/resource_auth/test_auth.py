@@ -7,7 +7,6 @@ import io
 import os
 import pickle
 import traceback
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -29,38 +28,19 @@ from grantway_plugins.auth._resource.need import Need
 from grantway_plugins.grants import client_credentials
 from grantway_plugins.issuer import ClientDocuments
 from tests.plugins.auth.libraries import LIBRARIES, OPTIONS, Library, stream
-from tests.plugins.auth.sites import REDIRECT, Issuer, Logins, Site, folder_store
+from tests.plugins.auth.sites import (
+    CODE,
+    REDIRECT,
+    REFRESH,
+    Issuer,
+    Logins,
+    Site,
+    auth_for,
+    folder_store,
+    get,
+)
 from tests.plugins.issuer.test_client_documents import Publisher
 from tests.waiting import PATIENCE
-
-CODE, REFRESH = "authorization_code", "refresh_token"
-
-
-@pytest.fixture
-def issuer() -> Iterator[Issuer]:
-    with Issuer() as issuer:
-        yield issuer
-
-
-@pytest.fixture
-def site(issuer: Issuer) -> Iterator[Site]:
-    with Site(issuer) as site:
-        yield site
-
-
-@pytest.fixture
-def logins() -> Logins:
-    return Logins()
-
-
-def auth_for(site: Site, login: Any = None, **options: Any) -> ResourceAuth:
-    if not {"client_id", "auth"} & options.keys():
-        options = {"client_name": "test", **options}
-    return ResourceAuth(site.mcp, login=login, **options)
-
-
-def get(site: Site, auth: ResourceAuth, path: str = "/mcp") -> int:
-    return requests.get(f"{site.url}{path}", auth=auth, timeout=PATIENCE).status_code
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

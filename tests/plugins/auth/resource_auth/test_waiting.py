@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any
@@ -19,30 +18,12 @@ from grantway_plugins.auth import ResourceAuth, StepUpRequiredError
 from grantway_plugins.auth._resource.need import Need
 from grantway_plugins.stores import MemoryStore
 from tests.plugins.auth.libraries import OPTIONS, gather
-from tests.plugins.auth.sites import REDIRECT, Issuer, Logins, Site, visit
-from tests.plugins.auth.test_resource_auth import REFRESH, auth_for, get
-from tests.plugins.auth.test_resource_interrupted import callers
+from tests.plugins.auth.resource_auth.test_interrupted import callers
+from tests.plugins.auth.sites import REDIRECT, REFRESH, Issuer, Logins, Site, auth_for, get, visit
 from tests.waiting import PATIENCE, until
 
 MANY = 64
 ASYNC = ["httpx", "httpx2", "aiohttp"]
-
-
-@pytest.fixture
-def issuer() -> Iterator[Issuer]:
-    with Issuer() as issuer:
-        yield issuer
-
-
-@pytest.fixture
-def site(issuer: Issuer) -> Iterator[Site]:
-    with Site(issuer) as site:
-        yield site
-
-
-@pytest.fixture
-def logins() -> Logins:
-    return Logins()
 
 
 def at_once(site: Site, auth: ResourceAuth, path: str = "/mcp") -> list[int]:

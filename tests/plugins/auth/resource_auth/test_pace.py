@@ -18,8 +18,7 @@ from grantway_plugins.auth import ResourceAuth, StepUpRequiredError
 from grantway_plugins.auth._presentation import _FUTILE
 from grantway_plugins.auth._resource import record as records
 from grantway_plugins.auth._resource.record import BURST
-from tests.plugins.auth.sites import Issuer, Site, folder_store
-from tests.plugins.auth.test_resource_auth import auth_for, get
+from tests.plugins.auth.sites import Issuer, Site, auth_for, folder_store, get
 
 #: More requests than logins that are allowed at once.
 REQUESTS = 2 * BURST + 5
@@ -48,12 +47,6 @@ class Logins:
 @pytest.fixture(autouse=True)
 def long_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "EACH", EACH)
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with Issuer() as issuer, Site(issuer) as site:
-        yield site
 
 
 def judge(site: Site, challenges: Iterator[str], status: int = 403) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,31 +16,17 @@ from grantway_plugins.auth._resource.clients import Session
 from grantway_plugins.auth._resource.record import ResourceRecord
 from tests.faults import free_port
 from tests.plugins.auth.libraries import LIBRARIES
-from tests.plugins.auth.sites import REDIRECT, Issuer, Logins, Site, folder_store
-from tests.plugins.auth.test_resource_auth import CODE, REFRESH, auth_for, get
-
-
-@pytest.fixture
-def issuer() -> Iterator[Issuer]:
-    with Issuer() as issuer:
-        yield issuer
-
-
-@pytest.fixture
-def other() -> Iterator[Issuer]:
-    with Issuer() as issuer:
-        yield issuer
-
-
-@pytest.fixture
-def site(issuer: Issuer) -> Iterator[Site]:
-    with Site(issuer) as site:
-        yield site
-
-
-@pytest.fixture
-def logins() -> Logins:
-    return Logins()
+from tests.plugins.auth.sites import (
+    CODE,
+    REDIRECT,
+    REFRESH,
+    Issuer,
+    Logins,
+    Site,
+    auth_for,
+    folder_store,
+    get,
+)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

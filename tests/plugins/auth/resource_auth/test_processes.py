@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.interop.program import Program
-from tests.plugins.auth.sites import Issuer, Site
+from tests.plugins.auth.sites import Site
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 _BEGIN = """
 import json, os, signal, sys, threading
 import requests
@@ -40,12 +40,6 @@ def in_child(function):
         os._exit(0 if function() == 200 else 1)
     return child
 """
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with Issuer() as issuer, Site(issuer) as site:
-        yield site
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,21 +14,16 @@ import pytest
 import grantway
 from grantway_grants import authorization_code
 from grantway_plugins.auth import ResourceAuth
-from tests.plugins.auth.sites import REDIRECT, Issuer, Logins, Site, folder_store, visit
-from tests.plugins.auth.test_resource_auth import auth_for, get
+from tests.plugins.auth.sites import (
+    REDIRECT,
+    Logins,
+    Site,
+    auth_for,
+    folder_store,
+    get,
+    visit,
+)
 from tests.waiting import PATIENCE, until
-
-
-@pytest.fixture
-def issuer() -> Iterator[Issuer]:
-    with Issuer() as issuer:
-        yield issuer
-
-
-@pytest.fixture
-def site(issuer: Issuer) -> Iterator[Site]:
-    with Site(issuer) as site:
-        yield site
 
 
 async def log_in(client: grantway.Client, **options: Any) -> grantway.Token:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +11,15 @@ from joserfc.jwk import ECKey
 import grantway
 from grantway_plugins.auth import ResourceAuth, StepUpRequiredError
 from tests.plugins.auth.libraries import LIBRARIES
-from tests.plugins.auth.sites import REDIRECT, Issuer, Logins, Site, folder_store
-from tests.plugins.auth.test_resource_auth import auth_for, get
+from tests.plugins.auth.sites import REDIRECT, Issuer, Logins, Site, auth_for, folder_store, get
 
 STRONG = 'Bearer error="insufficient_user_authentication", acr_values="mfa hwk", max_age="60"'
 
 
 @pytest.fixture
-def issuer() -> Iterator[Issuer]:
-    with Issuer() as issuer:
-        yield issuer
-
-
-@pytest.fixture
-def site(issuer: Issuer) -> Iterator[Site]:
-    with Site(issuer) as site:
-        site.required = {"/mcp/write": {"write"}, "/mcp/admin": {"admin"}}
-        yield site
-
-
-@pytest.fixture
-def logins() -> Logins:
-    return Logins()
+def site(site: Site) -> Site:
+    site.required = {"/mcp/write": {"write"}, "/mcp/admin": {"admin"}}
+    return site
 
 
 @pytest.fixture
