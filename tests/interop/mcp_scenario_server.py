@@ -54,7 +54,10 @@ async def test_tool_with_progress(ctx: Context) -> str:
 async def test_sampling(prompt: str, ctx: Context) -> str:
     """Ask the client's model."""
     message = SamplingMessage(role="user", content=TextContent(type="text", text=prompt))
-    result = await ctx.session.create_message(messages=[message], max_tokens=100)
+    # Without the ID the request goes to the stream of a GET, which the client may not have opened.
+    result = await ctx.session.create_message(
+        messages=[message], max_tokens=100, related_request_id=ctx.request_id
+    )
     assert isinstance(result.content, TextContent)
     return f"LLM response: {result.content.text}"
 
