@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         VerificationObserver as VerificationObserver,
     )
     from ._protected_resource import ProtectedResource as ProtectedResource
-    from ._request import HttpRequest as HttpRequest, ResourceRequest as ResourceRequest
+    from ._request import ReceivedRequest as ReceivedRequest, ResourceRequest as ResourceRequest
     from ._requirement import Requirement as Requirement
     from ._shared_proofs import SharedProofs as SharedProofs
     from ._verified_token import VerifiedToken as VerifiedToken
@@ -34,7 +34,7 @@ if not TYPE_CHECKING:  # type checkers would accept misspelt names
             "._errors": "AccessDeniedError VerificationUnavailableError",
             "._issuer_status": "IssuerStatus VerificationObserver",
             "._protected_resource": "ProtectedResource",
-            "._request": "HttpRequest ResourceRequest",
+            "._request": "ReceivedRequest ResourceRequest",
             "._requirement": "Requirement",
             "._shared_proofs": "SharedProofs",
             "._verified_token": "VerifiedToken",

@@ -44,7 +44,7 @@ class ResourceRequest(Protocol):
         ...
 
 
-class HttpRequest(OneProcess):
+class ReceivedRequest(OneProcess):
     """A request to a protected resource, for servers and frameworks without an adapter.
 
     Args:

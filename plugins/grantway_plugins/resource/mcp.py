@@ -13,7 +13,7 @@ from grantway._processes.copies import OneProcess
 
 from ._errors import AccessDeniedError
 from ._protected_resource import ProtectedResource
-from ._request import HttpRequest
+from ._request import ReceivedRequest
 
 Result_co = TypeVar("Result_co", covariant=True)
 
@@ -62,7 +62,7 @@ class McpTokenVerifier(OneProcess, Generic[Result_co]):
         Raises:
             VerificationUnavailableError: The token cannot be verified at the moment.
         """
-        request = HttpRequest("POST", "/", [("authorization", f"Bearer {token}")])
+        request = ReceivedRequest("POST", "/", [("authorization", f"Bearer {token}")])
         try:
             caller = await self._resource.verify_async(request)
         except AccessDeniedError:

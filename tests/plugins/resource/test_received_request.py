@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from grantway._wire.challenges import parse_challenges
-from grantway_plugins.resource import AccessDeniedError, HttpRequest, ProtectedResource
+from grantway_plugins.resource import AccessDeniedError, ProtectedResource, ReceivedRequest
 from tests.plugins.resource.conftest import Tokens
 from tests.plugins.server.proofs import KEY, proof
 
@@ -16,7 +16,7 @@ def test_names_of_headers_are_case_insensitive(resource: ProtectedResource, toke
     bound = token(cnf={"jkt": KEY.thumbprint()})
     made = proof("https://api.example.com/orders", htm="GET", token=bound)
     headers = {"AUTHORIZATION": f"DPoP {bound}", "dpop": made}
-    request = HttpRequest("GET", "/orders", headers.items())
+    request = ReceivedRequest("GET", "/orders", headers.items())
     assert resource.verify(request).subject == "ann"
 
 
@@ -31,7 +31,7 @@ def test_names_of_headers_are_case_insensitive(resource: ProtectedResource, toke
 def test_an_ambiguous_header_is_an_invalid_request(
     resource: ProtectedResource, values: list[str], problem: str
 ) -> None:
-    request = HttpRequest("GET", "/orders", [("Authorization", each) for each in values])
+    request = ReceivedRequest("GET", "/orders", [("Authorization", each) for each in values])
     for verify in (resource.verify, lambda asked: asyncio.run(resource.verify_async(asked))):
         with pytest.raises(AccessDeniedError, match=problem) as caught:
             verify(request)
