@@ -51,7 +51,7 @@ async def connect(connector: Connector, route: Route, network: Network, sending:
         InvalidResponseError: the proxy's response is not HTTP.
     """
     proxy = route.proxy
-    if sending.public_only and proxy is not None:
+    if sending.choose is not None and proxy is not None:
         from .public_addresses import check_literal  # noqa: PLC0415 - few transports need it
 
         check_literal(route.host)

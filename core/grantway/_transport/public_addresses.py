@@ -12,10 +12,26 @@ _NAT64 = ip_network("64:ff9b::/96")
 
 
 class PrivateAddressError(OSError):
-    """A host is not on the public internet, and only public hosts are allowed."""
+    """A host is not on the public internet, and only public hosts are allowed.
+
+    Args:
+        unless: The host that would allow it, if it were on a private network; may be empty.
+    """
+
+    def __init__(self, unless: str = "") -> None:
+        text = "its address is not on the public internet"
+        if unless:
+            text += (
+                f", which is allowed only if {unless} is on a private network and can be reached"
+            )
+        super().__init__(errno.EACCES, text)
+
+
+class PublicAddressError(OSError):
+    """A host has a public address, and only private hosts are allowed."""
 
     def __init__(self) -> None:
-        super().__init__(errno.EACCES, "its address is not on the public internet")
+        super().__init__(errno.EACCES, "it has an address on the public internet")
 
 
 def public_only(addresses: Sequence[Any]) -> list[Any]:
@@ -28,6 +44,26 @@ def public_only(addresses: Sequence[Any]) -> list[Any]:
     if not found:
         raise PrivateAddressError
     return found
+
+
+def private_only(addresses: Sequence[Any]) -> Sequence[Any]:
+    """Return results of ``getaddrinfo`` if all of them are private.
+
+    Raises:
+        PublicAddressError: one is public.
+    """
+    if any(is_public(each[4][0]) for each in addresses):
+        raise PublicAddressError
+    return addresses
+
+
+def is_private_literal(host: str) -> bool:
+    """Return whether a host is private by its text, without a lookup of its name."""
+    try:
+        check_literal(host)
+    except PrivateAddressError:
+        return True
+    return False
 
 
 def check_literal(host: str) -> None:

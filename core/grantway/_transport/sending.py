@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from .deadline import Deadline
+
+#: Chooses among results of ``getaddrinfo``.
+Choose: TypeAlias = Callable[[Sequence[Any]], Sequence[Any]]
 
 #: Minimum timeout of an operation in seconds; zero would not wait at all.
 _LEAST = 0.001
@@ -24,7 +29,8 @@ class Sending:
         harmless: See ``Encoded``, once the request is being sent.
         sent: The number of bytes passed to the socket.
         status: The HTTP status, once received.
-        public_only: Whether to connect only to hosts on the public internet.
+        choose: Returns those addresses of a host that may be connected to, or raises OSError;
+            None for all.
     """
 
     deadline: Deadline
@@ -34,7 +40,7 @@ class Sending:
     harmless: int = 0
     sent: int = 0
     status: int | None = None
-    public_only: bool = False
+    choose: Choose | None = None
 
     def start(self, harmless: int) -> None:
         """Start to count the bytes of a request."""

@@ -79,13 +79,11 @@ def permitted(addresses: Sequence[Address], sending: Sending) -> Sequence[Addres
     """Return the addresses of a host that the request may use.
 
     Raises:
-        PrivateAddressError: there is none.
+        OSError: there is none.
     """
-    if not sending.public_only or sending.reaching_proxy:
+    if sending.choose is None or sending.reaching_proxy:
         return addresses
-    from .public_addresses import public_only  # noqa: PLC0415 - few transports need it
-
-    return public_only(addresses)
+    return sending.choose(addresses)
 
 
 async def connect_to_first(

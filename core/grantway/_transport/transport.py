@@ -76,6 +76,9 @@ class HttpTransport(OneProcess):
         public_only: Whether to connect only to hosts on the public internet, for URLs that others
             choose. Addresses are checked after the lookup of the name. A proxy looks up names
             itself, so it must keep requests out of private networks.
+        unless_private: With ``public_only``, the URL of a server that the user chose. If it is on a
+            private network, other hosts may be as well. Unless the URL contains a private address,
+            the server has to prove its name in a TLS connection, without a proxy.
 
     Raises:
         ConfigurationError: an argument is invalid. The message names it.
@@ -97,6 +100,7 @@ class HttpTransport(OneProcess):
         trust_env: bool = True,
         setting_names: Mapping[str, str] | None = None,
         public_only: bool = False,
+        unless_private: str | None = None,
     ) -> None:
         check_seconds("connect_timeout", connect_timeout)
         check_seconds("read_timeout", read_timeout)
@@ -107,7 +111,6 @@ class HttpTransport(OneProcess):
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._max_response = max_response
-        self._public_only = public_only
         self._network = Network(
             ca_bundle=ca_bundle,
             client_certificate=client_certificate,
@@ -118,6 +121,12 @@ class HttpTransport(OneProcess):
             names=setting_names,
         )
         del client_key_password  # hide it from tracebacks with locals
+        self._connect = connect
+        if public_only:
+            from .private_networks import PublicOnly  # noqa: PLC0415 - few transports need it
+
+            home = None if unless_private is None else route_to(unless_private, self._network)
+            self._connect = PublicOnly(home).connect
         self._connections = Connections(pool_size)
         self._routes: dict[str, Route] = {}
 
@@ -159,7 +168,7 @@ class HttpTransport(OneProcess):
             raise deadline_error(deadline)
         route = self._routes.get(request.url) or self._route(request.url)
         until = time.monotonic() + self._connect_timeout
-        sending = Sending(deadline, self._read_timeout, until, public_only=self._public_only)
+        sending = Sending(deadline, self._read_timeout, until)
         outcome: HttpResponse | TransportError
         try:
             response = await self._exchange(request, route, sending, idle, connector)
@@ -199,7 +208,7 @@ class HttpTransport(OneProcess):
         encoded = encode_request(request, route, _USER_AGENT_LINE)
         stream = idle.take(route.key)
         if stream is None:
-            stream = await connect(connector, route, self._network, sending)
+            stream = await self._connect(connector, route, self._network, sending)
         response = ResponseParser(self._max_response, head_only=request.method == "HEAD")
         try:
             sending.start(encoded.harmless)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,6 @@ from grantway._transport.http import (
     is_loopback,
     is_web_address,
 )
-from grantway._transport.public_addresses import is_public
 
 from .challenges import parse_challenges
 from .documents import origin_of, read_document
@@ -312,22 +310,7 @@ def document_transport(url: str) -> HttpTransport:
     """Return a transport for the metadata of a resource."""
     from grantway._transport.transport import HttpTransport  # noqa: PLC0415 - only if needed
 
-    return HttpTransport(max_response=MAX_DOCUMENT, public_only=not is_on_private_network(url))
-
-
-def is_on_private_network(url: str) -> bool:
-    """Return whether a URL's host is not on the public internet.
-
-    A name that this machine cannot look up counts as public: a proxy may know it.
-    """
-    host = urlsplit(url).hostname or ""
-    if is_loopback(host):
-        return True
-    try:
-        addresses = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return False
-    return not any(is_public(str(each[4][0])) for each in addresses)
+    return HttpTransport(max_response=MAX_DOCUMENT, public_only=True, unless_private=url)
 
 
 def _quoted(value: object) -> str:

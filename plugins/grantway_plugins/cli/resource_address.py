@@ -13,7 +13,6 @@ from grantway._wire.protected_resource import (
     FoundResource,
     check_pkce,
     find_resource,
-    is_on_private_network,
     issuers_of,
 )
 from grantway_plugins._config.components import Components
@@ -79,7 +78,7 @@ def listed_issuers(url: str, profile: Profile) -> list[str]:
 def _transport(settings: NetworkSettings, url: str) -> HttpTransport:
     """Return a transport for the documents that lead from a resource to its provider."""
     return settings.transport(
-        _TIMEOUT, max_response=MAX_DOCUMENT, public_only=not is_on_private_network(url)
+        _TIMEOUT, max_response=MAX_DOCUMENT, public_only=True, unless_private=url
     )
 
 

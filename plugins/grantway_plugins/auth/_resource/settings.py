@@ -16,7 +16,7 @@ from grantway._types.callables import kind_of
 from grantway._types.fields import Scope
 from grantway._types.quantity import check_seconds
 from grantway._types.store import Store, has_blocking_methods, problem_of
-from grantway._wire.protected_resource import MAX_DOCUMENT, is_on_private_network
+from grantway._wire.protected_resource import MAX_DOCUMENT
 from grantway_plugins.auth._origin import invalid
 from grantway_plugins.registration import REDIRECT_URI
 
@@ -145,7 +145,7 @@ class ResourceSettings(OneProcess):
         """Return the transport to the authorization server, which the resource chooses.
 
         Its responses are as small as documents, and it does not connect to hosts on private
-        networks, unless the resource is on one. May block to look up the resource's host.
+        networks, unless the resource is on one.
         """
         if self.given_transport is not None:
             return self.given_transport
@@ -154,8 +154,12 @@ class ResourceSettings(OneProcess):
                 HttpTransport,
             )
 
-            public = not is_on_private_network(self.url)
-            made = HttpTransport.within(self.timeout, max_response=MAX_DOCUMENT, public_only=public)
+            made = HttpTransport.within(
+                self.timeout,
+                max_response=MAX_DOCUMENT,
+                public_only=True,
+                unless_private=self.url,
+            )
             self._own = self._own or made
         return self._own
 
