@@ -417,6 +417,7 @@ def test_on_disk_requires_an_append_only_file() -> None:
     assert MARK not in shown(failed.value)
 
 
+@pytest.mark.slow
 def test_a_save_waits_for_replicas_and_a_replica_rejects_saves() -> None:
     with (
         valkey_server(repl_diskless_sync_delay="0") as server,
@@ -436,12 +437,12 @@ def test_a_save_waits_for_replicas_and_a_replica_rejects_saves() -> None:
         replica.stop()
         for on_disk in (False, True):
             with (
-                closing(RedisStore(server.url, replicas=1, on_disk=on_disk, timeout=0.4)) as store,
+                closing(RedisStore(server.url, replicas=1, on_disk=on_disk, timeout=2)) as store,
                 pytest.raises(StoreSaveError, match="only 0 of 1 replicas") as failed,
             ):
                 store.save("key", Token("at-" + MARK))
             assert MARK not in shown(failed.value)
-        with closing(RedisStore(server.url, replicas=1, timeout=0.4)) as store:
+        with closing(RedisStore(server.url, replicas=1, timeout=2)) as store:
             with pytest.raises(StoreUnreadableError, match="only 0 of 1 replicas"):
                 store.lock("key", 0).__enter__()
             with pytest.raises(StoreError, match=r"not deleted: .* only 0 of 1 replicas"):

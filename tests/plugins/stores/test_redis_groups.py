@@ -164,7 +164,7 @@ def test_without_replicas_nothing_is_locked_saved_or_deleted() -> None:
     with sentinel_group(replicas=1) as group:
         replica = next(each for each in group.servers if each is not group.primary())
         with (
-            closing(RedisStore(group.url, failover=0, timeout=0.4)) as store,
+            closing(RedisStore(group.url, failover=0, timeout=2)) as store,
             closing(RedisStore(group.url, replicas=0)) as brave,
         ):
             store.save("key", WHOLE)
