@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from grantway import Token
 from grantway._exceptions import GrantwayError, ProviderPausedError, StoreUnreadableError
-from grantway_plugins.gateway._protection import FailureRecord, Protection
+from grantway_plugins.gateway._protection import FailureRecord, Protection, protection as module
 from grantway_plugins.stores.memory._store import MemoryStore
 from tests import faults
 from tests.faults import FaultServer
@@ -49,6 +50,12 @@ def store() -> SlowStore:
     return SlowStore()
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let calls wait for the store as long as a busy machine delays it."""
+    monkeypatch.setattr(module, "PATIENCE", PATIENCE)
+
+
 def sharing(clock: Clock, store: MemoryStore, **rules: Any) -> Protection:
     """Return the protection of one machine."""
     made = protection(clock, **rules)
@@ -62,6 +69,7 @@ def fail(client: Any, times: int) -> None:
             request_token(client)
 
 
+@pytest.mark.usefixtures("patient")
 def test_an_open_breaker_opens_on_another_machine(clock: Clock, store: SlowStore) -> None:
     """That machine sends nothing, and later one probe."""
     first, second = sharing(clock, store), sharing(clock, store)
@@ -83,6 +91,7 @@ def test_an_open_breaker_opens_on_another_machine(clock: Clock, store: SlowStore
         assert (second.state().breaker, len(server.requests)) == ("closed", 4)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_retry_after_applies_on_another_machine(clock: Clock, store: SlowStore) -> None:
     first, second = sharing(clock, store), sharing(clock, store)
     with (
@@ -111,11 +120,39 @@ def test_a_shorter_pause_does_not_replace_a_longer_one(clock: Clock, store: Slow
         until(lambda: store.load(KEY) is not None)
         before = store.load(KEY)
         second.share(record := FailureRecord(store, KEY))
-        record.read()  # so that the call does not read it again
+        record.read(lambda _: None)  # so that the call does not read it again
         reads = store.reads
         fail(other, 1)
         until(lambda: store.reads > reads)
     assert store.load(KEY) == before
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_call_that_reads_a_failure_sends_nothing(
+    clock: Clock, store: SlowStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if the thread that reads it is slow, and then slow to open the breaker."""
+    first, second = sharing(clock, store, failures=1), sharing(clock, store)
+
+    def late(work: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def works_late(argument: Any) -> Any:
+            threading.Event().wait(0.05)
+            return work(argument)
+
+        return works_late
+
+    with (
+        FaultServer(DOWN, GRANTED) as server,
+        make_client(server, first) as one,
+        make_client(server, second) as other,
+    ):
+        fail(one, 1)
+        until(lambda: store.load(KEY) is not None)
+        monkeypatch.setattr(store, "load", late(store.load))
+        monkeypatch.setattr(second, "_apply_shared", late(second._apply_shared))
+        with pytest.raises(ProviderPausedError, match="circuit breaker is open"):
+            request_token(other)
+        assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("broken", [False, True])

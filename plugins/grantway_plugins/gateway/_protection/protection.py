@@ -164,10 +164,9 @@ class Protection(OneProcess):
 
     def _hear(self, exchange: Exchange) -> Generator[Wait, bool, None]:
         """Learn of failures on other machines, at most once a second."""
-        reading = None if self._record is None else self._record.read()
+        reading = None if self._record is None else self._record.read(self._apply_shared)
         if reading is None:
             return
-        reading.add_done_callback(lambda done: self._apply_shared(done.result()))
         with _lock:
             rejected = self._breaker.pause() is not None
         if not rejected:

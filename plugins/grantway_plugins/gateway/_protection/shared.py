@@ -79,24 +79,28 @@ class FailureRecord(OneProcess):
     def forget_reads(self) -> None:
         """Forget running reads. A forked child has none of its parent's threads."""
         self._lock = threading.Lock()
-        self._reading: Future[SharedFailure | None] | None = None
+        self._reading: Future[None] | None = None
         self._next = float("-inf")
 
-    def read(self) -> Future[SharedFailure | None] | None:
-        """Start reading the record, and return the result; None if it was read a moment ago."""
+    def read(self, apply: Callable[[SharedFailure | None], None]) -> Future[None] | None:
+        """Start reading the record; return None if it was read a moment ago.
+
+        Args:
+            apply: Called with the record, before the returned future is done.
+        """
         with self._lock:
             if self._reading is not None or time.monotonic() < self._next:
                 return None
-            reading: Future[SharedFailure | None] = Future()
+            reading: Future[None] = Future()
             self._reading = reading
-        self._start(self._read, reading)
+        self._start(self._read, apply, reading)
         return reading
 
     def publish(self, failure: SharedFailure) -> None:
         """Write the record, unless another machine has written longer pauses."""
         self._start(self._write, failure)
 
-    def _read(self, reading: Future[SharedFailure | None]) -> None:
+    def _read(self, apply: Callable[[SharedFailure | None], None], reading: Future[None]) -> None:
         try:
             found = self._load()
         except Exception as failed:  # noqa: BLE001 - stores may raise anything
@@ -104,7 +108,10 @@ class FailureRecord(OneProcess):
             found = None
         with self._lock:
             self._reading, self._next = None, time.monotonic() + _EVERY
-        reading.set_result(found)
+        try:
+            apply(found)
+        finally:
+            reading.set_result(None)
 
     def _write(self, failure: SharedFailure) -> None:
         try:
@@ -122,11 +129,9 @@ class FailureRecord(OneProcess):
         found = _parsed(token.access_token)
         return found if found is not None and found.end > self._clock() else None
 
-    def _start(self, work: Callable[[Any], None], argument: Any) -> None:
+    def _start(self, work: Callable[..., None], *arguments: Any) -> None:
         # A daemon thread, so that a store that does not respond does not delay the exit.
-        threading.Thread(
-            target=work, args=(argument,), name="grantway-failures", daemon=True
-        ).start()
+        threading.Thread(target=work, args=arguments, name="grantway-failures", daemon=True).start()
 
 
 def _parsed(text: str) -> SharedFailure | None:
