@@ -18,6 +18,8 @@ from tests.interop.program import Program
 from tests.waiting import PATIENCE
 
 _PROGRAM = "node_modules/@modelcontextprotocol/conformance/dist/index.js"
+#: The package's own limit for a scenario is 30 seconds.
+_LIMIT = ("--timeout", str(int(PATIENCE * 1000)))
 #: Printed after the last scenario of ``authorization``.
 _END = re.compile(r"Total: \d+ passed, \d+ failed")
 
@@ -61,7 +63,7 @@ def judge_issuer(
 def judge_server(url: str, scenario: str, version: str, folder: Path) -> dict[str, str]:
     """Run a scenario for MCP servers at a version, and return the status of each check."""
     options = ("--url", url, "--scenario", scenario, "--spec-version", version)
-    _run("server", *options, "-o", str(folder))
+    _run("server", *options, *_LIMIT, "-o", str(folder))
     return _checks(folder)
 
 
@@ -77,7 +79,7 @@ def judge_client(
         folder: Folder for the results.
         environment: Environment variables to set for the client.
     """
-    options = ["--command", command, "--scenario", scenario, "-o", str(folder)]
+    options = ["--command", command, "--scenario", scenario, *_LIMIT, "-o", str(folder)]
     if version != EXTENSION:
         options += ["--spec-version", version]
     _run("client", *options, environment=environment)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +16,7 @@ from grantway_plugins.issuer import (
     IssuerSettings,
 )
 from grantway_plugins.issuer._decisions.operator_clients import add_client
+from tests.faults import free_port
 from tests.interop import mcp_scenarios
 from tests.interop.mcp_conformance import judge_issuer, judge_server
 from tests.interop.mcp_gateways import adding_gateway, gateway_client, verifying_gateway
@@ -112,9 +112,7 @@ def test_a_token_for_another_server_is_rejected(issuer: IssuerServer, server: st
 def test_the_issuer_passes_the_conformance_tests(
     issuer: IssuerServer, driver: BrowserDriver, tmp_path: Path, kind: str, version: str
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     redirect = f"http://127.0.0.1:{port}/callback"
     publisher = Publisher()
     publisher.changes = {"redirect_uris": [redirect]}
