@@ -12,6 +12,7 @@ from grantway._exceptions import ConfigurationError, InsecureEndpointError
 from grantway._transport.http import require_secure
 
 _HIGHEST_PORT = 65535
+_PORTS = _HIGHEST_PORT + 1
 #: Number of free ports to try until one is free on both addresses of ``localhost``.
 _FREE_PORTS = 8
 #: An IPv6 address must be in brackets if a port follows.
@@ -69,14 +70,15 @@ class Callback:
             )
         hosts = _LOCALHOST if host == "localhost" else (host,)
         chosen = choice or tuple(each for each in (port or redirect.port,) if each)
-        if not chosen and redirect.scheme != "http":
+        if chosen[-1:] in {(), (0,)} and redirect.scheme != "http":
             raise _wrong(
                 "listen", f'must include the port that a proxy forwards to, like "{host}:8765".'
             )
+        any_port = (0,) * (_FREE_PORTS if len(hosts) > 1 else 1)
         return cls(
             redirect=redirect,
             hosts=hosts,
-            ports=chosen or (0,) * (_FREE_PORTS if len(hosts) > 1 else 1),
+            ports=(*chosen[:-1], *any_port) if chosen[-1:] in {(), (0,)} else chosen,
             adds_port=redirect.scheme == "http" and not redirect.port,
         )
 
@@ -95,26 +97,31 @@ def with_port(uri: str, port: int) -> str:
 def redirect_uris(redirect_uri: str, ports: Sequence[int] | None = None) -> list[str]:
     """Return the redirect URIs to register for a login: one for each port, if there are several.
 
+    The port 0, which stands for any, is left out of the URI.
+
     Args:
         redirect_uri: As for ``Callback.of``.
         ports: As for ``Callback.of``.
     """
-    return [with_port(redirect_uri, port) for port in ports] if ports else [redirect_uri]
+    if not ports:
+        return [redirect_uri]
+    return [with_port(redirect_uri, port) if port else redirect_uri for port in ports]
 
 
 def check_ports(ports: Sequence[int] | None) -> tuple[int, ...]:
-    """Return the ports as a tuple; empty for None.
+    """Return the ports as a tuple; empty for None. The last one may be 0, for any free port.
 
     Raises:
         ConfigurationError: it is empty or not a list of port numbers.
     """
     if ports is None:
         return ()
-    rule = "must be a list of port numbers from 1 to 65535, like [8765, 8766]."
+    rule = "must be a list of port numbers from 1 to 65535, like [8765, 8766]. The last may be 0."
     if isinstance(ports, (str, bytes)) or not isinstance(ports, Sequence) or not ports:
         raise _wrong("ports", rule)
-    for port in ports:
-        if isinstance(port, bool) or not isinstance(port, int) or not 0 < port <= _HIGHEST_PORT:
+    for number, port in enumerate(ports, 1):
+        least = 0 if number == len(ports) > 1 else 1
+        if isinstance(port, bool) or not isinstance(port, int) or port not in range(least, _PORTS):
             raise _wrong("ports", rule)
     return tuple(ports)
 

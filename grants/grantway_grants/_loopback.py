@@ -48,7 +48,8 @@ class LoopbackListener:
             ``localhost``; with ``listen`` also https. Without a port, a free one is used.
         listen: An IP address or ``localhost``, with or without a port, to listen on instead of
             the address in ``redirect_uri``.
-        ports: Ports to try, in this order, if ``redirect_uri`` has none.
+        ports: Ports to try, in this order, if ``redirect_uri`` has none. A 0 at the end stands for
+            any free port.
 
     Attributes:
         redirect_uri: The redirect URI with the port in use.
@@ -118,7 +119,10 @@ class LoopbackListener:
             return self.ended.result()
         if cancelled:
             raise FlowCancelledError("The login was cancelled while it waited for the browser.")
-        raise FlowTimeoutError(f"The login was not finished within {timeout:g} s; start it again.")
+        raise FlowTimeoutError(
+            f"The login was not finished within {timeout:g} s; start it again. If the browser "
+            f"showed an error, check that the provider knows the client and {self.redirect_uri}."
+        )
 
     def respond(self, target: str) -> tuple[int, str, str]:
         """Accept or reject a request; return the status, title and text of the response."""

@@ -118,7 +118,8 @@ def login(
             ``localhost``; with ``listen`` also https. Without a port, a free one is used.
         listen: An IP address or ``localhost``, with or without a port, to listen on instead, for
             example if a container publishes the port or a proxy forwards the redirect.
-        ports: Ports to try, in this order, if ``redirect_uri`` has none.
+        ports: Ports to try, in this order, if ``redirect_uri`` has none. A 0 at the end stands for
+            any free port.
         prompt: Called once with the URL, to show it to the user before a browser is opened. With
             it, the login continues if no browser can be opened.
         open_browser: Opens a URL; by default in the browser that ``BROWSER`` names, or the

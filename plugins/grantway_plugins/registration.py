@@ -19,6 +19,7 @@ from grantway._transport.http import HttpRequest, can_travel
 from grantway._types.quantity import check_seconds
 from grantway._types.token import Token
 from grantway._wire.response_body import parse
+from grantway_plugins._redirect_ports import with_ports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -247,6 +248,8 @@ def register(
 ) -> Token:
     """Register a client, and return its registration, which is not stored.
 
+    For redirect URIs on this machine without a port, some with a port are registered as well.
+
     Args:
         provider: The provider.
         transport: Transport that sends the request.
@@ -258,6 +261,7 @@ def register(
         TokenError: The provider rejected the registration.
         TransportError: The provider sent no usable response.
     """
+    metadata = {**metadata, "redirect_uris": with_ports(metadata["redirect_uris"])}
     request = HttpRequest(
         "POST",
         provider.endpoint("registration"),

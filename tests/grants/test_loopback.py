@@ -158,7 +158,9 @@ def test_rejects_an_invalid_listen_address(listen: Any) -> None:
         LoopbackListener("http://127.0.0.1/callback", listen=listen)
 
 
-@pytest.mark.parametrize("ports", [[], "8765", 8765, [0], [65536], [True], [8765.0], ["8765"]])
+@pytest.mark.parametrize(
+    "ports", [[], "8765", 8765, [0], [0, 8765], [65536], [True], [8765.0], ["8765"]]
+)
 def test_rejects_invalid_ports(ports: Any) -> None:
     with pytest.raises(ConfigurationError, match="ports"):
         LoopbackListener("http://127.0.0.1/callback", ports=ports)
@@ -251,6 +253,9 @@ def test_uses_the_first_free_port() -> None:
         with pytest.raises(ConfigurationError) as caught:
             LoopbackListener("http://127.0.0.1/cb", ports=[taken])
         assert f"port {taken} on 127.0.0.1 (" in str(caught.value)
+        for host in ("127.0.0.1", "localhost"):
+            with LoopbackListener(f"http://{host}/cb", ports=[taken, 0]) as listening:
+                assert urlsplit(listening.redirect_uri).port not in {0, None, taken}
 
 
 def test_returns_a_redirect_uri_for_each_port() -> None:
@@ -258,6 +263,10 @@ def test_returns_a_redirect_uri_for_each_port() -> None:
     assert redirect_uris("http://[::1]/cb?a=1", [1, 2]) == [
         "http://[::1]:1/cb?a=1",
         "http://[::1]:2/cb?a=1",
+    ]
+    assert redirect_uris("http://localhost/cb", [1, 0]) == [
+        "http://localhost:1/cb",
+        "http://localhost/cb",
     ]
 
 

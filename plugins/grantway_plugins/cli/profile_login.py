@@ -20,6 +20,7 @@ from grantway._types.token import Token
 from grantway_grants import authorization_code
 from grantway_grants._callback import redirect_uris
 from grantway_grants.device_code import DeviceFlow
+from grantway_plugins._redirect_ports import ports_of
 from grantway_plugins.profiles._profile import Profile
 
 from .login_flow import run_login_flow
@@ -129,13 +130,15 @@ def _standard_login(
     try:
         if registrations is not None and chosen.method != "device":
             authorization_code.check_registration(client)
-        return client, _flow(profile, client, screen, chosen.method, scope)
+        ports = _ports(profile, None if registrations is None else registrations.load())
+        return client, _flow(profile, client, screen, chosen.method, scope, ports=ports)
     except (InvalidClientException, UnauthorizedClientException):
         if registrations is None:
             raise
         # The provider no longer knows the registered client, so register again.
         client = profile.client(instead_of=client.client_id)
-        return client, _flow(profile, client, screen, chosen.method, scope)
+        ports = _ports(profile, registrations.load())
+        return client, _flow(profile, client, screen, chosen.method, scope, ports=ports)
     except InvalidScopeException:
         if registrations is None or set(scope or ()) <= set(profile.scope or ()):
             raise
@@ -143,7 +146,8 @@ def _standard_login(
     screen.say("The client may not request this scope, so it is registered again.")
     registration = profile.register(scope)
     client = profile.client(registration=registration)
-    token = _flow(profile, client, screen, chosen.method, scope)
+    ports = _ports(profile, registration)
+    token = _flow(profile, client, screen, chosen.method, scope, ports=ports)
     # Not before: a login that fails must not separate the stored token from its client.
     registrations.save(registration, profile.timeout)
     return client, token
@@ -169,12 +173,21 @@ def _request(profile: Profile, screen: LoginScreen) -> Token:
     sys.exit(INTERRUPTED)
 
 
+def _ports(profile: Profile, registration: Token | None) -> Sequence[int] | None:
+    """Return the ports to try for the redirect: those of the profile, or those registered."""
+    if profile.ports or profile.listen is not None or registration is None:
+        return profile.ports
+    return ports_of(registration, profile.redirect_uri)
+
+
 def _flow(
     profile: Profile,
     client: Client,
     screen: LoginScreen,
     method: LoginMethod,
     scope: tuple[str, ...] | None,
+    *,
+    ports: Sequence[int] | None,
 ) -> Token:
     if method == "device":
         flow = DeviceFlow(client, scope=scope, extra=profile.extra, resource=profile.resource)
@@ -198,7 +211,7 @@ def _flow(
             resource=profile.resource,
             redirect_uri=profile.redirect_uri,
             listen=profile.listen,
-            ports=profile.ports,
+            ports=ports,
             prompt=screen.before_browser,
             open_browser=screen.open_browser,
             timeout=BROWSER_TIMEOUT,

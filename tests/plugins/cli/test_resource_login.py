@@ -30,6 +30,7 @@ from grantway_plugins.issuer._decisions.operator_clients import add_client
 from tests.core.test_protected_resource import ISSUER, KNOWN, Site
 from tests.docs.pages import ROOT
 from tests.faults import FaultServer, certificate, free_port
+from tests.plugins.auth.scripted_server import ExactServer
 from tests.plugins.cli.home import PATIENCE, Home
 from tests.plugins.cli.resource_server import ResourceServer
 from tests.plugins.cli.test_login import device_prompt, running
@@ -112,6 +113,14 @@ def test_logs_in_with_the_address_of_a_resource(
     assert (claims["aud"], claims["scope"]) == (server.resource, "read")
     assert home.run("logout", name).returncode == 0
     assert home.run("token", name).returncode == 3
+
+
+def test_logs_in_where_the_port_of_the_redirect_is_compared(home: Home) -> None:
+    with ExactServer() as server:
+        done = home.run("login", server.mcp)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert home.run("login", *profiles(home)).returncode == 0
+    assert server.redirected == server.registered[:1] * 2
 
 
 def test_programs_use_the_profile(home: Home, server: ResourceServer) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from grantway._exceptions import ConfigurationError, ResourceMetadataError
 from grantway._secrets.params import Params
 from grantway._types.token import Token
+from grantway_plugins._redirect_ports import ports_of
 from grantway_plugins.registration import Registrations, identity_of, key_of, metadata_of
 
 from .settings import ResourceSettings
@@ -32,6 +33,7 @@ class Session(NamedTuple):
         registered: Whether the client registered itself (RFC 7591).
         scope: The scope with which it did.
         known: Whether the registration is an earlier one, which the provider may have forgotten.
+        ports: The ports of the redirect URIs that it registered, or None.
     """
 
     provider: Provider
@@ -40,6 +42,16 @@ class Session(NamedTuple):
     registered: bool
     scope: tuple[str, ...]
     known: bool
+    ports: tuple[int, ...] | None = None
+
+
+class _Identity(NamedTuple):
+    """The arguments of a client; the other attributes are those of ``Session``."""
+
+    arguments: Params
+    registered: bool = False
+    known: bool = False
+    ports: tuple[int, ...] | None = None
 
 
 def first_scope(provider: Provider, settings: ResourceSettings) -> tuple[str, ...]:
@@ -82,13 +94,21 @@ def session_at(
         ConfigurationError: There is no way to identify the client.
         GrantwayError: The client could not be registered.
     """
-    identity, registered, known = _identity(provider, settings, scope, instead_of)
-    client = _client(provider, settings, identity)
+    identity = _identity(provider, settings, scope, instead_of)
+    client = _client(provider, settings, identity.arguments)
     bound = getattr(client.auth, "thumbprint", None) or ""
     issuer = provider.issuer or provider.token_endpoint
     key = settings.token_key(issuer, provider.resource, client.client_id, bound)
     credential = client.credential(grant_type=_GRANT_TYPE, key=key, store=settings.store)
-    return Session(provider, client, credential, registered, scope, known)
+    return Session(
+        provider,
+        client,
+        credential,
+        identity.registered,
+        scope,
+        identity.known,
+        identity.ports,
+    )
 
 
 def bind(settings: ResourceSettings, provider: Provider) -> None:
@@ -117,16 +137,16 @@ def _identity(
     settings: ResourceSettings,
     scope: tuple[str, ...],
     instead_of: str | None,
-) -> tuple[Params, bool, bool]:
-    """Return the arguments of the client, whether it registered itself, and whether earlier."""
+) -> _Identity:
+    """Return the client to use; register it if necessary."""
     if settings.client_id is not None:
         given = Params(
             client_id=settings.client_id, client_secret=settings.client_secret, auth=settings.auth
         )
-        return given, False, False
+        return _Identity(given)
     documents = provider.metadata.get("client_id_metadata_document_supported") is True
     if settings.client_metadata_url is not None and documents:
-        return Params(client_id=settings.client_metadata_url, auth="none"), False, False
+        return _Identity(Params(client_id=settings.client_metadata_url, auth="none"))
     if provider.registration_endpoint is None:
         raise ConfigurationError(
             f"client_id: is required for {settings.url}: its authorization server "
@@ -156,7 +176,8 @@ def _identity(
         instead_of=instead_of,
     )
     known = before is not None and before.access_token == made.access_token
-    return identity_of(made), True, known
+    ports = ports_of(made, settings.redirect_uri)
+    return _Identity(identity_of(made), registered=True, known=known, ports=ports)
 
 
 def _client(provider: Provider, settings: ResourceSettings, identity: Params) -> Client:

@@ -223,7 +223,7 @@ class ResourceLogin(OneProcess):
                 # A provider shows an error page to the user of an unknown client.
                 with contextlib.suppress(UnauthorizedClientException):
                     check_registration(session.client, cancel=call.cancel)
-            return session, call(session.client, scope, need.extra)
+            return session, call(session.client, scope, need.extra, session.ports)
         except InvalidClientException:
             if not session.registered:
                 raise
@@ -235,7 +235,7 @@ class ResourceLogin(OneProcess):
         session = session_at(session.provider, self._settings, registered, instead_of=gone)
         if gone is None and (token := self._existing(session)) is not None:
             return session, token  # of a login after which the record could not be stored
-        return session, call(session.client, scope, need.extra)
+        return session, call(session.client, scope, need.extra, session.ports)
 
     def _of_overtaking_process(self, before: ResourceRecord) -> Token | None:
         """Return the token if another process has logged in since this one took the lock.

@@ -35,6 +35,8 @@ Login = Callable[..., Token | Awaitable[Token]]
 
 #: The objects whose logins run in this context.
 RUNNING: ContextVar[tuple[object, ...]] = ContextVar("RUNNING", default=())
+#: Parameters of a login that determine the redirect URI.
+_ADDRESS = frozenset({"listen", "ports", "redirect_uri"})
 #: Seconds between checks whether the event loop of a login was closed.
 _CHECK = 1.0
 
@@ -140,15 +142,24 @@ class LoginCall:
         self.called = False
         known, any_name = _parameters(login)
         self._takes_extra = any_name or "extra" in known
+        self._takes_ports = "ports" in known and not _given(login) & _ADDRESS
         self._options: dict[str, Any] = {}
         if redirect_uri is not None and "redirect_uri" in known:
             self._options["redirect_uri"] = redirect_uri
         if "cancel" in known and not is_async(login):
             self._options["cancel"] = cancel
 
-    def __call__(self, client: Client, scope: tuple[str, ...], extra: dict[str, Any]) -> Token:
+    def __call__(
+        self,
+        client: Client,
+        scope: tuple[str, ...],
+        extra: dict[str, Any],
+        ports: tuple[int, ...] | None = None,
+    ) -> Token:
         """Log in, and return the token."""
         arguments = {"scope": scope or None, "resource": client.provider.resource, **self._options}
+        if ports is not None and self._takes_ports:
+            arguments["ports"] = ports
         if extra:
             if not self._takes_extra:
                 raise invalid(
@@ -213,6 +224,15 @@ def is_asynchronous() -> Exception:
         "is async, but this call is not; use an async client or token_async(), or pass a function "
         "that is not async.",
     )
+
+
+def _given(function: object) -> frozenset[str]:
+    """Return the names of the parameters for which a partial function has values."""
+    given: set[str] = set()
+    while isinstance(function, functools.partial):
+        given |= function.keywords.keys()
+        function = function.func
+    return frozenset(given)
 
 
 def _parameters(function: object) -> tuple[frozenset[str], bool]:

@@ -78,7 +78,7 @@ class ResourceAuth(LibraryAuth):
             token, and returns the token; ``extra`` is passed as well if the resource requires
             another login. ``authorization_code.login`` and ``device_code.login`` are such
             functions, and may be asynchronous for async callers (``login_async``). If it has the
-            parameters ``redirect_uri`` and ``cancel``, it gets them as well. None raises
+            parameters ``redirect_uri``, ``ports`` and ``cancel``, it gets them as well. None raises
             ``LoginNeededError`` instead.
         store: A store, or the name of a registered one, such as ``file``; by default a new one in
             the memory of this process.
