@@ -19,8 +19,8 @@ from starlette.routing import Route
 from grantway_plugins.resource import (
     AcceptedIssuer,
     AccessDeniedError,
-    HttpRequest,
     ProtectedResource,
+    ReceivedRequest,
     Requirement,
 )
 from tests.plugins.gateway.servers import asgi_server
@@ -90,7 +90,7 @@ def by_grantway(issuer: str) -> Iterator[Verify]:
                 made = ProtectedResource(resource, [AcceptedIssuer(issuer)], scopes=[SCOPE])
                 opened[resource] = exits.enter_context(closing(made))
             headers = [("Authorization", authorization)]
-            asked = HttpRequest("POST", urlsplit(resource).path, headers)
+            asked = ReceivedRequest("POST", urlsplit(resource).path, headers)
             return opened[resource].verify(asked, Requirement(scopes=(SCOPE,))).claims
 
         yield verify
