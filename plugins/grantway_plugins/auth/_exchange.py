@@ -20,6 +20,9 @@ from ._step_up import StepUpChallenge, StepUpRequiredError
 _Steps = Generator[StepUpChallenge | Token | None, Token | None, Params | None]
 
 _UNAUTHORIZED = 401
+#: Most tokens that a request gets because its issuer may have changed. One of them may be of the
+#: former issuer, if another request has refreshed that token meanwhile.
+_MOST_RECONSIDERED = 3
 
 
 class StepUp(Protocol):
@@ -115,6 +118,7 @@ class Exchange(OneProcess):
         "_finder",
         "_method",
         "_presented",
+        "_reconsidered",
         "_source",
         "_step_up",
         "_timeout",
@@ -139,6 +143,8 @@ class Exchange(OneProcess):
         self._source = source
         self._step_up: StepUp | Literal[False] | None = step_up
         self._finder = finder
+        #: How often the finder has reconsidered the issuer.
+        self._reconsidered = 0
         #: Whether the request was sent without a token.
         self._bare = False
         self._timeout = timeout
@@ -223,10 +229,12 @@ class Exchange(OneProcess):
                     raise
 
     def _found(self) -> Finder:
-        """Return the finder, which looks for another issuer at most once."""
+        """Return the finder, to look for another issuer."""
         finder = self._finder
         assert finder is not None  # _steps has checked it
-        self._finder = None
+        self._reconsidered += 1
+        if self._reconsidered == _MOST_RECONSIDERED:
+            self._finder = None
         return finder
 
     def _steps(self, answer: Answer, response: Any, rewind: Callable[[], bool]) -> _Steps:

@@ -16,6 +16,7 @@ from grantway_plugins.auth._resource.clients import Session
 from grantway_plugins.auth._resource.record import ResourceRecord
 from tests.faults import free_port
 from tests.plugins.auth.libraries import LIBRARIES
+from tests.plugins.auth.resource import Seen
 from tests.plugins.auth.sites import (
     CODE,
     REDIRECT,
@@ -164,6 +165,28 @@ def test_invalid_metadata_prevents_a_login(site: Site, issuer: Issuer, logins: L
     with pytest.raises(grantway.ResourceMetadataError, match=r"other\.example\.com"):
         get(site, auth)
     assert len(logins.calls) == 1
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_refresh_of_another_request_does_not_hide_the_new_issuer(
+    site: Site, issuer: Issuer, other: Issuer, logins: Logins, library: str
+) -> None:
+    """It gets a token of the former issuer, which is rejected like the one before."""
+    auth = auth_for(site, logins)
+    auth.token()
+    site.issuer = other
+    judge = site.respond_to
+
+    def respond(seen: Seen) -> tuple[int, dict[str, str]]:
+        if len(site.tokens) == 2 and issuer.count("/token", REFRESH) == 1:
+            auth.invalidate(auth.token())
+            auth.token()
+        return judge(seen)
+
+    site.respond_to = respond  # type: ignore[method-assign]
+    assert LIBRARIES[library](auth, site.mcp).status == 200
+    assert (issuer.count("/token", REFRESH), len(logins.calls)) == (2, 2)
+    assert len(site.tokens) == 4
 
 
 def test_a_resource_that_rejects_every_token_is_looked_at_once(

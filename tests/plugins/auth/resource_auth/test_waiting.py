@@ -18,6 +18,7 @@ from grantway_plugins.auth import ResourceAuth, StepUpRequiredError
 from grantway_plugins.auth._resource.need import Need
 from grantway_plugins.stores import MemoryStore
 from tests.plugins.auth.libraries import OPTIONS, gather
+from tests.plugins.auth.resource import Seen
 from tests.plugins.auth.resource_auth.test_interrupted import callers
 from tests.plugins.auth.sites import REDIRECT, REFRESH, Issuer, Logins, Site, auth_for, get, visit
 from tests.waiting import PATIENCE, until
@@ -76,6 +77,14 @@ class TestManyRequests:
     ) -> None:
         auth = auth_for(site, logins)
         auth.token()
+        judge, before = site.respond_to, len(site.seen)
+
+        def respond(seen: Seen) -> tuple[int, dict[str, str]]:
+            # A request that begins later has the refreshed token, and refreshes it once more.
+            until(lambda: len(site.seen) >= before + MANY)
+            return judge(seen)
+
+        site.respond_to = respond  # type: ignore[method-assign]
         with Issuer() as other:
             site.issuer = other
             self.send(library, site, auth)
