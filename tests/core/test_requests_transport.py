@@ -27,6 +27,7 @@ from grantway.testing import TransportTests
 from tests import faults
 from tests.faults import FaultServer
 from tests.proxy import proxy
+from tests.waiting import PATIENCE
 
 SECRET = "rt-very-secret-0123456789"
 
@@ -40,7 +41,13 @@ def session() -> Iterator[requests.Session]:
 
 @pytest.fixture
 def transport(session: requests.Session) -> RequestsTransport:
-    return RequestsTransport(session, connect_timeout=2, read_timeout=0.4)
+    return RequestsTransport(session, connect_timeout=10, read_timeout=20)
+
+
+@pytest.fixture
+def impatient(session: requests.Session) -> RequestsTransport:
+    """A transport for servers that never respond."""
+    return RequestsTransport(session, connect_timeout=PATIENCE, read_timeout=0.4)
 
 
 def post(url: str) -> HttpRequest:
@@ -77,7 +84,7 @@ def test_mounted_adapters_respond(session: requests.Session, transport: Requests
             return response
 
     session.mount("https://as.example", Canned())
-    got = transport.send(post("https://as.example"), Deadline(5))
+    got = transport.send(post("https://as.example"), Deadline(PATIENCE))
     assert (got.status, got.headers, got.body) == (201, {"x-one": "1"}, b"canned")
 
 
@@ -92,7 +99,7 @@ def test_netrc_and_the_login_of_the_session_are_ignored(
     with FaultServer(faults.respond()) as server:
         request = post(server.url)
         request.headers["Authorization"] = "Basic ours"
-        transport.send(request, Deadline(5))
+        transport.send(request, Deadline(PATIENCE))
     assert server.requests[0].headers["authorization"] == "Basic ours"
 
 
@@ -103,10 +110,11 @@ def test_netrc_and_the_login_of_the_session_are_ignored(
     ids=["reset", "closed", "no response", "half", "chunk", "chunks"],
 )  # fmt: skip
 def test_the_outcome_of_a_lost_response_is_unknown(
-    transport: RequestsTransport, act: faults.Act
+    transport: RequestsTransport, impatient: RequestsTransport, act: faults.Act
 ) -> None:
+    sender = impatient if act is faults.stall else transport
     with FaultServer(act) as server, pytest.raises(OutcomeUnknownError) as caught:
-        transport.send(post(server.url), Deadline(5))
+        sender.send(post(server.url), Deadline(PATIENCE))
     assert caught.value.__context__ is None
     assert SECRET not in str(caught.value)
     inside = [frame for frame, _ in traceback.walk_tb(caught.tb)][1:]
@@ -119,8 +127,8 @@ def test_an_interim_response_is_not_the_response(transport: RequestsTransport) -
     hints = faults.raw(b"HTTP/1.1 103 Early Hints\r\n\r\n", keep=True)
     with FaultServer(hints, faults.respond()) as server:
         with pytest.raises(OutcomeUnknownError):
-            transport.send(post(server.url), Deadline(5))
-        assert transport.send(post(server.url), Deadline(5)).status == 200
+            transport.send(post(server.url), Deadline(PATIENCE))
+        assert transport.send(post(server.url), Deadline(PATIENCE)).status == 200
     assert server.connections == 2
 
 
@@ -129,18 +137,18 @@ def test_nothing_was_sent_without_a_connection(
 ) -> None:
     port = faults.free_port()
     with pytest.raises(ConnectionFailedError):
-        transport.send(post(f"http://127.0.0.1:{port}"), Deadline(5))
+        transport.send(post(f"http://127.0.0.1:{port}"), Deadline(PATIENCE))
     with pytest.raises(ConnectionFailedError, match="deadline"):
         transport.send(post(f"http://127.0.0.1:{port}"), Deadline(-1))
     context, _ = faults.certificate(tmp_path)
     with FaultServer(faults.respond(), tls=context) as server:
         with pytest.raises(ConnectionFailedError, match="TLS failed") as caught:
-            transport.send(post(server.url), Deadline(5))
+            transport.send(post(server.url), Deadline(PATIENCE))
         assert caught.value.failed == "tls"
         with proxy(status=403) as between:
             session.proxies = {"all": between.url}
             with pytest.raises(ConnectionFailedError) as caught:
-                transport.send(post(server.url), Deadline(5))
+                transport.send(post(server.url), Deadline(PATIENCE))
         assert caught.value.failed == "proxy"
     assert server.requests == []
 
@@ -150,7 +158,7 @@ def test_a_forked_process_must_make_its_own_session(
 ) -> None:
     monkeypatch.setattr(os, "getpid", lambda: -1)
     with pytest.raises(ConfigurationError, match="made before a fork"):
-        transport.send(post("http://127.0.0.1:1"), Deadline(5))
+        transport.send(post("http://127.0.0.1:1"), Deadline(PATIENCE))
 
 
 def test_a_client_rejects_a_bare_session(session: requests.Session) -> None:

@@ -14,12 +14,13 @@ from grantway._transport.http import HttpRequest
 from grantway._transport.transport import HttpTransport
 from tests import faults
 from tests.faults import Act, FaultServer
+from tests.waiting import PATIENCE
 
 
 def failure(url: str, transport: HttpTransport | None = None) -> TransportError:
-    transport = transport or HttpTransport(read_timeout=0.2)
+    transport = transport or HttpTransport(read_timeout=PATIENCE)
     with pytest.raises(TransportError) as caught:
-        transport.send(HttpRequest("POST", url, {}, b"{}"), Deadline(10))
+        transport.send(HttpRequest("POST", url, {}, b"{}"), Deadline(PATIENCE))
     transport.close()
     return caught.value
 
@@ -31,7 +32,9 @@ def failure(url: str, transport: HttpTransport | None = None) -> TransportError:
 )
 def test_a_lost_response_states_the_cause(act: Act, failed: str) -> None:
     with FaultServer(act) as server:
-        error = failure(server.url)
+        error = failure(
+            server.url, HttpTransport(read_timeout=0.2 if act is faults.stall else PATIENCE)
+        )
     assert isinstance(error, OutcomeUnknownError)
     assert error.failed == failed
 

@@ -107,6 +107,10 @@ class McpServer:
     scope: Callable[[str], list[str]] = claimed_scope
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
+    def has_stream(self) -> bool:
+        """Return whether a client has requested a stream, which it does beside its other calls."""
+        return any(method == "GET" for method, _ in self.requests)
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a call of ``admin`` if the token lacks the scope; forward all others."""
         if scope["type"] != "http" or scope["path"] != "/mcp":

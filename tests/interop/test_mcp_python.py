@@ -26,7 +26,7 @@ from tests.interop.mcp_python_clients import REDIRECT, Account, Caller, Connect,
 from tests.interop.mcp_python_servers import ADMIN, SCOPE, McpServer, fastmcp_server, sdk_server
 from tests.interop.node_flows import NodeFlows
 from tests.plugins.issuer.test_client_documents import Publisher
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
 
@@ -231,7 +231,9 @@ def test_a_session_passes_through_the_gateway(
     """With its notifications, a stream that is silent for a while, and its end."""
 
     async def use(caller: Caller) -> list[float]:
-        return await caller.progress("late")
+        progress = await caller.progress("late")
+        await asyncio.to_thread(until, server.has_stream)
+        return progress
 
     client = gateway_client(issuer)
     with (
@@ -289,6 +291,7 @@ def test_a_session_passes_through_a_proxy_with_the_printed_configuration(
 ) -> None:
     async def use(caller: Caller) -> list[float]:
         assert json.loads(await caller.call("whoami"))["client_id"] == client[0]
+        await asyncio.to_thread(until, server.has_stream)
         return await caller.progress("count")
 
     client = gateway_client(issuer)

@@ -246,9 +246,11 @@ def test_waits_for_a_retry_after_in_seconds(registry: Registry) -> None:
 
 
 def test_waits_for_a_retry_after_as_a_date(registry: Registry) -> None:
-    with FaultServer(
-        faults.respond(429, b"", {"Retry-After": formatdate(time.time() + 2, usegmt=True)}), TOKEN
-    ) as server:
+    def busy(stage: faults.Stage) -> bool:
+        date = formatdate(time.time() + 2, usegmt=True)
+        return faults.respond(429, b"", {"Retry-After": date})(stage)
+
+    with FaultServer(busy, TOKEN) as server:
         began = time.monotonic()
         assert ask(registry, server, Replay.NEVER).access_token == "at-1"
     assert time.monotonic() - began >= 0.5

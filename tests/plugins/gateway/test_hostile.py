@@ -24,7 +24,7 @@ from grantway_plugins.server._http.wire import BODY_CAP
 from tests.plugins.gateway.conftest import COUPON, FORM, JSON, OURS, SHOP, THEIRS, Brokered, Serve
 from tests.plugins.gateway.frameworks import ASGI, FRAMEWORKS
 from tests.raw_http import read_response
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 each_framework = pytest.mark.parametrize("framework", FRAMEWORKS)
 ASK = b"grant_type=client_credentials&client_id=shop&client_secret=" + THEIRS.encode()
@@ -96,7 +96,7 @@ def head(url: str, *lines: str) -> bytes:
 
 def raw(url: str, sent: bytes) -> bytes:
     """Send bytes, leave the connection open, and return the whole response."""
-    with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=15) as sock:
+    with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=PATIENCE) as sock:
         sock.sendall(sent)
         return read_response(sock)
 
@@ -111,7 +111,8 @@ def test_rejects_a_body_that_is_not_sent_in_time(
     sent = head(url, f"Content-Type: {FORM}", "Content-Length: 500") + start
     assert raw(url, sent).startswith(b"HTTP/1.1 408 ")
     assert not server.requests
-    assert post(http, url, ASK, FORM).status_code == 200
+    # On a busy machine, a body that is sent at once may also be late.
+    until(lambda: post(http, url, ASK, FORM).status_code == 200)
 
 
 def test_serves_requests_next_to_a_thousand_silent_connections(
@@ -122,7 +123,9 @@ def test_serves_requests_next_to_a_thousand_silent_connections(
     start = head(url, f"Content-Type: {FORM}", "Content-Length: 500")
     with ExitStack() as held:
         for number in range(1000):
-            idle = socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=15)
+            idle = socket.create_connection(
+                ("127.0.0.1", urlsplit(url).port or 0), timeout=PATIENCE
+            )
             held.enter_context(idle)
             if number % 2:  # every other one starts a request and sends no more
                 idle.sendall(start)
@@ -143,7 +146,9 @@ def test_rejects_a_body_that_ends_early(brokered: Brokered, serve: Serve) -> Non
     backend, server = brokered(faults.respond())
     for framework in ("wsgi", "flask", "django"):
         url = serve(framework, TokenEndpoint(backend))
-        with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=15) as sock:
+        with socket.create_connection(
+            ("127.0.0.1", urlsplit(url).port or 0), timeout=PATIENCE
+        ) as sock:
             sock.sendall(head(url, f"Content-Type: {FORM}", "Content-Length: 500") + ASK)
             sock.shutdown(socket.SHUT_WR)
             assert read_response(sock).split(b" ")[1] == b"400", framework

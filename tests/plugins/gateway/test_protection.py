@@ -493,7 +493,7 @@ def test_a_credential_reports_the_pause_and_sends_nothing(clock: Clock) -> None:
         fail_requests(client, 1)
         credential = client.credential(grant_type="client_credentials")
         with pytest.raises(grantway.ProviderPausedError) as paused:
-            credential.token(timeout=0.5)
+            credential.token(timeout=20)  # less than the pause
         assert paused.value.retry_after == 30.0
         assert isinstance(credential.last_error, grantway.ProviderPausedError)
         assert len(server.requests) == 1

@@ -319,7 +319,7 @@ def test_a_restart_within_the_lease_keeps_the_lock() -> None:
 
 
 def test_times_out_if_the_server_does_not_respond() -> None:
-    with valkey_server() as server, closing(RedisStore(server.url, timeout=0.3)) as store:
+    with valkey_server() as server, closing(RedisStore(server.url, timeout=1.0)) as store:
         store.save("key", WHOLE)
         server.pause()
         began = time.monotonic()

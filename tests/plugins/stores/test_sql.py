@@ -439,7 +439,7 @@ def test_reports_a_read_only_server(postgres: PostgresServer) -> None:
 
 def test_reports_a_statement_timeout(postgres: PostgresServer) -> None:
     prefix = next(PREFIXES)
-    with closing(SqlStore(postgres.url, prefix=prefix, timeout=0.2)) as store:
+    with closing(SqlStore(postgres.url, prefix=prefix, timeout=1.0)) as store:
         store.save("key", WHOLE)
         engine = sa.create_engine(postgres.url)
         with engine.begin() as connection:

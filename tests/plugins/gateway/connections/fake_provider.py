@@ -76,7 +76,7 @@ authorization_endpoint = "{url}/authorize"
 revocation_endpoint = "{url}/revoke"
 client_id = "gateway"
 client_secret = "secret"
-timeout = 1
+timeout = 60
 
 [providers.gone]
 authorization_endpoint = "{url}/authorize"

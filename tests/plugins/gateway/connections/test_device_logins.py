@@ -75,6 +75,9 @@ async def jobs(connections: Connections) -> list[Job]:
 def test_an_approved_login_connects_the_user_who_started_it(
     connections: Connections, later: list[float]
 ) -> None:
+    async def ended() -> bool:
+        return await DeviceLogins(connections).find(ANN.id, "github") is None
+
     async def main() -> None:
         login = await begin(connections)
         assert login.user_code
@@ -84,9 +87,9 @@ def test_an_approved_login_connects_the_user_who_started_it(
         later[0] += login.interval
         worker = asyncio.create_task(worker_of(connections).run())
         await eventually(lambda: connections.records.connections(ANN.id))
-        await asyncio.sleep(0.05)
+        await eventually(ended)
         worker.cancel()
-        assert await DeviceLogins(connections).find(ANN.id, "github") is None
+        await asyncio.gather(worker, return_exceptions=True)
         assert await jobs(connections) == []
         assert await connections.records.connections(BEN.id) == []
         credential = connections.credential("github", ANN.id)

@@ -103,7 +103,10 @@ def test_the_response_with_the_token_is_lost(
     site: Site, ann: Visitor, provider: FakeProvider
 ) -> None:
     provider.token = None
+    text = site.config.read_text()
+    _reload(site, text.replace("timeout = 60\n", "timeout = 1\n"))
     page = connect_other(ann, site)
+    _reload(site, text)
     assert page.status == 502
     assert "The response of Other was lost" in page.text
     assert "Connect again, which replaces that entry" in page.text

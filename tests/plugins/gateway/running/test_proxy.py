@@ -242,12 +242,14 @@ def test_rejects_a_body_that_is_too_slow(hasty: GatewayProcess, head: bytes) -> 
 
 
 def test_responds_502_and_504_if_the_upstream_is_unavailable_or_slow(
-    run: GatewayProcess, http: requests.Session
+    run: GatewayProcess, backends: Backends, http: requests.Session
 ) -> None:
     unavailable = http.get(f"{run.url}/unavailable/x", headers=ACME, timeout=PATIENCE)
     assert (unavailable.status_code, unavailable.json()["error"]) == (502, "bad_gateway")
     hasty = http.get(f"{run.url}/hasty/slow", headers=ACME, timeout=PATIENCE)
     assert (hasty.status_code, hasty.json()["error"]) == (504, "gateway_timeout")
+    # Otherwise, the next test could take the end of this request for that of its own.
+    assert backends.echo.disconnected.wait(PATIENCE)
     # On a busy machine, the next response may also be late.
     until(lambda: http.get(f"{run.url}/hasty/x", headers=ACME, timeout=PATIENCE).ok)
 
@@ -280,6 +282,7 @@ def test_cancels_the_upstream_request_if_the_caller_disconnects(
     parts = urlsplit(run.url)
     with socket.create_connection((parts.hostname, parts.port)) as opened:
         opened.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\n\r\n")
+        assert backends.echo.request_started.wait(PATIENCE)
         assert not backends.echo.disconnected.wait(0.2)
     assert backends.echo.disconnected.wait(PATIENCE)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -179,12 +178,15 @@ def test_sigterm_finishes_the_requests_of_all_workers(backends: Backends) -> Non
     with gateway(backends.write(), *TWO) as run:
         port = int(run.url.rpartition(":")[2])
         head = (
-            "POST /orders HTTP/1.1\r\nHost: localhost\r\nX-Tenant: t0\r\nContent-Length: 4\r\n\r\n"
+            b"POST /orders HTTP/1.1\r\nHost: localhost\r\nX-Tenant: t0\r\n"
+            b"Content-Length: 4\r\nExpect: 100-continue\r\n\r\n"
         )
         begun = [socket.create_connection(("127.0.0.1", port), PATIENCE) for _ in range(4)]
         for each in begun:
-            each.sendall(head.encode() + b"ab")
-        time.sleep(0.5)  # until both workers have read the heads
+            each.sendall(head)
+        for each in begun:  # a worker has read each head
+            assert each.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            each.sendall(b"ab")
         workers = run.workers
         run.process.terminate()
         until(lambda: run.ready()[1]["status"] == "stopping")

@@ -164,7 +164,7 @@ def test_responds_with_503_if_the_exchange_fails_otherwise(
         retry=grantway.RetryPolicy(attempts=1),
     ) as client:
         exchange = TokenExchange(client)
-        rules = upstream(incoming="exchange", credential=exchange, tenant=single(), timeout=1.0)
+        rules = upstream(incoming="exchange", credential=exchange, tenant=single(), timeout=5.0)
         facts = RequestContext.of("", "/", [("Authorization", "Bearer abc")])
         for _ in range(2):
             with pytest.raises(grantway.GrantwayError) as caught:
