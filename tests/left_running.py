@@ -17,6 +17,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 _PATIENCE = 5.0
 #: A helper of `multiprocessing` that exits after its parent.
 _HARMLESS = "multiprocessing.resource_tracker"
+#: Errors for a file of a thread or program that has ended.
+_ENDED = (FileNotFoundError, ProcessLookupError)
 
 
 def adopt_orphans() -> None:
@@ -50,8 +52,11 @@ def end_all() -> list[str]:
 def _children() -> Iterator[tuple[int, str]]:
     """Yield the IDs and commands of this process's running children."""
     for listed in Path("/proc/self/task").glob("*/children"):
-        for pid in listed.read_text().split():
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        pids = ""
+        with contextlib.suppress(*_ENDED):  # the thread has
+            pids = listed.read_text()
+        for pid in pids.split():
+            with contextlib.suppress(*_ENDED):
                 stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
                 # Skip zombies. A program that is just starting has no command line yet.
                 if stat.rpartition(") ")[2][0] not in "ZX":

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import left_running
 from tests.waiting import PATIENCE, until
 
 ROOT = Path(__file__).parents[1]
@@ -104,3 +105,8 @@ def test_a_run_that_stops_its_programs_passes(tmp_path: Path) -> None:
         output, _ = process.communicate(timeout=2 * PATIENCE)
     assert process.returncode == 0, output
     assert REPORT not in output
+
+
+def test_a_thread_that_has_just_ended_has_no_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "glob", lambda *_: [Path("/proc/self/task/0/children")])
+    assert left_running.commands() == []
