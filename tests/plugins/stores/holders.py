@@ -27,7 +27,6 @@ def save_on_signal(store: Store, line: Connection) -> None:
 def take_turns(store: Store, line: Connection) -> None:
     """Increment a number in the token under the lock; a file detects a second holder."""
     times, inside = line.recv()
-    fences = []
     for _ in range(times):
         with store.lock("key", PATIENCE) as fence:
             os.close(os.open(inside, os.O_CREAT | os.O_EXCL))
@@ -37,8 +36,7 @@ def take_turns(store: Store, line: Connection) -> None:
             token = Token("at", refresh_token="rt", extra={"turn": turn, "fence": fence})
             store.save("key", token, fence=fence)
             inside.unlink()
-        fences.append(fence)
-    line.send(fences)
+        line.send(fence)
 
 
 def fork(store: Store, line: Connection) -> None:
