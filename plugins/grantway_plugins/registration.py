@@ -3,45 +3,30 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from grantway._credentials.fingerprint import fingerprint
-from grantway._exceptions import Evidence, ResponseInvalidError, TokenError
-from grantway._plugins.default_registry import default_registry
-from grantway._requests.error_codes import error_class
-from grantway._secrets.error_members import members_of
-from grantway._secrets.excerpts import excerpt
 from grantway._secrets.params import Params
-from grantway._secrets.redaction import printable
 from grantway._transport.deadline import Deadline
-from grantway._transport.http import HttpRequest, can_travel
+from grantway._transport.http import HttpRequest
 from grantway._types.quantity import check_seconds
 from grantway._types.token import Token
-from grantway._wire.response_body import parse
 from grantway_plugins._redirect_ports import with_ports
+from grantway_plugins._registration_response import TOKEN_TYPE, registration_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from grantway._requests.client import Client
     from grantway._requests.provider import Provider
-    from grantway._transport.http import HttpResponse, Transport
+    from grantway._transport.http import Transport
     from grantway._types.store import Store
 
-#: The ``token_type`` of a registration, which distinguishes it from tokens in the same store.
-TOKEN_TYPE = "client-registration"
 #: Remaining lifetime, in seconds, that a registration needs to be used.
 LEAST = 60.0
-#: A response without any of these members does not come from a registration endpoint.
-_EXPECTED = frozenset({"client_id", "error"})
 #: By preference. Authorization servers of MCP's SDK accept ``client_secret_basic`` only with a
 #: further ``client_id`` in the body, which RFC 6749 section 2.3.1 does not provide for.
 _METHODS = ("none", "client_secret_post", "client_secret_basic")
-#: The methods of clients that have a ``client_id`` and perhaps a ``client_secret``.
-_USABLE = (*_METHODS, "client_secret_jwt")
-#: Last year of ``client_secret_expires_at``, as Unix time; a later one is not a time.
-_LATEST = 253_402_300_799
 REDIRECT_URI = "http://127.0.0.1/callback"
 
 
@@ -219,8 +204,7 @@ def metadata_of(
         scope: Scope of the logins.
         redirect_uris: Redirect URIs of browser logins.
     """
-    offered = provider.metadata.get("token_endpoint_auth_methods_supported")
-    methods = [each for each in _METHODS if isinstance(offered, list) and each in offered]
+    methods = _offered(provider)
     grants = ["refresh_token"]
     if provider.authorization_endpoint:
         grants.insert(0, "authorization_code")
@@ -237,6 +221,12 @@ def metadata_of(
         "token_endpoint_auth_method": methods[0] if methods else "client_secret_basic",
     }
     return metadata | ({"scope": " ".join(scope)} if scope else {})
+
+
+def _offered(provider: Provider) -> list[str]:
+    """Return the usable authentication methods that the provider offers, by preference."""
+    offered = provider.metadata.get("token_endpoint_auth_methods_supported")
+    return [each for each in _METHODS if isinstance(offered, list) and each in offered]
 
 
 def _is_https(uri: str) -> bool:
@@ -269,63 +259,7 @@ def register(
         json.dumps(metadata).encode(),
     )
     response = transport.send(request, Deadline(timeout))
-    evidence = Evidence(provider=provider.host, status=response.status, step="registration")
-    found, _ = parse(response, lambda members: bool(_EXPECTED & members.keys()))
-    made, problem = _read_registration(found, metadata) if response.succeeded else (None, "")
-    if made is not None:
-        return made
-    if problem:
-        found = None  # error reports with locals would show the secret
-        problem = f"{provider.host} registered a client without {problem} (RFC 7591 section 3.2.1)."
-        raise ResponseInvalidError(problem, evidence=evidence)
-    if isinstance(found, dict):
-        found = members_of(found, ())  # masks secrets in error reports with locals
-        evidence = replace(evidence, members=found)
-    raise _rejected(response, found, evidence)
-
-
-def _read_registration(found: object, metadata: Mapping[str, Any]) -> tuple[Token | None, str]:
-    """Return the registration, or the name of the member that is missing or invalid."""
-    if not isinstance(found, dict):
-        return None, "a JSON object"
-    client_id, secret = found.get("client_id"), found.get("client_secret")
-    if not isinstance(client_id, str) or not client_id:
-        return None, "client_id"
-    if secret is not None and not isinstance(secret, str):
-        return None, "a client_secret that is text"
-    if not can_travel(f"{client_id}{secret}"):
-        return None, "a client_id and client_secret that are valid text"
-    method = found.get("token_endpoint_auth_method", metadata["token_endpoint_auth_method"])
-    if method is not None and method not in _USABLE:
-        return None, "a token_endpoint_auth_method that needs no key"
-    expires_at = found.get("client_secret_expires_at")
-    if not isinstance(expires_at, (int, float)) or isinstance(expires_at, bool):
-        expires_at = 0
-    ends = float(expires_at) if 0 <= expires_at <= _LATEST else 0.0
-    extra: dict[str, Any] = {"auth": method, "redirect_uris": metadata["redirect_uris"]}
-    if secret:
-        extra["client_secret"] = secret
-    return Token(client_id, TOKEN_TYPE, expires_at=ends or None, extra=extra), ""
-
-
-def _rejected(
-    response: HttpResponse, found: object, evidence: Evidence
-) -> TokenError | ResponseInvalidError:
-    code = found.get("error") if isinstance(found, dict) else None
-    if isinstance(found, dict) and isinstance(code, str) and code:
-        described = found.get("error_description")
-        words = printable(described) if isinstance(described, str) else ""
-        return error_class(code, default_registry().errors)(
-            f"{evidence.provider} rejected the registration of a client: {printable(code)}"
-            + (f": {words}" if words else "")
-            + ". Register one manually, and set its client_id in the profile.",
-            error=code,
-            error_description=words or None,
-            evidence=evidence,
-        )
-    return ResponseInvalidError(
-        f"{evidence.provider} responded to the registration of a client with status "
-        f"{response.status}.",
-        excerpt=excerpt(response.body),
-        evidence=evidence,
+    secret_method = next(
+        (each for each in _offered(provider) if each != "none"), "client_secret_basic"
     )
+    return registration_of(response, provider.host, metadata, secret_method)

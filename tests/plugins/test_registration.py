@@ -19,6 +19,7 @@ from grantway._exceptions import (
     InvalidClientException,
     InvalidClientMetadataException,
 )
+from grantway._requests.client_auth import ClientSecretBasic, ClientSecretPost
 from grantway.testing import faults
 from grantway.testing.faults import Act, FaultServer
 from grantway_grants import device_code
@@ -269,3 +270,55 @@ def test_registers_a_method_that_the_provider_offers(
         client_id(replace(provider, metadata=metadata), MemoryStore())
     [request] = server.requests
     assert json.loads(request.body)["token_endpoint_auth_method"] == registered
+
+
+@pytest.mark.parametrize("method", [None, "", ...], ids=["null", "empty", "missing"])
+@pytest.mark.parametrize(
+    ("offered", "used"),
+    [(["none", "client_secret_post"], ClientSecretPost), (["none"], ClientSecretBasic)],
+)
+def test_a_client_that_got_a_secret_uses_it(method: Any, offered: list[str], used: type) -> None:
+    """Some providers do not return the method, but a secret that they require."""
+    made = {"client_id": "c", "client_secret": "the secret", "token_endpoint_auth_method": method}
+    made = {name: value for name, value in made.items() if value is not ...}
+    with FaultServer(faults.respond(201, made)) as server:
+        provider = registering(server)
+        metadata = {**provider.metadata, "token_endpoint_auth_methods_supported": offered}
+        provider = replace(provider, metadata=metadata)
+        with registered_client(provider, client_name="a", store=MemoryStore()) as client:
+            assert type(client.auth) is used
+    [request] = server.requests
+    assert json.loads(request.body)["token_endpoint_auth_method"] == "none"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("body", [b"<html>slow down", {"error": "too_many_requests"}])
+def test_a_busy_registration_endpoint_says_when_to_try_again(status: int, body: Any) -> None:
+    act = faults.respond(status, body, {"Retry-After": "60"})
+    with FaultServer(act) as server:
+        provider = registering(server)
+        with pytest.raises(grantway.ProviderUnavailableError, match=r"again in 60 s") as caught:
+            client_id(provider, MemoryStore())
+    assert caught.value.retry_after == 60
+    assert "Register one manually" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (401, b"", "with status 401. Register one manually, and use its client_id."),
+        (400, b"Redirect URI must use HTTPS", "The response begins: Redirect URI must use HTTPS"),
+        (
+            403,
+            {"error": "insufficient_scope", "error_description": "Host not trusted."},
+            "insufficient_scope: Host not trusted. Register one manually, and use its client_id.",
+        ),
+    ],
+)
+def test_a_rejected_registration_says_what_to_do(status: int, body: Any, expected: str) -> None:
+    with (
+        FaultServer(faults.respond(status, body)) as server,
+        pytest.raises(grantway.GrantwayError) as caught,
+    ):
+        client_id(registering(server), MemoryStore())
+    assert str(caught.value).endswith(expected)

@@ -455,7 +455,7 @@ def test_reports_why_a_registration_was_rejected(home: Home, grantway_issuer: Li
     done = home.run("login", "work")
     assert done.returncode == 1
     assert "rejected the registration of a client: invalid_redirect_uri" in done.stderr
-    assert "set its client_id in the profile" in done.stderr
+    assert "Register one manually, and use its client_id" in done.stderr
 
 
 # --- choice of the login method -------------------------------------------------------------------
