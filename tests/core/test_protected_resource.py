@@ -196,7 +196,6 @@ def test_an_invalid_document_is_named_with_its_rule(metadata: dict[str, Any], ru
     ("page", "rule"),
     [
         ((302, b""), "is redirected"),
-        ((404, b""), "returned status 404"),
         ((500, b""), "returned status 500"),
         ((200, b"<html>"), "is not a JSON object"),
         ((200, b"[]"), "is not a JSON object"),
@@ -214,6 +213,17 @@ def test_a_document_of_the_challenge_must_be_usable(page: tuple[int, bytes], rul
         site.find()
     assert caught.value.document.endswith("/meta")
     assert ISSUER not in site.requests
+
+
+@pytest.mark.parametrize("status", [404, 403])
+def test_a_document_that_does_not_exist_is_read_elsewhere(status: int) -> None:
+    site = Site('Bearer resource_metadata="URL/meta", scope="read"', pages={"/meta": (status, b"")})
+    found, url = site.find()
+    assert (found.resource, found.scope) == (f"{url}/mcp", ("read",))
+    assert site.requests == ["/mcp", "/meta", f"{KNOWN}/mcp", ISSUER]
+    site.pages = {"/meta": (404, b""), **NO_METADATA}
+    with pytest.raises(ResourceMetadataError, match=r"/meta returned status 404; .*/mcp returned"):
+        site.find()
 
 
 @pytest.mark.parametrize(
@@ -235,6 +245,7 @@ def test_a_resource_without_metadata_is_an_error(status: int, reason: str) -> No
     assert caught.value.document.endswith("/mcp")
     assert caught.value.missing
     assert f"{KNOWN}/mcp returned status 404; " in str(caught.value)
+    assert str(caught.value).endswith(f"it is often {caught.value.document.removesuffix('/mcp')}.")
 
 
 def test_a_page_for_every_url_is_not_metadata() -> None:
@@ -279,6 +290,33 @@ def test_an_authorization_server_without_pkce_is_rejected(methods: Any) -> None:
     assert caught.value.document.startswith("http://127.0.0.1")
 
 
+def test_an_authorization_server_without_codes_needs_no_pkce() -> None:
+    made = {"code_challenge_methods_supported": None, "authorization_endpoint": None}
+    found, url = Site(pages={ISSUER: (200, lambda url: Site.issuer(url, **made))}).find()
+    assert found.issuer == url
+
+
+def test_the_caller_corrects_the_slash_of_an_issuer() -> None:
+    """Google's resources list ``https://accounts.google.com/``, but that is not the issuer."""
+    site = Site()
+    with FaultServer(site.act()) as server:
+        site.metadata["authorization_servers"] = [f"{server.url}/"]
+        with pytest.raises(ResponseInvalidError, match=f"Pass '{server.url}' as issuer"):
+            Provider.for_resource(f"{server.url}/mcp", timeout=PATIENCE)
+        found = Provider.for_resource(f"{server.url}/mcp", issuer=server.url, timeout=PATIENCE)
+        assert found.issuer == server.url
+
+
+@pytest.mark.parametrize("listed", [None, []])
+def test_an_issuer_can_be_given_if_the_resource_lists_none(listed: Any) -> None:
+    site = Site(authorization_servers=listed)
+    with FaultServer(site.act()) as server:
+        with pytest.raises(ResourceMetadataError, match="pass it as issuer"):
+            Provider.for_resource(f"{server.url}/mcp", timeout=PATIENCE)
+        found = Provider.for_resource(f"{server.url}/mcp", issuer=server.url, timeout=PATIENCE)
+        assert (found.issuer, found.resource) == (server.url, f"{server.url}/mcp")
+
+
 def test_issuers_that_differ_in_a_slash_are_different() -> None:
     site = Site(pages={ISSUER: (200, lambda url: Site.issuer(f"{url}/"))})
     with pytest.raises(ResponseInvalidError, match="names the issuer"):
@@ -300,8 +338,8 @@ def test_the_caller_chooses_among_authorization_servers() -> None:
     with FaultServer(both.act()) as server:
         found = Provider.for_resource(f"{server.url}/mcp", issuer=server.url)
         assert found.issuer == server.url
-        with pytest.raises(ResourceMetadataError, match="also in a trailing slash"):
-            Provider.for_resource(f"{server.url}/mcp", issuer=f"{server.url}/")
+        with pytest.raises(ResourceMetadataError, match=r"lists 'https://first\.example', 'http"):
+            Provider.for_resource(f"{server.url}/mcp", issuer=f"{server.url}/other")
 
 
 def test_a_plain_http_resource_on_another_machine_is_rejected() -> None:

@@ -157,6 +157,7 @@ class Provider(Value):
         else:
             found = read_metadata(issuer, expected, transport, Deadline(timeout))
         named = {name: found.pop(name) for name in _ENDPOINTS if isinstance(found.get(name), str)}
+        named = {name: url for name, url in named.items() if url}
         found.pop("issuer")
         if "token_endpoint" not in named:
             raise ResponseInvalidError(
@@ -166,11 +167,21 @@ class Provider(Value):
             )
         if urlsplit(issuer).scheme == "https":
             _reject_plain_http(issuer, {**named, **found})
-        return cls(
-            **named,
-            issuer=None if "{" in expected else expected,
-            dialect=dialect,
-            metadata=MappingProxyType(found),
+        try:
+            return cls(
+                **named,
+                issuer=None if "{" in expected else expected,
+                dialect=dialect,
+                metadata=MappingProxyType(found),
+            )
+        except InsecureEndpointError:
+            raise
+        except ConfigurationError as error:
+            problem = str(error)
+        raise ResponseInvalidError(
+            f"The metadata of {issuer} is invalid: {problem} Ask its operator to correct it, or "
+            "configure the endpoints yourself.",
+            evidence=Evidence(provider=urlsplit(issuer).netloc, step="discovery"),
         )
 
     @classmethod
@@ -188,13 +199,13 @@ class Provider(Value):
 
         Request the resource without a token and read the metadata that its challenge names, or its
         well-known metadata (RFC 9728), and then the metadata of its authorization server (see
-        ``discover``). The provider must support PKCE with ``S256``. Its ``resource`` and ``scope``
-        are those that the resource names.
+        ``discover``). The provider must support PKCE with ``S256``, unless it has no authorization
+        endpoint. Its ``resource`` and ``scope`` are those that the resource names.
 
         Args:
             url: URL of the resource: https, or http on this machine.
             issuer: The authorization server to use, if the resource lists several (by default the
-                first one), or if it publishes no metadata.
+                first one) or none, or if it lists the issuer with another slash at the end.
             challenge: ``WWW-Authenticate`` of a 401 response of the resource, if the program has
                 received one; the resource is not requested then. Some resources send the challenge
                 for certain methods only.
@@ -232,7 +243,8 @@ class Provider(Value):
         finally:
             if own is not None:
                 own.close()
-        check_pkce(found.metadata, resource.issuer)
+        if found.authorization_endpoint is not None:
+            check_pkce(found.metadata, resource.issuer)
         return replace(found, resource=resource.url, scope=resource.scope)
 
 

@@ -13,11 +13,19 @@ _REDIRECTS = 3
 _PORTS = {"http": 80, "https": 443}
 
 
-def read_document(address: str, transport: Transport, deadline: Deadline) -> HttpResponse:
+def read_document(
+    address: str, transport: Transport, deadline: Deadline, path: str = "/"
+) -> HttpResponse:
     """Return the response to a request for a document.
 
     Redirects within the origin are followed, such as those that add or remove a slash: the host
     could have sent the document itself. Neither the request nor a document is secret.
+
+    Args:
+        address: URL of the document.
+        transport: Sends the request.
+        deadline: The deadline for all requests.
+        path: Part of the path that the target of a redirect must have.
 
     Raises:
         RedirectRefusedError: The redirect leads to another origin, or there are too many.
@@ -29,7 +37,8 @@ def read_document(address: str, transport: Transport, deadline: Deadline) -> Htt
             return transport.send(request, deadline)
         except RedirectRefusedError as redirect:
             target = urljoin(address, redirect.location)
-            if not remaining or not redirect.location or not _same_origin(target, address):
+            same = path in urlsplit(target).path and _same_origin(target, address)
+            if not remaining or not redirect.location or not same:
                 raise
             address = target
     raise AssertionError  # the last redirect was raised

@@ -20,8 +20,10 @@ from grantway._exceptions import (
 from grantway._secrets.excerpts import excerpt
 from grantway._secrets.redaction import printable
 from grantway._transport.deadline import Deadline
-from grantway._transport.http import REFUSED, HttpRequest, HttpResponse, Transport, retry_after
+from grantway._transport.http import REFUSED, HttpResponse, Transport, retry_after
 from grantway._transport.transient import is_failed, is_refused
+
+from .documents import read_document
 
 _OK = 200
 #: Maximum number of requests to each URL.
@@ -117,9 +119,7 @@ def read_metadata(
 def _ask(look: _Look, expected: str, transport: Transport, deadline: Deadline) -> None:
     look.failure, look.wait = None, None
     try:
-        response = transport.send(
-            HttpRequest("GET", look.address, {"Accept": "application/json"}), deadline
-        )
+        response = read_document(look.address, transport, deadline, "/.well-known/")
     except RedirectRefusedError as elsewhere:
         # Many sites redirect unknown URLs to a login page.
         look.status, look.again = elsewhere.evidence.status, False
@@ -149,9 +149,10 @@ def _judge(look: _Look, response: HttpResponse, expected: str) -> None:
         look.shown = excerpt(response.body)
         return
     # RFC 8414 section 3.3: metadata of another issuer could send our secrets there.
-    if found.get("issuer") != expected:
-        look.named = printable(str(found.get("issuer")))[:_SHOWN]
-        look.said = f"names the issuer {look.named!r}"
+    named = found.get("issuer")
+    if named != expected:
+        look.named = printable(named)[:_SHOWN] if isinstance(named, str) else ""
+        look.said = f"names the issuer {look.named!r}" if look.named else "names no issuer"
         return
     look.found = found
 
@@ -179,9 +180,11 @@ def _failure(issuer: str, looks: list[_Look]) -> TransportError:
     text = f"Discovery of {issuer} failed: {told}."
     if named := next((look.named for look in looks if look.named), ""):
         text += (
-            " If the document's issuer is the right one, use exactly that address. If the provider "
-            "names another issuer on purpose, as Microsoft Entra does for 'common', set "
-            f"expected_issuer={named!r}."
+            f" The issuer must be the same, also in the slash at the end. Pass {named!r} as issuer."
+            if named.rstrip("/") == issuer.rstrip("/")
+            else " If the document's issuer is the right one, use exactly that address. If the "
+            "provider names another issuer on purpose, as Microsoft Entra does for 'common', "
+            f"Provider.discover accepts expected_issuer={named!r}."
         )
     elif any(look.status in REFUSED for look in answered):
         waits = [look.wait for look in answered if look.wait is not None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -42,6 +42,10 @@ _ABSENT = frozenset({401, 403, 404, 405, 410})
 #: A scope name (RFC 6749 section 3.3).
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _SHOWN, _NAMED = 200, 5
+_ADVICE = (
+    " If you know its authorization server, pass it as issuer. For servers of MCP 2025-03-26, it "
+    "is often {}."
+)
 #: Longest wait in seconds for the challenge. A resource may answer with an endless event stream.
 _CHALLENGE = 5.0
 
@@ -81,8 +85,8 @@ def find_resource(
 
     Args:
         url: URL of the resource.
-        issuer: The authorization server to choose, which the metadata must list; None for the
-            first one.
+        issuer: The authorization server to choose, None for the first one. If the metadata lists
+            any, it must be one of them, apart from a slash at the end.
         transport: Sends the requests.
         deadline: The deadline for all requests.
         challenge: ``WWW-Authenticate`` of a 401 response; None to request the resource.
@@ -97,9 +101,10 @@ def find_resource(
     challenged, scope = _named(challenge, url)
     looked: list[str] = []
     absent = True
-    for address in [challenged] if challenged else _well_known_addresses(url):
+    # Some challenges name a document that does not exist, although the well-known ones do.
+    for address in dict.fromkeys([*filter(None, [challenged]), *_well_known_addresses(url)]):
         response = _read(address, transport, deadline)
-        document = _document(address, response, required=bool(challenged))
+        document = _document(address, response, required=address == challenged)
         if document is not None:
             chosen = _validated(document, address, url, issuer)
             scopes = scope or _scopes(document, address)
@@ -117,7 +122,9 @@ def find_resource(
         url,
         f"has no metadata: {problem}. {'; '.join(looked)} (RFC 9728 section 3)",
         missing=True,
-        advice="" if issuer else " If you know its authorization server, pass it as issuer.",
+        advice=""
+        if issuer
+        else _ADVICE.format(urlunsplit(urlsplit(url)._replace(path="", query=""))),
     )
 
 
@@ -196,9 +203,9 @@ def _problem(response: HttpResponse | str) -> str:
 def _document(
     address: str, response: HttpResponse | str, *, required: bool
 ) -> dict[str, Any] | None:
-    """Return the metadata in a response; None if there is none and it is not required."""
+    """Return the metadata in a response; None if it does not exist, or is not required."""
     if isinstance(response, str) or response.status != _OK:
-        if required:
+        if required and (isinstance(response, str) or response.status not in _ABSENT):
             raise _invalid(address, _problem(response), missing=not isinstance(response, str))
         return None
     document = json_object(response.body)
@@ -226,12 +233,11 @@ def _validated(document: dict[str, Any], address: str, url: str, issuer: str | N
     servers = listed if isinstance(listed, list) else []
     valid = issuers_of(document, url)
     if issuer is not None:
-        if issuer not in valid:
+        if listed and not is_listed(issuer, valid):
             raise _invalid(
                 address,
                 f"does not list the authorization server {issuer}; it lists "
-                f"{', '.join(map(_quoted, servers[:_NAMED])) or 'none'}. They must be equal, also "
-                "in a trailing slash",
+                f"{', '.join(map(_quoted, servers[:_NAMED])) or 'none'}",
             )
         return issuer
     if not valid:
@@ -239,6 +245,7 @@ def _validated(document: dict[str, Any], address: str, url: str, issuer: str | N
             address,
             "must list the https URL of an authorization server in authorization_servers; it has "
             f"{_quoted(listed)}",
+            advice="" if listed else " If you know it, pass it as issuer.",
         )
     return valid[0]
 
@@ -258,6 +265,15 @@ def issuers_of(document: Mapping[str, Any], url: str) -> list[str]:
         for each in (listed if isinstance(listed, list) else ())
         if isinstance(each, str) and _is_document_address(each, url) and not {*"?#"} & {*each}
     ]
+
+
+def is_listed(issuer: str, listed: Iterable[str]) -> bool:
+    """Return whether an issuer is in a list, perhaps with another slash at the end.
+
+    Some resources list an issuer with a slash that it does not have, or without its slash. Its own
+    metadata must name it exactly.
+    """
+    return issuer.rstrip("/") in {each.rstrip("/") for each in listed}
 
 
 def _scopes(document: Mapping[str, Any], address: str) -> tuple[str, ...]:
@@ -303,6 +319,8 @@ def check_pkce(metadata: Mapping[str, Any], issuer: str) -> None:
             "is the authorization server of the resource, and its metadata must list S256 in "
             f"code_challenge_methods_supported; it has {_quoted(methods)}. Without PKCE, a stolen "
             "code could be redeemed",
+            advice=" Ask its operator to add it. A program that knows the authorization server can "
+            "use Client and TokenAuth instead.",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from grantway._exceptions import GrantwayError, ResourceMetadataError
+from grantway._wire.protected_resource import is_listed
 from grantway_plugins.profiles import load
 from grantway_plugins.profiles._profile import Profile
 
@@ -41,7 +42,7 @@ def _resource(url: str, profile: Profile) -> Finding:
         return Finding("problem", about, f"{error.document} {error.rule}")
     except GrantwayError as error:
         return Finding("problem", about, f"{type(error).__name__}: {error}")
-    if issuer in listed:
+    if issuer is not None and is_listed(issuer, listed):
         return Finding("ok", about, f"gets its tokens from {issuer}")
     return Finding(
         "problem",

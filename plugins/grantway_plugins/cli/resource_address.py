@@ -13,6 +13,7 @@ from grantway._wire.protected_resource import (
     FoundResource,
     check_pkce,
     find_resource,
+    is_listed,
     issuers_of,
 )
 from grantway_plugins._config.components import Components
@@ -56,7 +57,8 @@ def provider_of(
         )
     finally:
         transport.close()
-    check_pkce(provider.metadata, chosen)
+    if provider.authorization_endpoint is not None:
+        check_pkce(provider.metadata, chosen)
     return replace(provider, resource=found.url, scope=with_offline_access(found.scope, provider))
 
 
@@ -85,4 +87,5 @@ def _transport(settings: NetworkSettings, url: str) -> HttpTransport:
 def _known_issuer(found: FoundResource, known: Sequence[tuple[str, str]]) -> str:
     """Return the issuer of a profile if the resource lists it, otherwise the first listed one."""
     listed = issuers_of(found.metadata, found.url)
-    return next((each for url, each in known if url == found.url and each in listed), found.issuer)
+    mine = (each for url, each in known if url == found.url and is_listed(each, listed))
+    return next(mine, found.issuer)

@@ -380,13 +380,26 @@ def test_an_option_chooses_the_provider_of_a_resource(
     home: Home, server: ResourceServer, issuer: str
 ) -> None:
     server.metadata["authorization_servers"] = ["https://first.invalid", issuer]
-    wrong = home.run("login", server.resource, "--issuer", f"{issuer}/")
+    wrong = home.run("login", server.resource, "--issuer", f"{issuer}/other")
     assert wrong.returncode == 1
-    assert f"does not list the authorization server {issuer}/" in wrong.stderr
+    assert f"does not list the authorization server {issuer}/other" in wrong.stderr
     assert not home.config.exists()
     assert home.run("login", server.resource, "--issuer", issuer).returncode == 0
     (made,) = profiles(home).values()
     assert made["provider"] == issuer
+
+
+def test_an_option_corrects_the_slash_of_a_provider(
+    home: Home, server: ResourceServer, issuer: str
+) -> None:
+    server.metadata["authorization_servers"] = [f"{issuer}/"]
+    wrong = home.run("login", server.resource)
+    assert f"Pass '{issuer}' as issuer." in wrong.stderr
+    assert home.run("login", server.resource, "--issuer", issuer).returncode == 0
+    (name,) = profiles(home)
+    assert finding(home, f"resource {server.resource}", name)["level"] == "ok"
+    assert home.run("login", server.resource).returncode == 0  # from now on without the option
+    assert list(profiles(home)) == [name]
 
 
 def test_doctor_reports_a_profile_that_cannot_be_used(home: Home) -> None:
