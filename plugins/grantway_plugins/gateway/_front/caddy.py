@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from .plan import ORIGIN_HEADERS, FrontRoute, Plan, Site
+from .plan import EVENTS_BODY_BYTES, ORIGIN_HEADERS, FrontRoute, Plan, Site
 
 _HEAD = """\
 # Created by: grantway gateway config caddy --config {source}
@@ -59,6 +59,12 @@ def _site(plan: Plan, site: Site) -> Iterator[str]:
         yield "\t\t# The pages on which users connect accounts. The gateway itself serves them."
         yield f"\t\t@pages path {plan.pages_path} {plan.pages_path}/*"
         yield f"\t\thandle @pages {{\n\t\t\treverse_proxy {plan.gateway}\n\t\t}}"
+    if site.routes:
+        yield "\t\t# Requests whose responses may be event streams. Caddy reads their bodies first:"
+        yield "\t\t# Go's HTTP/1.1 server closes a body that is still being forwarded when the"
+        yield "\t\t# response begins, and Caddy then cuts off the response."
+        yield "\t\t@events {\n\t\t\tmethod POST"
+        yield "\t\t\theader_regexp Accept (?i)text/event-stream\n\t\t}"
     for number, route in enumerate(site.routes):
         yield from _route(plan, route, number)
     yield "\t\trespond 404"
@@ -82,7 +88,16 @@ def _route(plan: Plan, route: FrontRoute, number: int) -> Iterator[str]:
     yield f"\t\t\t\ttransport http {{\n\t\t\t\t\tresponse_header_timeout {plan.token_timeout}s"
     yield "\t\t\t\t}"
     yield "\t\t\t}"
-    yield f"\t\t\treverse_proxy {route.upstream.scheme}://{route.upstream.address} {{"
+    for events in (True, False):
+        yield from _forwarding(plan, route, events=events)
+    yield "\t\t}"
+
+
+def _forwarding(plan: Plan, route: FrontRoute, *, events: bool) -> Iterator[str]:
+    matcher = "@events " if events else ""
+    yield f"\t\t\treverse_proxy {matcher}{route.upstream.scheme}://{route.upstream.address} {{"
+    if events:
+        yield f"\t\t\t\trequest_buffers {EVENTS_BODY_BYTES}"
     if not route.keep_host:
         yield f"\t\t\t\theader_up Host {route.upstream.authority}"
     for name in plan.ended_headers:
@@ -94,4 +109,3 @@ def _route(plan: Plan, route: FrontRoute, number: int) -> Iterator[str]:
         yield f"\t\t\t\t\ttls_trust_pool file {json.dumps(route.upstream.ca_bundle)}"
     yield "\t\t\t\t}"
     yield "\t\t\t}"
-    yield "\t\t}"

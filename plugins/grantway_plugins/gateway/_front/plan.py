@@ -24,6 +24,9 @@ _HEADER = re.compile(r"[A-Za-z0-9-]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ANY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared, not used
 _ELSEWHERE = "cannot be expressed for a proxy in front; let the gateway forward these requests"
+#: Size up to which Traefik and Caddy read the body of a ``POST`` for an event stream before they
+#: forward it. Traefik occupies so much memory for each such stream.
+EVENTS_BODY_BYTES = 262_144
 #: Headers about the origin of a request that upstreams may trust, besides ``X-Forwarded-*``.
 ORIGIN_HEADERS = (
     "CF-Connecting-IP",

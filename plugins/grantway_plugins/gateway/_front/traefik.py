@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from .plan import ORIGIN_HEADERS, FrontRoute, Plan, Site
+from .plan import EVENTS_BODY_BYTES, ORIGIN_HEADERS, FrontRoute, Plan, Site
 
 _HEAD = """\
 # Created by: grantway gateway config traefik --config {source}
 # Create it again after changes of routes, [authorize] or timeouts in that file.
 #
+# Use Traefik 3.7 or newer: older versions reject the middleware that reads bodies (retry, status).
 # This is the dynamic configuration. The static one names it and the address:
 #   [entryPoints.web]
 #   address = "{listen}"
@@ -25,6 +26,16 @@ _HEAD = """\
 [http.middlewares.grantway.forwardAuth]
 address = "http://{authorize}{path}"
 authResponseHeaders = {headers}
+
+# Reads the body of a request before it is forwarded: Go's HTTP/1.1 server closes a body that is
+# still being forwarded when the response begins, and Traefik then cuts off the response. No
+# response has the status 0, so that no request is sent again.
+[http.middlewares.grantway-body.retry]
+attempts = 2
+status = ["0"]
+disableRetryOnNetworkError = true
+retryNonIdempotentMethod = true
+maxRequestBodyBytes = {body}
 
 # After the check: headers that are for the gateway only.
 [http.middlewares.grantway-end.headers.customRequestHeaders]
@@ -79,6 +90,7 @@ def _lines(plan: Plan) -> Iterator[str]:
         authorize=plan.authorize,
         path=plan.forward_auth_path,
         headers=json.dumps(plan.token_headers),
+        body=EVENTS_BODY_BYTES,
     )
     yield head.rstrip("\n")
     yield from (f'{name} = ""' for name in plan.ended_headers)
@@ -87,7 +99,8 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield from _middleware(route)
     for site in plan.sites:
         for route in site.routes:
-            yield from _router(site, route)
+            for events in (True, False):
+                yield from _router(site, route, events=events)
     for route in plan.routes:
         yield from _service(route)
     if plan.metadata_path:
@@ -106,19 +119,23 @@ def _middleware(route: FrontRoute) -> Iterator[str]:
     yield ""
 
 
-def _router(site: Site, route: FrontRoute) -> Iterator[str]:
+def _router(site: Site, route: FrontRoute, *, events: bool) -> Iterator[str]:
     path = f"(Path(`{route.path}`) || PathPrefix(`{route.path}/`))" if route.path else ""
     host = f"Host(`{site.host}`)" if site.host else ""
-    rule = " && ".join(filter(None, (host, path))) or "PathPrefix(`/`)"
+    sent = "Method(`POST`) && HeaderRegexp(`Accept`, `(?i)text/event-stream`)" if events else ""
+    rule = " && ".join(filter(None, (host, path, sent))) or "PathPrefix(`/`)"
     name = f"{route.name} {site.host}" if site.host else route.name
+    if events:
+        yield "# Requests whose responses may be event streams."
+        name += " (events)"
     yield f"[http.routers.{json.dumps(name)}]"
     yield 'entryPoints = ["web"]'
     yield f"rule = {json.dumps(rule)}"
-    # Routes of a host come first, then the longest path.
-    yield f"priority = {1 + len(route.path) + (100_000 if site.host else 0)}"
+    # Routes of a host come first, then the longest path, then requests for event streams.
+    yield f"priority = {2 * (1 + len(route.path) + (100_000 if site.host else 0)) + events}"
     yield f"service = {json.dumps(route.name)}"
     middlewares = [f"grantway-{route.name}", "grantway", "grantway-end"]
-    yield f"middlewares = {json.dumps(middlewares)}"
+    yield f"middlewares = {json.dumps([*middlewares, *['grantway-body'] * events])}"
     yield ""
 
 
