@@ -31,6 +31,7 @@ from .finder import ResourceFinder
 from .login import ResourceLogin
 from .need import LoginCall, Need
 from .record import ResourceRecord, place_of
+from .rejection import Rejection, is_rejection
 from .settings import ResourceSettings
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Sessions(OneProcess):
         self.session: Session | None = None
         #: The tokens that the resource rejected last; a new session does not know them.
         self._rejected: deque[Token] = deque(maxlen=64)
+        #: The last refresh that the provider rejected, or None.
+        self._rejection_of_refresh: Rejection | None = None
         #: Access token of the last login of this object, and what was required of it.
         self.last_login: tuple[str, object] = ("", None)
         #: The session of the last client that the program got, and the record for it.
@@ -144,6 +147,8 @@ class Sessions(OneProcess):
         if need.forced:
             return None, None
         credential = session.credential
+        if (rejection := self._rejection(credential)) is not None:
+            return None, rejection
         try:
             token = credential.token()
             if self._is_rejected(token) or self._is_outdated(credential, token, need):
@@ -151,11 +156,23 @@ class Sessions(OneProcess):
                 token = credential.token()
         except LoginNeededError as error:
             return None, error
-        except InvalidClientException as error:
-            if not session.registered:
+        except GrantwayError as error:
+            known = isinstance(error, InvalidClientException) and session.registered
+            if not known and not is_rejection(error):
                 raise
+            if not known:
+                stored = self.settings.store.load(credential.key)
+                self._rejection_of_refresh = Rejection(error, stored)
             return None, error
         return (token if need.met_by(token) else None), None
+
+    def _rejection(self, credential: Credential) -> GrantwayError | None:
+        """Return the error of the last refresh if the next one would be the same."""
+        if (last := self._rejection_of_refresh) is None:
+            return None
+        stored = self.settings.store.load(credential.key)
+        usable = stored is not None and not stored.expired() and not self._is_rejected(stored)
+        return last.error if last.is_of(stored) and not usable else None
 
     def reject(self, token: Token) -> None:
         """Record that the resource rejected a token."""
@@ -175,7 +192,7 @@ class Sessions(OneProcess):
         return stored is not None and stored.access_token != token.access_token
 
     def _login_needed(
-        self, session: Session | None, provider: Provider | None, reason: Exception | None
+        self, session: Session | None, provider: Provider | None, reason: GrantwayError | None
     ) -> LoginNeededError:
         url = self.settings.url
         if provider is not None:
@@ -184,6 +201,8 @@ class Sessions(OneProcess):
             problem = f"{session.provider.issuer} rejected the refresh token."
         elif isinstance(reason, InvalidClientException):
             problem = "the authorization server no longer knows the client."
+        elif reason is not None and is_rejection(reason):
+            problem = f"the refresh token was rejected: {reason}"
         else:
             problem = "no user has logged in with these settings and this store."
         error = LoginNeededError(

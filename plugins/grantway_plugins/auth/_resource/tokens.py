@@ -8,6 +8,7 @@ from grantway._exceptions import (
     InvalidClientException,
     LoginNeededError,
     ResponseInvalidError,
+    TokenError,
 )
 from grantway._processes.copies import OneProcess
 from grantway._types.token import Token
@@ -15,6 +16,7 @@ from grantway._types.token import Token
 from .clients import Session
 from .flights import ResourceFlights
 from .need import Login, Need
+from .rejection import is_rejection
 from .sessions import NeverLoggedInError, Sessions
 from .settings import ResourceSettings
 
@@ -24,6 +26,7 @@ _TO_FIND = (
     InvalidClientException,
     ConnectionFailedError,
     ResponseInvalidError,
+    TokenError,
 )
 
 
@@ -112,8 +115,10 @@ class ResourceTokens(OneProcess):
 
 def _need_after(error: GrantwayError, session: Session) -> Need:
     """Return what is needed after an error of a session's credential, or raise the error."""
-    if isinstance(error, LoginNeededError):
+    if isinstance(error, LoginNeededError) or is_rejection(error):
         return Need()
+    if isinstance(error, TokenError) and not isinstance(error, InvalidClientException):
+        raise error
     if isinstance(error, InvalidClientException) and not session.registered:
         raise error
     return Need(failure=error, failed_client=session.client.client_id)

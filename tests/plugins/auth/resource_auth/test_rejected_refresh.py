@@ -1,0 +1,115 @@
+"""Authorization servers that reject a refresh token with another error than ``invalid_grant``.
+
+RFC 6749 section 5.2 defines that one. With many others, such as those of Metabase and Obot, clients
+repeated the refresh forever, and users could not log in again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+import grantway
+from grantway_plugins.auth import ResourceAuth
+from tests.plugins.auth.scripted_server import Request, Response, ScriptedServer
+from tests.plugins.auth.sites import Logins
+from tests.waiting import PATIENCE
+
+HTML = {"Content-Type": "text/html"}
+REJECTIONS = [
+    Response(400, {"error": "invalid_request", "error_description": "refresh_token is invalid"}),
+    Response(401, {"error": "invalid_token"}),
+    Response(403, {"error": "access_denied"}),
+    Response(400, {"error": "unsupported_grant_type"}),
+    Response(404, {"error": "not_found"}),
+    Response(200, {"error": "bad_refresh_token"}),
+    Response(401, {"message": "Unauthorized", "statusCode": 401}),
+    Response(422, {"detail": [{"msg": "unknown refresh token"}]}),
+]
+FAILURES = [
+    Response(500, b"failed"),
+    Response(503, {"error": "server_error"}),
+    Response(400, {"error": "temporarily_unavailable"}),
+    Response(403, b"<h1>Blocked</h1>", HTML),
+    Response(200, b"<h1>Log in to this network</h1>", HTML),
+    Response(404, {"message": "no such page"}),
+]
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as server:
+        yield server
+
+
+def answer(server: ScriptedServer, response: Response | None) -> None:
+    """Set the response to refreshes, or None for the usual one."""
+
+    def changed(request: Request, _usual: Response) -> Response | None:
+        return response if request.fields["grant_type"] == "refresh_token" else None
+
+    server.script("/token", changed)
+
+
+def logged_in(server: ScriptedServer, login: Any, **options: Any) -> ResourceAuth:
+    """Return the object after a login whose token the resource does not accept any more."""
+    auth = ResourceAuth(server.mcp, client_name="test", login=login, **options)
+    assert get(server, auth) == requests.codes.ok
+    server.revoke_tokens()
+    return auth
+
+
+def get(server: ScriptedServer, auth: ResourceAuth) -> int:
+    return requests.get(server.mcp, auth=auth, timeout=PATIENCE).status_code
+
+
+@pytest.mark.parametrize("response", REJECTIONS, ids=lambda each: str(each.body))
+def test_the_user_logs_in_again(server: ScriptedServer, response: Response) -> None:
+    logins = Logins()
+    auth = logged_in(server, logins)
+    answer(server, response)
+    assert get(server, auth) == requests.codes.ok
+    assert len(logins.calls) == 2
+    # The second refresh finds out whether another process has stored a token.
+    assert len(server.statuses("/token", grant_type="refresh_token")) == 2
+
+
+@pytest.mark.parametrize("response", FAILURES, ids=lambda each: str(each.body))
+def test_the_user_does_not_log_in_after_a_failure(
+    server: ScriptedServer, response: Response
+) -> None:
+    logins = Logins()
+    auth = logged_in(server, logins)
+    answer(server, response)
+    with pytest.raises((grantway.TransportError, grantway.TokenError)):
+        get(server, auth)
+    assert len(logins.calls) == 1
+    answer(server, None)
+    assert get(server, auth) == requests.codes.ok
+    assert len(logins.calls) == 1
+
+
+def test_a_rejected_refresh_token_is_kept(server: ScriptedServer) -> None:
+    logins = Logins()
+    auth = logged_in(server, logins)
+    answer(server, REJECTIONS[0])
+    logins.fail = grantway.FlowCancelledError("The user closed the window.")
+    for _ in range(2):
+        with pytest.raises(grantway.GrantwayError):
+            get(server, auth)
+    answer(server, None)
+    assert get(server, auth) == requests.codes.ok
+    assert len(logins.calls) == 2
+
+
+def test_without_a_login_the_error_names_the_reason(server: ScriptedServer) -> None:
+    store = grantway.default_registry().store("memory")
+    logged_in(server, Logins(), store=store)
+    answer(server, REJECTIONS[0])
+    auth = ResourceAuth(server.mcp, client_name="test", store=store)
+    with pytest.raises(grantway.LoginNeededError, match="refresh_token is invalid") as caught:
+        get(server, auth)
+    assert isinstance(caught.value.__cause__, grantway.InvalidRequestException)
