@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.processes import ENDED, children, is_running
 from tests.waiting import until
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -17,8 +18,6 @@ _PR_SET_CHILD_SUBREAPER = 36
 _PATIENCE = 5.0
 #: A helper of `multiprocessing` that exits after its parent.
 _HARMLESS = "multiprocessing.resource_tracker"
-#: Errors for a file of a thread or program that has ended.
-_ENDED = (FileNotFoundError, ProcessLookupError)
 
 
 def adopt_orphans() -> None:
@@ -51,14 +50,9 @@ def end_all() -> list[str]:
 
 def _children() -> Iterator[tuple[int, str]]:
     """Yield the IDs and commands of this process's running children."""
-    for listed in Path("/proc/self/task").glob("*/children"):
-        pids = ""
-        with contextlib.suppress(*_ENDED):  # the thread has
-            pids = listed.read_text()
-        for pid in pids.split():
-            with contextlib.suppress(*_ENDED):
-                stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-                # Skip zombies. A program that is just starting has no command line yet.
-                if stat.rpartition(") ")[2][0] not in "ZX":
-                    command = Path(f"/proc/{pid}/cmdline").read_bytes() or stat.encode()
-                    yield int(pid), command.replace(b"\0", b" ").decode(errors="replace").strip()
+    for pid in filter(is_running, children(os.getpid())):
+        with contextlib.suppress(*ENDED):
+            # A program that is just starting has no command line yet.
+            files = (Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "stat"))
+            command = next(filter(None, files))
+            yield pid, command.replace(b"\0", b" ").decode(errors="replace").strip()

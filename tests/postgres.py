@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.processes import children, is_running
 from tests.waiting import until
 
 with warnings.catch_warnings():
@@ -80,12 +81,11 @@ class PostgresServer:
         """Kill all processes of the server with SIGKILL (Linux only)."""
         pid = int((self.folder / "postmaster.pid").read_text().split()[0])
         os.kill(pid, signal.SIGSTOP)  # otherwise it would notice and restart killed children
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for each in (pid, *map(int, children)):
+        everything = (pid, *children(pid))
+        for each in everything:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(each, signal.SIGKILL)
-        for each in map(str, (pid, *children)):
-            until(lambda each=each: _has_ended(each))
+        until(lambda: not any(map(is_running, everything)))
         # The first process may remain a zombie, which PostgreSQL takes for a running server.
         for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):
             (self.folder / name).unlink()
@@ -106,15 +106,6 @@ class PostgresServer:
             timeout=60,
             user=_USER,
         )
-
-
-def _has_ended(pid: str) -> bool:
-    """Return whether a process has ended, even if its parent has not noticed yet."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return status.rpartition(")")[2].split()[0] == "Z"
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import left_running
+from tests.processes import is_running
 from tests.waiting import PATIENCE, until
 
 ROOT = Path(__file__).parents[1]
@@ -62,14 +62,6 @@ def started(folder: Path) -> int:
     return int(until((folder / "pid").exists) and (folder / "pid").read_text())
 
 
-def runs(pid: int) -> bool:
-    """Return whether a process is running. Zombies do not count."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
-    except OSError:
-        return False
-
-
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_program_left_running_fails_the_run(tmp_path: Path, workers: int) -> None:
     with run(tmp_path, workers, "pass") as process:
@@ -77,7 +69,7 @@ def test_a_program_left_running_fails_the_run(tmp_path: Path, workers: int) -> N
     assert process.returncode == 1, output
     assert "these programs were left running:" in output
     assert "sleep 1000" in output.partition(REPORT)[2]
-    assert not runs(started(tmp_path))
+    assert not is_running(started(tmp_path))
 
 
 def test_kills_the_program_of_a_crashed_worker(tmp_path: Path) -> None:
@@ -85,7 +77,7 @@ def test_kills_the_program_of_a_crashed_worker(tmp_path: Path) -> None:
         output, _ = process.communicate(timeout=2 * PATIENCE)
     assert process.returncode == 1, output
     assert "sleep 1000" in output.partition(REPORT)[2]
-    assert not runs(started(tmp_path))
+    assert not is_running(started(tmp_path))
 
 
 @pytest.mark.parametrize(("workers", "sent"), [(0, signal.SIGTERM), (1, signal.SIGINT)])
@@ -97,7 +89,7 @@ def test_an_interrupted_run_leaves_nothing_running(
         process.send_signal(sent)
         output, _ = process.communicate(timeout=2 * PATIENCE)
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output
-    assert not runs(pid)
+    assert not is_running(pid)
 
 
 def test_a_run_that_stops_its_programs_passes(tmp_path: Path) -> None:
@@ -105,8 +97,3 @@ def test_a_run_that_stops_its_programs_passes(tmp_path: Path) -> None:
         output, _ = process.communicate(timeout=2 * PATIENCE)
     assert process.returncode == 0, output
     assert REPORT not in output
-
-
-def test_a_thread_that_has_just_ended_has_no_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "glob", lambda *_: [Path("/proc/self/task/0/children")])
-    assert left_running.commands() == []

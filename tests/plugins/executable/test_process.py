@@ -17,16 +17,8 @@ from grantway._secrets.masked import Masked
 from grantway_plugins.executable import Command
 from grantway_plugins.executable._process import finish, start
 from tests.plugins.executable.programs import Program
+from tests.processes import is_running
 from tests.waiting import PATIENCE, until
-
-
-def _gone(pid: int) -> bool:
-    """Return whether a process has ended; a zombie that waits for its parent has."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
-    except FileNotFoundError:
-        return True
-    return state in "ZX"
 
 
 def _pid(path: Path) -> int:
@@ -46,7 +38,7 @@ def test_ends_a_hanging_program_with_its_children_and_reaps_it(
             break
     assert not Path(f"/proc/{_pid(tmp_path / 'parent')}").exists()  # not even a zombie
     child = _pid(tmp_path / "child")
-    until(lambda: _gone(child))
+    until(lambda: not is_running(child))
 
 
 def test_ends_a_program_that_ignores_other_signals_and_closes_its_pipes(program: Program) -> None:
@@ -77,10 +69,10 @@ def test_output_is_complete_when_the_program_ends_even_if_a_child_keeps_its_pipe
     child = _pid(tmp_path / "child")
     try:
         assert (finished.status, finished.ended, finished.stdout) == (0, "", b"hi\n")
-        assert not _gone(child)  # it may be an agent that serves the next run
+        assert is_running(child)  # it may be an agent that serves the next run
     finally:
         os.kill(child, signal.SIGKILL)
-        until(lambda: _gone(child))
+        until(lambda: not is_running(child))
 
 
 @pytest.mark.parametrize("text", ["echo hi", "exec <&-\necho hi", "head -c 1 >/dev/null\necho hi"])

@@ -21,6 +21,7 @@ from urllib.parse import parse_qsl
 import requests
 
 from tests import forked
+from tests.processes import children, is_running
 from tests.waiting import until
 
 GRANTWAY = [sys.executable, "-m", "grantway_plugins.cli"]
@@ -174,21 +175,6 @@ class GatewayProcess:
         """Send SIGTERM, and return the exit status."""
         self.process.terminate()
         return self.process.wait(PATIENCE)
-
-
-def children(pid: int) -> list[int]:
-    """Return the process IDs of a process's children."""
-    listed = Path(f"/proc/{pid}/task").glob("*/children")
-    return sorted(int(each) for tasks in listed for each in tasks.read_text().split())
-
-
-def is_running(pid: int) -> bool:
-    """Return whether a process has not ended yet."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    return stat.rpartition(") ")[2][0] not in "ZX"
 
 
 @contextmanager

@@ -28,11 +28,11 @@ from tests.plugins.gateway.running.programs import (
     GatewayProcess,
     Traffic,
     gateway,
-    is_running,
     replace_file,
 )
 from tests.plugins.gateway.servers import asgi_server
 from tests.plugins.server.proofs import KEY, proof
+from tests.processes import is_running
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
