@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 from grantway._processes.copies import check_parts, reject_pickling
 from grantway._processes.threads import in_thread
@@ -14,7 +12,6 @@ from grantway._secrets.hidden_arguments import hides_arguments
 from grantway._secrets.params import Params
 from grantway._types.callables import kind_of
 from grantway._types.token import Token
-from grantway._wire.protected_resource import covers
 from grantway_plugins.auth._bearer import Bearer
 from grantway_plugins.auth._exchange import Exchange
 from grantway_plugins.auth._library_auth import LibraryAuth
@@ -22,6 +19,7 @@ from grantway_plugins.auth._origin import invalid
 from grantway_plugins.auth._presentation import Prover
 from grantway_plugins.auth._token_auth import makes_proofs
 
+from .covered_urls import is_covered
 from .logout import log_out
 from .need import Login, Need
 from .settings import ResourceSettings, scope_of, store_of
@@ -36,9 +34,6 @@ if TYPE_CHECKING:
     from grantway._types.store import Store
 
 
-#: A segment that leads to a path above; some servers also separate segments by backslashes, and
-#: ignore text after a semicolon.
-_DOTS = re.compile(r"(^|[/\\])\.\.?([/\\;]|$)")
 _MAKE_ONE = "create one in the process that uses it"
 
 
@@ -175,13 +170,11 @@ class ResourceAuth(LibraryAuth):
     def _covers(self, url: str) -> bool:
         """Return whether a URL belongs to the resource."""
         session = self._tokens.sessions.session
-        named = session.provider.resource if session is not None else None
-        return _belongs(url, self._settings.base, named)
+        identifier = session.provider.resource if session is not None else None
+        return is_covered(url, self._settings.base, identifier)
 
     def _exchange(self, method: str, url: str) -> Exchange:
-        if self._bearer.allows(url) and not self._covers(url):
-            raise invalid("url", f"the token is for {self._settings.url}, not for this URL.")
-        return Exchange(
+        exchange = Exchange(
             method,
             url,
             source=self._tokens,
@@ -191,6 +184,9 @@ class ResourceAuth(LibraryAuth):
             finder=self._tokens,
             covers=self._covers,
         )
+        if not self._covers(url):
+            raise invalid("url", f"the token is for {self._settings.url}, not for this URL.")
+        return exchange
 
     # --- Tokens -----------------------------------------------------------------------------------
 
@@ -324,16 +320,6 @@ class ResourceAuth(LibraryAuth):
 
     def __repr__(self) -> str:
         return f"ResourceAuth({self._settings.url!r})"
-
-
-@lru_cache(256)
-def _belongs(url: str, base: str, named: str | None) -> bool:
-    """Return whether a URL is below that of a resource, or below its identifier."""
-    parts = urlsplit(url)
-    if _DOTS.search(unquote(parts.path)):
-        return False  # HTTP libraries or servers may resolve it to a path above
-    plain = urlunsplit(parts._replace(query="", fragment=""))
-    return covers(base, plain) or (named is not None and covers(named, url))
 
 
 def _prover(auth: object, dpop_key: Any) -> Prover | None:

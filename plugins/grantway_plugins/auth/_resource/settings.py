@@ -33,6 +33,7 @@ class ResourceSettings(OneProcess):
         store: The store itself.
         redirect: The redirect URI that the program gave, or None.
         bound: Thumbprint of the key to which tokens are bound, or empty.
+        base: The URL without its query: requests to it and to paths below get the token.
     """
 
     stays = "it holds a store and secrets"
@@ -52,10 +53,12 @@ class ResourceSettings(OneProcess):
     timeout: float
     given_transport: Transport | None
     bound: str = ""
+    base: str = field(default="", init=False)
     _own: Transport | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         require_secure(self.url, "url")
+        self.base = urlunsplit(urlsplit(self.url)._replace(query="", fragment=""))
         check_seconds("timeout", self.timeout)
         if self.issuer is not None:
             require_secure(self.issuer, "issuer")
@@ -135,11 +138,6 @@ class ResourceSettings(OneProcess):
             "subject": self.subject,
         }
         return f"resource token {fingerprint(facts)}"
-
-    @property
-    def base(self) -> str:
-        """The URL without its query: requests to it and to paths below get the token."""
-        return urlunsplit(urlsplit(self.url)._replace(query="", fragment=""))
 
     def transport(self) -> Transport:
         """Return the transport to the authorization server, which the resource chooses.
