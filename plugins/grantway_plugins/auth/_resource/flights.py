@@ -29,15 +29,8 @@ from grantway._types.callables import is_async
 from grantway._types.quantity import check_wait
 from grantway._types.token import Token
 
-from .need import (
-    RUNNING,
-    Login,
-    LoginCall,
-    LoginInterruptedError,
-    Need,
-    is_asynchronous,
-    wanted,
-)
+from .login_call import RUNNING, Login, LoginCall, LoginInterruptedError, is_asynchronous
+from .need import Need, Reason, requirements_of
 from .sessions import NeverLoggedInError, Sessions
 from .settings import ResourceSettings
 
@@ -153,7 +146,7 @@ class ResourceFlights(OneProcess):
             token = self._result(waiting.flight)
             if not waiting.helps_only_others(need, token):
                 return token
-            key = need.own_key
+            key = need.exact_key
 
     async def wait_async(self, need: Need, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - as wait()
         """Do the same as ``wait`` without blocking the event loop."""
@@ -167,7 +160,7 @@ class ResourceFlights(OneProcess):
             token = self._result(waiting.flight)
             if not waiting.helps_only_others(need, token):
                 return token
-            key = need.own_key
+            key = need.exact_key
 
     def _result(self, flight: Flight) -> Token:
         single_flight.raise_copy(flight)
@@ -266,7 +259,7 @@ class ResourceFlights(OneProcess):
         blocked = self._on_loop and loop is None
         if self._login is not None and paused is None and not blocked:
             call = LoginCall(self, self._login, self._settings.redirect, loop, cancel)
-        if self._login is None and need.forced:
+        if self._login is None and need.reason is Reason.LOG_IN:
             raise ConfigurationError(
                 "login: is required to log in, such as "
                 "login=grantway_grants.authorization_code.login.",
@@ -290,17 +283,17 @@ class ResourceFlights(OneProcess):
                 now, short = time.monotonic(), isinstance(error, TransportError)
                 until = now + (_SHORT_PAUSE if short else _PAUSE)
                 with _guard:
-                    self._failures[wanted(need)] = _Failure(error, now, until)
+                    self._failures[requirements_of(need)] = _Failure(error, now, until)
             raise
         with _guard:
-            self._failures.pop(wanted(need), None)
+            self._failures.pop(requirements_of(need), None)
         return token
 
     def _paused(self, need: Need) -> _Failure | None:
-        if need.forced:
+        if need.reason is Reason.LOG_IN:
             return None
         with _guard:
-            failure = self._failures.get(wanted(need))
+            failure = self._failures.get(requirements_of(need))
         return failure if failure is not None and time.monotonic() < failure.until else None
 
 

@@ -21,7 +21,8 @@ from grantway._types.token import Token
 from grantway_grants.authorization_code import check_registration
 
 from .clients import Session, session_at, with_offline_access
-from .need import LoginCall, Need, wanted
+from .login_call import LoginCall
+from .need import Need, Reason, requirements_of
 from .record import BURST, ResourceRecord, place_of
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class ResourceLogin(OneProcess):
         self._sessions = sessions
         self._settings = sessions.settings
         self._need = need
+        self._is_step_up = need.reason is Reason.STEP_UP
+        self._is_explicit = need.reason is Reason.LOG_IN
         self._call = call
         self._fence = fence
         self.session: Session | None = None
@@ -75,7 +78,7 @@ class ResourceLogin(OneProcess):
             GrantwayError: The issuer was not found, or the login failed.
         """
         record = self._sessions.read()
-        failure = ("", "") if record is None or self._need.forced else record.failure
+        failure = ("", "") if record is None or self._is_explicit else record.failure
         if failure[0] not in {"", seen}:  # empty after a successful login
             raise LoginNeededError(
                 f"There is no token for {self._settings.url}: the login for which this request was "
@@ -89,7 +92,7 @@ class ResourceLogin(OneProcess):
         kept = moved
         if record is not None and place_of(record.provider) != place_of(session.provider):
             kept = record
-        if not self._need.step_up and (token := self._existing(session)) is not None:
+        if not self._is_step_up and (token := self._existing(session)) is not None:
             self._sessions.use(session, moved, self._fence)
             return token  # of an earlier login at this issuer
         scope = self._scope(session, moved)
@@ -108,7 +111,7 @@ class ResourceLogin(OneProcess):
             token = replace(token, scope=scope)  # RFC 6749 section 5.1
         if (other := self._of_overtaking_process(kept)) is not None:
             return other
-        self._sessions.last_login = (token.access_token, wanted(self._need))
+        self._sessions.last_login = (token.access_token, requirements_of(self._need))
         self._sessions.keep(session, token)
         moved = replace(moved, registered=session.scope).with_login(scope)
         self._sessions.use(session, moved, self._fence)
@@ -143,7 +146,7 @@ class ResourceLogin(OneProcess):
 
     def _provider(self, record: ResourceRecord | None) -> Provider:
         """Return the provider that the resource names now; more scope does not change it."""
-        if self.provider is None and self._need.step_up and record is not None:
+        if self.provider is None and self._is_step_up and record is not None:
             return record.provider
         return self.provider or self._sessions.finder.discover(record, self._call.cancel)
 
@@ -165,7 +168,7 @@ class ResourceLogin(OneProcess):
         """Return the scope to request: the one of earlier logins, and what is required now."""
         settings, need, provider = self._settings, self._need, session.provider
         wanted = settings.scope if settings.scope is not None else provider.scope
-        if need.step_up:
+        if self._is_step_up:
             granted = self._granted(session)
             before = (record.requested or wanted) if granted is None else granted
             # A resource that does not say which scope it requires may mean all that it names.
@@ -184,7 +187,7 @@ class ResourceLogin(OneProcess):
             UnsatisfiedError: It does not.
         """
         need = self._need
-        if not need.step_up or need.extra:
+        if not self._is_step_up or need.extra:
             return
         if not need.scope and set(scope) <= set(self._granted(session) or ()):
             raise UnsatisfiedError(
@@ -205,7 +208,7 @@ class ResourceLogin(OneProcess):
         Raises:
             LoginNeededError: There are too many.
         """
-        if record is not None and record.wait > 0 and not self._need.forced:
+        if record is not None and record.wait > 0 and not self._is_explicit:
             raise LoginNeededError(
                 f"There is no token for {self._settings.url}: there were {BURST} logins within "
                 f"a few minutes. Another one starts in {record.wait:.0f} s at the earliest; call "
@@ -219,7 +222,8 @@ class ResourceLogin(OneProcess):
         need, call = self._need, self._call
         registered, gone = session.scope, None
         try:
-            if session.known and not need.step_up and session.provider.authorization_endpoint:
+            endpoint = session.provider.authorization_endpoint
+            if session.known and endpoint and not self._is_step_up:
                 # A provider shows an error page to the user of an unknown client.
                 with contextlib.suppress(UnauthorizedClientException):
                     check_registration(session.client, cancel=call.cancel)

@@ -20,8 +20,9 @@ from grantway_plugins.auth._presentation import Prover
 from grantway_plugins.auth._token_auth import makes_proofs
 
 from .covered_urls import is_covered
+from .login_call import Login
 from .logout import log_out
-from .need import Login, Need
+from .need import Need, Reason
 from .settings import ResourceSettings, scope_of, store_of
 from .step_up import ResourceStepUp
 from .tokens import ResourceTokens
@@ -238,7 +239,7 @@ class ResourceAuth(LibraryAuth):
         """Return the need for a login that is not delayed because of earlier failures."""
         self._tokens.flights.forget_failures()
         self._step_up.forget_failures()
-        return Need(forced=True, scope=scope_of(scope) or ())
+        return Need(Reason.LOG_IN, scope=scope_of(scope) or ())
 
     def log_out(self) -> bool:
         """Delete the token from the store, and revoke it if the provider supports that (RFC 7009).

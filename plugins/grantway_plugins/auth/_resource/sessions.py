@@ -29,7 +29,8 @@ from grantway._types.token import Token
 from .clients import Session, bind, first_scope, session_at
 from .finder import ResourceFinder
 from .login import ResourceLogin
-from .need import LoginCall, Need
+from .login_call import LoginCall
+from .need import Need, Reason
 from .record import ResourceRecord, place_of
 from .rejection import Rejection, is_rejection
 from .settings import ResourceSettings
@@ -88,7 +89,7 @@ class Sessions(OneProcess):
         record = self.read()
         self._save_unsaved(record)
         seen = record.failure[0] if record else ""
-        if need.first and (record is None or not record.requested_at):
+        if need.reason is Reason.FIRST_REQUEST and (record is None or not record.requested_at):
             raise NeverLoggedInError(f"No user has logged in to {self.settings.url}.")
         held, session = self.session, self.stored(record)
         provider: Provider | None = None
@@ -104,7 +105,7 @@ class Sessions(OneProcess):
                 if token is not None:
                     return token
             # Otherwise another process has found the other issuer, and may be logging in there.
-            if need.reconsider and (
+            if need.reason is Reason.REJECTED and (
                 held is None or place_of(held.provider) == place_of(session.provider)
             ):
                 provider = self.finder.other_issuer(session, cancel)
@@ -144,7 +145,7 @@ class Sessions(OneProcess):
 
     def existing(self, session: Session, need: Need) -> tuple[Token | None, GrantwayError | None]:
         """Return the token of a session if it meets the need, and why there is none."""
-        if need.forced:
+        if need.reason is Reason.LOG_IN:
             return None, None
         credential = session.credential
         if (rejection := self._rejection(credential)) is not None:

@@ -15,7 +15,8 @@ from grantway._types.token import Token
 from grantway_plugins.auth._step_up import StepUpChallenge, StepUpRequiredError
 
 from .login import UnsatisfiedError
-from .need import Login, Need, wanted
+from .login_call import Login
+from .need import Need, Reason, requirements_of
 from .settings import ResourceSettings
 from .tokens import ResourceTokens
 
@@ -75,22 +76,25 @@ class ResourceStepUp(OneProcess):
     def failed(self, challenge: StepUpChallenge) -> None:
         """Record that the token of a login does not meet a challenge."""
         with _guard:
-            self._unsatisfied[wanted(challenge)] = True
+            self._unsatisfied[requirements_of(challenge)] = True
 
     def _is_of_login(self, token: Token, challenge: StepUpChallenge) -> bool:
-        return self._tokens.sessions.last_login == (token.access_token, wanted(challenge))
+        return self._tokens.sessions.last_login == (
+            token.access_token,
+            requirements_of(challenge),
+        )
 
     def _need_for(self, challenge: StepUpChallenge, presented: tuple[Token, ...]) -> Need:
         with _guard:
-            known = wanted(challenge) in self._unsatisfied
+            known = requirements_of(challenge) in self._unsatisfied
         if known and self._login is not None:
             raise UnsatisfiedError("a login a moment ago did not meet this")
         return Need(
+            Reason.STEP_UP,
             tuple(each.access_token for each in presented),
             scope=challenge.scope,
             acr_values=challenge.acr_values,
             max_age=challenge.max_age,
-            step_up=True,
         )
 
     @contextmanager

@@ -15,7 +15,8 @@ from grantway._types.token import Token
 
 from .clients import Session
 from .flights import ResourceFlights
-from .need import Login, Need
+from .login_call import Login
+from .need import Need, Reason
 from .rejection import is_rejection
 from .sessions import NeverLoggedInError, Sessions
 from .settings import ResourceSettings
@@ -78,7 +79,7 @@ class ResourceTokens(OneProcess):
         """Return a token, or None if no user has logged in yet."""
         if self.sessions.session is None:
             try:
-                return self.flights.wait(Need(first=True))
+                return self.flights.wait(Need(Reason.FIRST_REQUEST))
             except NeverLoggedInError:
                 return None
         return self.token()
@@ -87,7 +88,7 @@ class ResourceTokens(OneProcess):
         """Do the same as ``first`` without blocking the event loop."""
         if self.sessions.session is None:
             try:
-                return await self.flights.wait_async(Need(first=True))
+                return await self.flights.wait_async(Need(Reason.FIRST_REQUEST))
             except NeverLoggedInError:
                 return None
         return await self.token_async()
@@ -99,7 +100,7 @@ class ResourceTokens(OneProcess):
     def reconsider(self, token: Token) -> Token | None:
         """Return a token of another issuer, if the resource names another one now."""
         found = self.token()  # another caller may have found the other issuer
-        need = Need((token.access_token,), reconsider=True)
+        need = Need(Reason.REJECTED, (token.access_token,))
         if found.access_token == token.access_token:
             found = self.flights.wait(need)
         return None if found.access_token == token.access_token else found
@@ -107,7 +108,7 @@ class ResourceTokens(OneProcess):
     async def reconsider_async(self, token: Token) -> Token | None:
         """Do the same as ``reconsider`` without blocking the event loop."""
         found = await self.token_async()
-        need = Need((token.access_token,), reconsider=True)
+        need = Need(Reason.REJECTED, (token.access_token,))
         if found.access_token == token.access_token:
             found = await self.flights.wait_async(need)
         return None if found.access_token == token.access_token else found

@@ -15,7 +15,7 @@ import pytest
 import grantway
 from grantway_grants import authorization_code
 from grantway_plugins.auth import ResourceAuth, StepUpRequiredError
-from grantway_plugins.auth._resource.need import Need
+from grantway_plugins.auth._resource.need import Need, Reason
 from grantway_plugins.stores import MemoryStore
 from tests.plugins.auth.libraries import OPTIONS, gather
 from tests.plugins.auth.resource import Seen
@@ -325,7 +325,7 @@ def test_no_caller_gets_the_token_that_it_presented(site: Site, logins: Logins) 
     sessions.existing = wait  # type: ignore[method-assign]
     with ThreadPoolExecutor(2) as pool:
         one, other = (
-            Need((each.access_token,), scope=("write",), step_up=True) for each in (old, new)
+            Need(Reason.STEP_UP, (each.access_token,), scope=("write",)) for each in (old, new)
         )
         first = pool.submit(flights.wait, one)
         assert begun.wait(PATIENCE)
