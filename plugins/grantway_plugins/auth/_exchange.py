@@ -63,19 +63,19 @@ class StepUp(Protocol):
 class Finder(Protocol):
     """Finds the issuer of a resource, whose first request is sent without a token."""
 
-    def first(self) -> Token | None:
+    def first_token(self) -> Token | None:
         """Return a token, or None if only a login gets one."""
         ...
 
-    async def first_async(self) -> Token | None:
-        """Do the same as ``first`` without blocking the event loop."""
+    async def first_token_async(self) -> Token | None:
+        """Do the same as ``first_token`` without blocking the event loop."""
         ...
 
-    def challenged(self, challenges: str) -> None:
+    def record_challenge(self, challenges: str) -> None:
         """Record the challenge of a 401 response."""
         ...
 
-    def reconsider(self, token: Token) -> Token | None:
+    def token_of_other_issuer(self, token: Token) -> Token | None:
         """Return a token of another issuer, or None if the issuer is the same.
 
         Args:
@@ -83,8 +83,8 @@ class Finder(Protocol):
         """
         ...
 
-    async def reconsider_async(self, token: Token) -> Token | None:
-        """Do the same as ``reconsider`` without blocking the event loop."""
+    async def token_of_other_issuer_async(self, token: Token) -> Token | None:
+        """Do the same as ``token_of_other_issuer`` without blocking the event loop."""
         ...
 
 
@@ -112,8 +112,7 @@ class Exchange(OneProcess):
     stays = "it belongs to one request"
 
     __slots__ = (
-        "_asked",
-        "_bare",
+        "_called",
         "_covers",
         "_finder",
         "_method",
@@ -123,6 +122,7 @@ class Exchange(OneProcess):
         "_step_up",
         "_timeout",
         "_url",
+        "_without_token",
         "sent",
     )
 
@@ -146,12 +146,12 @@ class Exchange(OneProcess):
         #: How often the finder has reconsidered the issuer.
         self._reconsidered = 0
         #: Whether the request was sent without a token.
-        self._bare = False
+        self._without_token = False
         self._timeout = timeout
         self._method, self._url = method, url
         #: The tokens that did not meet a challenge, and whether the function was called for one.
         self._presented: tuple[Token, ...] = ()
-        self._asked = False
+        self._called = False
         #: The presentation of the token.
         self.sent = bearer.present(url, dpop)
         self.sent.private = covers is not None
@@ -164,16 +164,16 @@ class Exchange(OneProcess):
         """
         if self._finder is None or not rewind():
             return self._first(self._source.token(self._timeout))
-        return self._first(self._finder.first())
+        return self._first(self._finder.first_token())
 
     async def first_async(self, rewind: Callable[[], bool]) -> Params:
         """Do the same as ``first`` without blocking the event loop."""
         if self._finder is None or not rewind():
             return self._first(await self._source.token_async(self._timeout))
-        return self._first(await self._finder.first_async())
+        return self._first(await self._finder.first_token_async())
 
     def _first(self, token: Token | None) -> Params:
-        self._bare = token is None
+        self._without_token = token is None
         return Params() if token is None else self.sent.headers(token, self._method, self._url)
 
     def next(self, answer: Answer, response: Any, rewind: Callable[[], bool]) -> Params | None:
@@ -196,12 +196,12 @@ class Exchange(OneProcess):
                 headers: Params | None = end.value
                 return headers
             if isinstance(challenge, Token):
-                token = self._found().reconsider(challenge)
+                token = self._found().token_of_other_issuer(challenge)
             elif challenge is None or not self._step_up:
                 token = self._source.token(self._timeout)
             else:
                 try:
-                    token, self._asked = self._step_up.token(challenge, self._presented)
+                    token, self._called = self._step_up.token(challenge, self._presented)
                 except StepUpRequiredError as error:
                     error.response = response
                     raise
@@ -218,12 +218,14 @@ class Exchange(OneProcess):
                 headers: Params | None = end.value
                 return headers
             if isinstance(challenge, Token):
-                token = await self._found().reconsider_async(challenge)
+                token = await self._found().token_of_other_issuer_async(challenge)
             elif challenge is None or not self._step_up:
                 token = await self._source.token_async(self._timeout)
             else:
                 try:
-                    token, self._asked = await self._step_up.token_async(challenge, self._presented)
+                    token, self._called = await self._step_up.token_async(
+                        challenge, self._presented
+                    )
                 except StepUpRequiredError as error:
                     error.response = response
                     raise
@@ -241,13 +243,13 @@ class Exchange(OneProcess):
         sent = self.sent
         if self._covers is not None and not self._covers(answer.url):
             return None  # of another resource, to which a redirect led
-        refused = answer.status == _UNAUTHORIZED and sent.is_home(answer.url)
+        refused = answer.status == _UNAUTHORIZED and sent.has_same_origin(answer.url)
         if refused and self._finder is not None and "insufficient_" not in answer.challenges:
-            self._finder.challenged(answer.challenges)
+            self._finder.record_challenge(answer.challenges)
         token: Token | None = None
-        if self._bare:
+        if self._without_token:
             if refused and rewind():
-                self._bare = False
+                self._without_token = False
                 token = yield None
         else:
             outcome = sent.received(answer)
@@ -293,7 +295,7 @@ class Exchange(OneProcess):
         name = self._step_up.name
         if self._step_up.running:
             return f"{name} sent this request; send it with an object without {name}"
-        if self._asked:
+        if self._called:
             self._step_up.failed(challenge)
             return f"the token that {name} returned does not meet this"
         if not rewind():

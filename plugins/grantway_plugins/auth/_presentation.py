@@ -171,7 +171,7 @@ class Presentation(OneProcess):
         if not answer.has_token:
             # A proof is for one URL, so redirects are followed without token and proof.
             dropped = self.bound or self.private
-            again = dropped and answer.status == _UNAUTHORIZED and self.is_home(answer.url)
+            again = dropped and answer.status == _UNAUTHORIZED and self.has_same_origin(answer.url)
             return Retry.SAME_TOKEN if again and self._first("redirect") else None
         if self._lacked_nonce(answer):
             return Retry.SAME_TOKEN if self._first("nonce") else None
@@ -230,7 +230,7 @@ class Presentation(OneProcess):
         seen = {"www-authenticate": answer.challenges, "dpop-nonce": answer.nonce}
         return self._dpop.heard(answer.url, answer.status, seen)
 
-    def is_home(self, url: str) -> bool:
+    def has_same_origin(self, url: str) -> bool:
         """Return whether a URL has the origin that receives the token."""
         try:
             return origin_of(url, "url") == self.origin

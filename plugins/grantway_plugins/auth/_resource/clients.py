@@ -31,8 +31,9 @@ class Session(NamedTuple):
         client: The client.
         credential: The token.
         registered: Whether the client registered itself (RFC 7591).
-        scope: The scope with which it did.
-        known: Whether the registration is an earlier one, which the provider may have forgotten.
+        registered_scope: The scope with which it did.
+        reused_registration: Whether the registration is an earlier one, which the provider may
+            have forgotten.
         ports: The ports of the redirect URIs that it registered, or None.
     """
 
@@ -40,8 +41,8 @@ class Session(NamedTuple):
     client: Client
     credential: Credential
     registered: bool
-    scope: tuple[str, ...]
-    known: bool
+    registered_scope: tuple[str, ...]
+    reused_registration: bool
     ports: tuple[int, ...] | None = None
 
 
@@ -50,7 +51,7 @@ class _Identity(NamedTuple):
 
     arguments: Params
     registered: bool = False
-    known: bool = False
+    reused_registration: bool = False
     ports: tuple[int, ...] | None = None
 
 
@@ -106,7 +107,7 @@ def session_at(
         credential,
         identity.registered,
         scope,
-        identity.known,
+        identity.reused_registration,
         identity.ports,
     )
 
@@ -175,9 +176,12 @@ def _identity(
         settings.timeout,
         instead_of=instead_of,
     )
-    known = before is not None and before.access_token == made.access_token
-    ports = ports_of(made, settings.redirect_uri)
-    return _Identity(identity_of(made), registered=True, known=known, ports=ports)
+    return _Identity(
+        identity_of(made),
+        registered=True,
+        reused_registration=before is not None and before.access_token == made.access_token,
+        ports=ports_of(made, settings.redirect_uri),
+    )
 
 
 def _client(provider: Provider, settings: ResourceSettings, identity: Params) -> Client:

@@ -23,16 +23,18 @@ from grantway._processes.fork import fork_safe_lock
 from grantway._requests.provider import Provider
 from grantway._transport.deadline import Deadline
 
-from .record import ResourceRecord, place_of
+from .record import ResourceRecord, same_issuer_and_resource
 from .settings import ResourceSettings
 
 if TYPE_CHECKING:
     from .clients import Session
 
 #: Seconds during which the challenge of a response is used instead of another request.
-_HEARD = 60.0
-#: Seconds between two looks at the metadata because of rejected tokens or failed requests.
-_LOOK = 60.0
+_CHALLENGE_LIFETIME = 60.0
+#: Least seconds between two reads of the metadata because of rejected tokens or failed requests.
+_INTERVAL = 60.0
+#: Seconds of one wait for a read that can be cancelled.
+_WAIT = 60.0
 
 _guard = fork_safe_lock()
 
@@ -49,13 +51,13 @@ class ResourceFinder(OneProcess):
     def __init__(self, settings: ResourceSettings) -> None:
         self._settings = settings
         #: Monotonic time at which the metadata was read because of a failure.
-        self._looked = -math.inf
+        self._rediscovered_at = -math.inf
         #: Monotonic time and challenge of the last 401 response.
-        self._challenge: tuple[float, str] = (-math.inf, "")
+        self._last_challenge: tuple[float, str] = (-math.inf, "")
 
-    def challenged(self, challenges: str) -> None:
+    def record_challenge(self, challenges: str) -> None:
         """Record the challenge of a 401 response, which the next search uses."""
-        self._challenge = time.monotonic(), challenges
+        self._last_challenge = time.monotonic(), challenges
 
     def discover(
         self, record: ResourceRecord | None, cancel: threading.Event | None = None
@@ -74,7 +76,7 @@ class ResourceFinder(OneProcess):
             TransportError: It could not be read, and nothing is stored.
         """
         try:
-            return self._read() if cancel is None else _unless(cancel, self._read)
+            return self._read() if cancel is None else _cancellable(self._read, cancel)
         except TransportError as error:
             invalid_now = isinstance(error, ResourceMetadataError) and not error.missing
             if record is None or invalid_now:
@@ -83,54 +85,54 @@ class ResourceFinder(OneProcess):
             return record.provider
 
     def _read(self) -> Provider:
-        settings, (heard, challenge) = self._settings, self._challenge
+        settings, (challenged_at, challenge) = self._settings, self._last_challenge
         return Provider.for_resource(
             settings.url,
             issuer=settings.issuer,
-            challenge=challenge if time.monotonic() - heard < _HEARD else None,
+            challenge=challenge if time.monotonic() - challenged_at < _CHALLENGE_LIFETIME else None,
             timeout=settings.timeout,
             transport=settings.transport(),
         )
 
-    def _may_look(self) -> bool:
+    def _may_rediscover(self) -> bool:
         """Return whether the metadata may be read because of a failure; not if it just was."""
         now = time.monotonic()
         with _guard:
-            if now - self._looked < _LOOK:
+            if now - self._rediscovered_at < _INTERVAL:
                 return False
-            self._looked = now
+            self._rediscovered_at = now
         return True
 
     def other_issuer(self, session: Session, cancel: threading.Event) -> Provider | None:
         """Return the provider if the resource names another issuer or identifier now."""
-        found = self._discover_again(session, cancel)
-        return None if found is None or place_of(found) == place_of(session.provider) else found
+        found = self._rediscover(session, cancel)
+        return None if found is None or same_issuer_and_resource(found, session.provider) else found
 
     def other_endpoints(self, session: Session, cancel: threading.Event) -> Provider | None:
         """Return the provider if the same issuer has another token endpoint now."""
-        found, before = self._discover_again(session, cancel), session.provider
+        found, before = self._rediscover(session, cancel), session.provider
         if found is None or found.issuer != before.issuer:
             return None
         if found.token_endpoint == before.token_endpoint:
             return None
         return replace(found, resource=before.resource)  # the token is still for this one
 
-    def _discover_again(self, session: Session, cancel: threading.Event) -> Provider | None:
-        """Return the provider that the resource names now; None after a recent look or an error."""
-        if not self._may_look():
+    def _rediscover(self, session: Session, cancel: threading.Event) -> Provider | None:
+        """Return the provider that the resource names now; None after a recent read or an error."""
+        if not self._may_rediscover():
             return None
         try:
             return self.discover(ResourceRecord(session.provider), cancel)
         except FlowCancelledError:
             with _guard:
-                self._looked = -math.inf
+                self._rediscovered_at = -math.inf
             raise
         except GrantwayError as error:  # it must not replace the response
             logger.warning("%s", error)
         return None
 
 
-def _unless(cancel: threading.Event, read: Callable[[], Provider]) -> Provider:
+def _cancellable(read: Callable[[], Provider], cancel: threading.Event) -> Provider:
     """Call a function, but stop waiting when ``cancel`` is set.
 
     It runs in a daemon thread, so that a server that does not respond does not delay the end of the
@@ -153,6 +155,6 @@ def _unless(cancel: threading.Event, read: Callable[[], Provider]) -> Provider:
     ).start()
     deadline = Deadline(math.inf, cancel)
     while not found.done():
-        if deadline.wait(_LOOK, found) and not found.done():
+        if deadline.wait(_WAIT, found) and not found.done():
             raise FlowCancelledError("The search for the issuer was cancelled.")
     return found.result()

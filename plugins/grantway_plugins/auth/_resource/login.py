@@ -22,8 +22,9 @@ from grantway_grants.authorization_code import check_registration
 
 from .clients import Session, session_at, with_offline_access
 from .login_call import LoginCall
+from .login_failures import message_of
 from .need import Need, Reason, requirements_of
-from .record import BURST, ResourceRecord, place_of
+from .record import BURST, ResourceRecord, same_issuer_and_resource
 
 if TYPE_CHECKING:
     from grantway._requests.provider import Provider
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from .sessions import Sessions
 
 #: Seconds during which the same scope is not requested again.
-_REQUESTED = 300.0
+_REPEATED_SCOPE = 300.0
 
 
 class UnsatisfiedError(LoginNeededError):
@@ -50,7 +51,7 @@ class ResourceLogin(OneProcess):
     Attributes:
         session: The session so far, or None.
         provider: The provider that the resource names, if it was discovered just now.
-        reason: Why the session has no token, or None.
+        problem: Why the session has no token, or None.
     """
 
     stays = "it holds a lock"
@@ -65,32 +66,33 @@ class ResourceLogin(OneProcess):
         self._fence = fence
         self.session: Session | None = None
         self.provider: Provider | None = None
-        self.reason: Exception | None = None
+        self.problem: Exception | None = None
 
-    def token(self, seen: str) -> Token:
+    def token(self, known_failure: str) -> Token:
         """Return the token of the login, or one that another process got meanwhile.
 
         Args:
-            seen: Identifier of the failed login that was known before the wait for the lock.
+            known_failure: Identifier of the last failed login before the wait for the lock, or
+                empty.
 
         Raises:
             LoginNeededError: The login for which this one waited failed.
             GrantwayError: The issuer was not found, or the login failed.
         """
-        record = self._sessions.read()
+        record = self._sessions.records.read()
         failure = ("", "") if record is None or self._is_explicit else record.failure
-        if failure[0] not in {"", seen}:  # empty after a successful login
+        if failure[0] not in {"", known_failure}:  # empty after a successful login
             raise LoginNeededError(
                 f"There is no token for {self._settings.url}: the login for which this request was "
                 f"waiting failed. {failure[1]}"
             )
-        if (token := self._of_another_process(record)) is not None:
+        if (token := self._token_of_another_process(record)) is not None:
             return token
-        self._check_pace(record)  # before a registration, which a new issuer could demand each time
+        self._check_rate(record)  # before a registration, which a new issuer could demand each time
         session, moved = self._at(self._provider(record), record)
         # The former issuer stays in use until there is a token of the new one.
         kept = moved
-        if record is not None and place_of(record.provider) != place_of(session.provider):
+        if record is not None and not same_issuer_and_resource(record.provider, session.provider):
             kept = record
         if not self._is_step_up and (token := self._existing(session)) is not None:
             self._sessions.use(session, moved, self._fence)
@@ -99,7 +101,7 @@ class ResourceLogin(OneProcess):
         self._check_progress(scope, session, moved)
         kept, moved = kept.with_attempt(), moved.with_attempt()
         # Before the login, whose token would be lost if nothing could be stored.
-        self._settings.store.save(self._settings.key, kept.to_token(), fence=self._fence)
+        self._sessions.records.write(kept, self._fence)
         try:
             session, token = self._log_in(session, scope)
         except Exception as error:
@@ -109,28 +111,29 @@ class ResourceLogin(OneProcess):
             raise
         if token.scope is None and scope:
             token = replace(token, scope=scope)  # RFC 6749 section 5.1
-        if (other := self._of_overtaking_process(kept)) is not None:
+        if (other := self._token_of_overtaking_process(kept)) is not None:
             return other
         self._sessions.last_login = (token.access_token, requirements_of(self._need))
-        self._sessions.keep(session, token)
-        moved = replace(moved, registered=session.scope).with_login(scope)
+        self._sessions.save_token(session, token)
+        moved = replace(moved, registered_scope=session.registered_scope).with_login(scope)
         self._sessions.use(session, moved, self._fence)
         return token
 
     # --- Before the login -------------------------------------------------------------------------
 
-    def _of_another_process(self, record: ResourceRecord | None) -> Token | None:
-        """Return the token if another process has logged in since this one looked."""
-        current = None if record is None else self._sessions.stored(record)
+    def _token_of_another_process(self, record: ResourceRecord | None) -> Token | None:
+        """Return the token if another process has logged in since this one read the record."""
+        current = None if record is None else self._sessions.session_of(record)
         if current is None:
             return None
-        if self.provider is not None and place_of(current.provider) != place_of(self.provider):
+        found = self.provider
+        if found is not None and not same_issuer_and_resource(current.provider, found):
             return None
-        if current.registered and isinstance(self.reason, InvalidClientException):
+        if current.registered and isinstance(self.problem, InvalidClientException):
             # Another process may have registered the client again.
             before = current.client.client_id
             self._sessions.session = current = session_at(
-                current.provider, self._settings, current.scope
+                current.provider, self._settings, current.registered_scope
             )
             if current.client.client_id == before:
                 self.session = current
@@ -139,9 +142,9 @@ class ResourceLogin(OneProcess):
         return self._existing(current)
 
     def _existing(self, session: Session) -> Token | None:
-        token, reason = self._sessions.existing(session, self._need)
+        token, problem = self._sessions.existing_token(session, self._need)
         if token is None:
-            self.reason = reason or self.reason
+            self.problem = problem or self.problem
         return token
 
     def _provider(self, record: ResourceRecord | None) -> Provider:
@@ -154,11 +157,11 @@ class ResourceLogin(OneProcess):
         self, provider: Provider, record: ResourceRecord | None
     ) -> tuple[Session, ResourceRecord]:
         """Return the session at a provider, with a new registration if that is necessary."""
-        before, gone = self.session, None
+        before, forgotten = self.session, None
         if before is not None and before.provider.issuer == provider.issuer:
-            unknown = before.registered and isinstance(self.reason, InvalidClientException)
-            gone = before.client.client_id if unknown else None
-        return self._sessions.at(provider, record, before, instead_of=gone)
+            unknown = before.registered and isinstance(self.problem, InvalidClientException)
+            forgotten = before.client.client_id if unknown else None
+        return self._sessions.prepare(provider, record, before, instead_of=forgotten)
 
     def _granted(self, session: Session) -> tuple[str, ...] | None:
         stored = self._settings.store.load(session.credential.key)
@@ -170,11 +173,11 @@ class ResourceLogin(OneProcess):
         wanted = settings.scope if settings.scope is not None else provider.scope
         if self._is_step_up:
             granted = self._granted(session)
-            before = (record.requested or wanted) if granted is None else granted
+            before = (record.requested_scope or wanted) if granted is None else granted
             # A resource that does not say which scope it requires may mean all that it names.
             wanted = before if need.scope or need.extra else (*before, *wanted)
         else:
-            wanted = (*wanted, *record.requested)
+            wanted = (*wanted, *record.requested_scope)
         scope = tuple(dict.fromkeys([*wanted, *need.scope]))
         return with_offline_access(scope, provider) if settings.scope is None else scope
 
@@ -193,14 +196,14 @@ class ResourceLogin(OneProcess):
             raise UnsatisfiedError(
                 "it does not say which scope, and the token has all that it names"
             )
-        recent = 0 <= time.time() - record.requested_at < _REQUESTED
-        if need.scope and recent and set(need.scope) <= set(record.requested):
+        recent = 0 <= time.time() - record.requested_at < _REPEATED_SCOPE
+        if need.scope and recent and set(need.scope) <= set(record.requested_scope):
             raise UnsatisfiedError(
                 f"a login a moment ago requested {' '.join(need.scope)!r}, and the resource still "
                 "rejects the token"
             )
 
-    def _check_pace(self, record: ResourceRecord | None) -> None:
+    def _check_rate(self, record: ResourceRecord | None) -> None:
         """Check that there are not too many logins, for any reason and in any process.
 
         A resource could require another scope each time, or its issuer let tokens expire at once.
@@ -220,10 +223,10 @@ class ResourceLogin(OneProcess):
     def _log_in(self, session: Session, scope: tuple[str, ...]) -> tuple[Session, Token]:
         """Log in. Register the client again if the provider does not know it, or not its scope."""
         need, call = self._need, self._call
-        registered, gone = session.scope, None
+        registered, forgotten = session.registered_scope, None
         try:
             endpoint = session.provider.authorization_endpoint
-            if session.known and endpoint and not self._is_step_up:
+            if session.reused_registration and endpoint and not self._is_step_up:
                 # A provider shows an error page to the user of an unknown client.
                 with contextlib.suppress(UnauthorizedClientException):
                     check_registration(session.client, cancel=call.cancel)
@@ -231,33 +234,33 @@ class ResourceLogin(OneProcess):
         except InvalidClientException:
             if not session.registered:
                 raise
-            gone = session.client.client_id
+            forgotten = session.client.client_id
         except InvalidScopeException:
             if not session.registered or set(scope) <= set(registered):
                 raise
             registered = tuple(dict.fromkeys([*registered, *scope]))
-        session = session_at(session.provider, self._settings, registered, instead_of=gone)
-        if gone is None and (token := self._existing(session)) is not None:
+        session = session_at(session.provider, self._settings, registered, instead_of=forgotten)
+        if forgotten is None and (token := self._existing(session)) is not None:
             return session, token  # of a login after which the record could not be stored
         return session, call(session.client, scope, need.extra, session.ports)
 
-    def _of_overtaking_process(self, before: ResourceRecord) -> Token | None:
+    def _token_of_overtaking_process(self, before: ResourceRecord) -> Token | None:
         """Return the token if another process has logged in since this one took the lock.
 
         The lock expires while a machine is suspended. Both tokens are of the same user, and the
         scope in the record is that of the other login.
         """
         with contextlib.suppress(GrantwayError):  # the token of this login must still be stored
-            record = self._sessions.read()
+            record = self._sessions.records.read()
             if record is not None and record.requested_at > before.requested_at:
                 return self._existing(self._sessions.open())
         return None
 
     def _record_failure(self, record: ResourceRecord, error: Exception) -> None:
         """Tell waiting processes that the login failed, so that they do not repeat it."""
-        told = printable(str(error) if isinstance(error, GrantwayError) else type(error).__name__)
+        message = printable(message_of(error))
         # An earlier scope may be the reason why the provider rejects the login.
-        requested = () if isinstance(error, InvalidScopeException) else record.requested
-        record = replace(record, failure=(secrets.token_hex(8), told), requested=requested)
+        requested = () if isinstance(error, InvalidScopeException) else record.requested_scope
+        record = replace(record, failure=(secrets.token_hex(8), message), requested_scope=requested)
         with contextlib.suppress(GrantwayError):  # the error of the login is more important
-            self._sessions.write(record, self._fence)
+            self._sessions.records.write_if_newest(record, self._fence)

@@ -31,9 +31,9 @@ class LoginInterruptedError(FlowCancelledError):
 Login = Callable[..., Token | Awaitable[Token]]
 
 #: The objects whose logins run in this context.
-RUNNING: ContextVar[tuple[object, ...]] = ContextVar("RUNNING", default=())
+RUNNING_LOGINS: ContextVar[tuple[object, ...]] = ContextVar("RUNNING_LOGINS", default=())
 #: Parameters of a login that determine the redirect URI.
-_ADDRESS = frozenset({"listen", "ports", "redirect_uri"})
+_REDIRECT_PARAMETERS = frozenset({"listen", "ports", "redirect_uri"})
 #: Seconds between checks whether the event loop of a login was closed.
 _CHECK_INTERVAL = 1.0
 
@@ -66,7 +66,7 @@ class LoginCall:
         self.called = False
         known, any_name = _parameters(login)
         self._takes_extra = any_name or "extra" in known
-        self._takes_ports = "ports" in known and not _given(login) & _ADDRESS
+        self._takes_ports = "ports" in known and not _given(login) & _REDIRECT_PARAMETERS
         self._options: dict[str, Any] = {}
         if redirect_uri is not None and "redirect_uri" in known:
             self._options["redirect_uri"] = redirect_uri
@@ -93,16 +93,16 @@ class LoginCall:
                 )
             arguments["extra"] = extra
         self.called = True
-        before = RUNNING.set((*RUNNING.get(), self._owner))
+        before = RUNNING_LOGINS.set((*RUNNING_LOGINS.get(), self._owner))
         try:
             result: object = self._login(client, **arguments)
             if self._loop is not None and inspect.isawaitable(result):
                 result = self._on_loop(self._loop, result)
         finally:
-            RUNNING.reset(before)
+            RUNNING_LOGINS.reset(before)
         if is_unfinished(result):
             self.called = False  # it has not begun
-            raise is_asynchronous()
+            raise asynchronous_login()
         if not isinstance(result, Token):
             raise invalid("login", f"must return a Token, not {kind_of(result)}.")
         return result
@@ -141,7 +141,7 @@ def _interrupted() -> LoginInterruptedError:
     )
 
 
-def is_asynchronous() -> Exception:
+def asynchronous_login() -> Exception:
     """Return the error for an asynchronous login without an event loop."""
     return invalid(
         "login",

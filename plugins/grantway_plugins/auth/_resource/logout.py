@@ -19,7 +19,7 @@ def log_out(sessions: Sessions) -> bool:
     Raises:
         GrantwayError: It was deleted, but could not be revoked.
     """
-    settings, session = sessions.settings, sessions.stored(sessions.read())
+    settings, session = sessions.settings, sessions.session_of(sessions.records.read())
     if session is None:
         return False
     problem: GrantwayError | None = None
@@ -31,8 +31,8 @@ def log_out(sessions: Sessions) -> bool:
             problem = _revoke(session, stored)
         settings.store.delete(key, fence=fence)
     sessions.forget(session)
-    record = sessions.read()
-    for former in () if record is None else record.former:
+    record = sessions.records.read()
+    for former in () if record is None else record.former_keys:
         settings.store.delete(former)
     if problem is not None:
         raise problem

@@ -16,7 +16,7 @@ from grantway._types.token import Token
 TOKEN_TYPE = "protected-resource"
 _VERSION = 1
 #: Logins that may follow each other at once, and seconds after which there may be another one.
-BURST, EACH = 10, 30.0
+BURST, LOGIN_INTERVAL = 10, 30.0
 #: The attributes of a provider that are stored.
 _MEMBERS = (
     "token_endpoint",
@@ -29,9 +29,9 @@ _MEMBERS = (
 )
 
 
-def place_of(provider: Provider) -> tuple[str | None, str | None]:
-    """Return the issuer and the resource identifier, with which tokens are stored."""
-    return provider.issuer, provider.resource
+def same_issuer_and_resource(one: Provider, other: Provider) -> bool:
+    """Return whether two providers issue the same tokens: for one resource, by one issuer."""
+    return (one.issuer, one.resource) == (other.issuer, other.resource)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +40,22 @@ class ResourceRecord:
 
     Attributes:
         provider: The provider, with the resource and the scopes that it names.
-        registered: The scope with which the client registered itself.
-        requested: The scope that the last login requested.
+        registered_scope: The scope with which the client registered itself.
+        requested_scope: The scope that the last login requested.
         requested_at: Unix time of the last login, or 0.
         failure: Identifier and description of the last login if it failed; otherwise empty.
-        former: Keys of the tokens of former issuers.
-        paced: Unix time that is ``EACH`` seconds later for each login, and never long ago.
+        former_keys: Keys of the tokens of former issuers.
+        rate_limit_time: Unix time to which each login adds ``LOGIN_INTERVAL``, and which is not in
+            the past then: the theoretical arrival time of the generic cell rate algorithm (GCRA).
     """
 
     provider: Provider
-    registered: tuple[str, ...] = ()
-    requested: tuple[str, ...] = ()
+    registered_scope: tuple[str, ...] = ()
+    requested_scope: tuple[str, ...] = ()
     requested_at: float = 0.0
     failure: tuple[str, str] = ("", "")
-    former: tuple[str, ...] = ()
-    paced: float = 0.0
+    former_keys: tuple[str, ...] = ()
+    rate_limit_time: float = 0.0
 
     def to_token(self) -> Token:
         """Return the record in the form in which stores keep it."""
@@ -65,12 +66,12 @@ class ResourceRecord:
             "provider": {name: value for name, value in members.items() if value is not None},
             "metadata": dict(provider.metadata),
             "scope": list(provider.scope),
-            "registered": list(self.registered),
-            "requested": list(self.requested),
+            "registered_scope": list(self.registered_scope),
+            "requested_scope": list(self.requested_scope),
             "requested_at": self.requested_at,
             "failure": list(self.failure),
-            "former": list(self.former),
-            "paced": self.paced,
+            "former_keys": list(self.former_keys),
+            "rate_limit_time": self.rate_limit_time,
         }
         return Token(provider.issuer or provider.token_endpoint, TOKEN_TYPE, extra=extra)
 
@@ -90,12 +91,12 @@ class ResourceRecord:
                     metadata=MappingProxyType(dict(extra["metadata"])),
                     scope=tuple(extra["scope"]),
                 ),
-                registered=tuple(extra["registered"]),
-                requested=tuple(extra["requested"]),
+                registered_scope=tuple(extra["registered_scope"]),
+                requested_scope=tuple(extra["requested_scope"]),
                 requested_at=float(extra["requested_at"]),
                 failure=(identifier, description),
-                former=tuple(extra["former"]),
-                paced=float(extra.get("paced", 0.0)),
+                former_keys=tuple(extra["former_keys"]),
+                rate_limit_time=float(extra.get("rate_limit_time", 0.0)),
             )
         except (GrantwayError, KeyError, TypeError, ValueError):
             return None
@@ -107,20 +108,21 @@ class ResourceRecord:
             provider: The provider.
             token_key: Key of the token of the present provider, or empty.
         """
-        former = tuple(dict.fromkeys(filter(None, [*self.former, token_key])))
-        return ResourceRecord(provider, former=former, paced=self.paced)
+        former = tuple(dict.fromkeys(filter(None, [*self.former_keys, token_key])))
+        return ResourceRecord(provider, former_keys=former, rate_limit_time=self.rate_limit_time)
 
     def with_attempt(self) -> ResourceRecord:
         """Return the record at the start of a login."""
         now = time.time()
         # The clock may have been ahead.
-        return replace(self, paced=min(max(self.paced, now), now + BURST * EACH) + EACH)
+        before = min(max(self.rate_limit_time, now), now + BURST * LOGIN_INTERVAL)
+        return replace(self, rate_limit_time=before + LOGIN_INTERVAL)
 
     @property
     def wait(self) -> float:
         """Seconds until another login may begin; 0 or less if that is now."""
-        return self.with_attempt().paced - time.time() - BURST * EACH
+        return self.with_attempt().rate_limit_time - time.time() - BURST * LOGIN_INTERVAL
 
     def with_login(self, scope: tuple[str, ...]) -> ResourceRecord:
         """Return the record after a login that requested a scope."""
-        return replace(self, requested=scope, requested_at=time.time(), failure=("", ""))
+        return replace(self, requested_scope=scope, requested_at=time.time(), failure=("", ""))

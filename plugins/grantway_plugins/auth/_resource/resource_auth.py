@@ -229,15 +229,15 @@ class ResourceAuth(LibraryAuth):
             ConfigurationError: There is no ``login``.
             GrantwayError: As for ``token``.
         """
-        return self._tokens.flights.wait(self._forced(scope))
+        return self._tokens.jobs.wait(self._forced(scope))
 
     async def log_in_async(self, *, scope: str | Sequence[str] | None = None) -> Token:
         """Do the same as ``log_in`` without blocking the event loop."""
-        return await self._tokens.flights.wait_async(self._forced(scope))
+        return await self._tokens.jobs.wait_async(self._forced(scope))
 
     def _forced(self, scope: str | Sequence[str] | None) -> Need:
         """Return the need for a login that is not delayed because of earlier failures."""
-        self._tokens.flights.forget_failures()
+        self._tokens.jobs.failures.clear()
         self._step_up.forget_failures()
         return Need(Reason.LOG_IN, scope=scope_of(scope) or ())
 
@@ -268,7 +268,7 @@ class ResourceAuth(LibraryAuth):
         Raises:
             GrantwayError: As for ``token``.
         """
-        self._tokens.flights.reject_own_login()
+        self._tokens.jobs.reject_own_login()
         return self._tokens.sessions.find().client
 
     async def client_async(self) -> Client:
@@ -285,7 +285,7 @@ class ResourceAuth(LibraryAuth):
             StoreError: The token could not be stored.
             GrantwayError: As for ``client``.
         """
-        self._tokens.flights.reject_own_login()
+        self._tokens.jobs.reject_own_login()
         self._tokens.sessions.accept(token)
 
     async def accept_async(self, token: Token) -> None:

@@ -50,7 +50,7 @@ class ResourceStepUp(OneProcess):
     @property
     def running(self) -> bool:
         """See ``StepUp``."""
-        return self._tokens.flights.running
+        return self._tokens.jobs.running
 
     def forget_failures(self) -> None:
         """Let the next challenge start a login in any case."""
@@ -62,7 +62,7 @@ class ResourceStepUp(OneProcess):
     ) -> tuple[Token | None, bool]:
         """Return a token that meets a challenge, and whether it is that of a login."""
         with self._required(challenge):
-            token = self._tokens.flights.wait(self._need_for(challenge, presented))
+            token = self._tokens.jobs.wait(self._need_for(challenge, presented))
         return token, self._is_of_login(token, challenge)
 
     async def token_async(
@@ -70,7 +70,7 @@ class ResourceStepUp(OneProcess):
     ) -> tuple[Token | None, bool]:
         """Do the same as ``token`` without blocking the event loop."""
         with self._required(challenge):
-            token = await self._tokens.flights.wait_async(self._need_for(challenge, presented))
+            token = await self._tokens.jobs.wait_async(self._need_for(challenge, presented))
         return token, self._is_of_login(token, challenge)
 
     def failed(self, challenge: StepUpChallenge) -> None:

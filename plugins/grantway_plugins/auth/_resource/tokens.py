@@ -13,13 +13,14 @@ from grantway._exceptions import (
 from grantway._processes.copies import OneProcess
 from grantway._types.token import Token
 
+from .acquisition import NeverLoggedInError
 from .clients import Session
-from .flights import ResourceFlights
 from .login_call import Login
 from .need import Need, Reason
 from .rejection import is_rejection
-from .sessions import NeverLoggedInError, Sessions
+from .sessions import Sessions
 from .settings import ResourceSettings
+from .shared_jobs import SharedJobs
 
 #: Errors of a credential for which the issuer or the client may have to be found again.
 _TO_FIND = (
@@ -43,7 +44,7 @@ class ResourceTokens(OneProcess):
 
     def __init__(self, settings: ResourceSettings, login: Login | None) -> None:
         self.sessions = Sessions(settings)
-        self.flights = ResourceFlights(settings, self.sessions, login)
+        self.jobs = SharedJobs(settings, self.sessions, login)
 
     # --- TokenSource ------------------------------------------------------------------------------
 
@@ -51,23 +52,23 @@ class ResourceTokens(OneProcess):
         """Return a valid token; log in if necessary."""
         session = self.sessions.session
         if session is None:
-            return self.flights.wait(Need(), timeout)
+            return self.jobs.wait(Need(), timeout)
         try:
             return session.credential.token(timeout)
         except _TO_FIND as error:
             need = _need_after(error, session)
-        return self.flights.wait(need, timeout)
+        return self.jobs.wait(need, timeout)
 
     async def token_async(self, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - as token()
         """Return a valid token without blocking the event loop."""
         session = self.sessions.session
         if session is None:
-            return await self.flights.wait_async(Need(), timeout)
+            return await self.jobs.wait_async(Need(), timeout)
         try:
             return await session.credential.token_async(timeout)
         except _TO_FIND as error:
             need = _need_after(error, session)
-        return await self.flights.wait_async(need, timeout)
+        return await self.jobs.wait_async(need, timeout)
 
     def invalidate(self, token: Token) -> None:
         """Mark a token as rejected by the resource."""
@@ -75,42 +76,42 @@ class ResourceTokens(OneProcess):
 
     # --- Finder -----------------------------------------------------------------------------------
 
-    def first(self) -> Token | None:
+    def first_token(self) -> Token | None:
         """Return a token, or None if no user has logged in yet."""
         if self.sessions.session is None:
             try:
-                return self.flights.wait(Need(Reason.FIRST_REQUEST))
+                return self.jobs.wait(Need(Reason.FIRST_REQUEST))
             except NeverLoggedInError:
                 return None
         return self.token()
 
-    async def first_async(self) -> Token | None:
-        """Do the same as ``first`` without blocking the event loop."""
+    async def first_token_async(self) -> Token | None:
+        """Do the same as ``first_token`` without blocking the event loop."""
         if self.sessions.session is None:
             try:
-                return await self.flights.wait_async(Need(Reason.FIRST_REQUEST))
+                return await self.jobs.wait_async(Need(Reason.FIRST_REQUEST))
             except NeverLoggedInError:
                 return None
         return await self.token_async()
 
-    def challenged(self, challenges: str) -> None:
+    def record_challenge(self, challenges: str) -> None:
         """Record the challenge of a 401 response, which the next search uses."""
-        self.sessions.finder.challenged(challenges)
+        self.sessions.finder.record_challenge(challenges)
 
-    def reconsider(self, token: Token) -> Token | None:
+    def token_of_other_issuer(self, token: Token) -> Token | None:
         """Return a token of another issuer, if the resource names another one now."""
         found = self.token()  # another caller may have found the other issuer
         need = Need(Reason.REJECTED, (token.access_token,))
         if found.access_token == token.access_token:
-            found = self.flights.wait(need)
+            found = self.jobs.wait(need)
         return None if found.access_token == token.access_token else found
 
-    async def reconsider_async(self, token: Token) -> Token | None:
-        """Do the same as ``reconsider`` without blocking the event loop."""
+    async def token_of_other_issuer_async(self, token: Token) -> Token | None:
+        """Do the same as ``token_of_other_issuer`` without blocking the event loop."""
         found = await self.token_async()
         need = Need(Reason.REJECTED, (token.access_token,))
         if found.access_token == token.access_token:
-            found = await self.flights.wait_async(need)
+            found = await self.jobs.wait_async(need)
         return None if found.access_token == token.access_token else found
 
 

@@ -314,7 +314,7 @@ def test_a_late_error_of_a_former_client_does_not_replace_the_new_one(
         session.credential.token()
     assert get(site, auth) == 200
     need = Need(failure=late.value, failed_client=session.client.client_id)
-    assert auth._tokens.flights.wait(need) == auth.token()
+    assert auth._tokens.jobs.wait(need) == auth.token()
     assert (issuer.count("/register"), len(logins.calls)) == (2, 2)
 
 

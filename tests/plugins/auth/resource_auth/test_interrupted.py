@@ -34,7 +34,7 @@ async def log_in(client: grantway.Client, **options: Any) -> grantway.Token:
 
 def callers(auth: ResourceAuth) -> int:
     """Return how many callers wait."""
-    return sum(each.cancel.callers for each in auth._tokens.flights._waiting.values())
+    return sum(each.cancel.callers for each in auth._tokens.jobs._jobs.values())
 
 
 def starting(client: grantway.Client, **options: Any) -> Any:
@@ -143,8 +143,8 @@ def test_a_cancelled_request_does_not_wait_for_a_resource_that_hangs() -> None:
             return connection
 
         with asyncio.run(main()):
-            (waiting,) = auth._tokens.flights._waiting.values()
-            assert isinstance(waiting.flight.exception(PATIENCE), grantway.FlowCancelledError)
+            (job,) = auth._tokens.jobs._jobs.values()
+            assert isinstance(job.flight.exception(PATIENCE), grantway.FlowCancelledError)
     until(lambda: "grantway-discovery" not in {each.name for each in threading.enumerate()})
 
 

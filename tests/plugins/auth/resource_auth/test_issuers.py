@@ -213,7 +213,7 @@ def test_an_issuer_that_moved_its_endpoints_is_found_again(
     sessions = auth._tokens.sessions
     assert sessions.session is not None
     store.save(sessions.session.credential.key, replace(token, expires_at=time.time() - 1))
-    record = sessions.read()
+    record = sessions.records.read()
     assert record is not None
     outdated = replace(record.provider, token_endpoint=f"http://127.0.0.1:{free_port()}/token")
     store.save(sessions.settings.key, replace(record, provider=outdated).to_token())
@@ -231,7 +231,7 @@ def test_moved_endpoints_undo_no_login_of_another_process(
     auth = auth_for(site, logins, store=folder_store(tmp_path))
     token = auth.token()
     sessions = auth._tokens.sessions
-    store, record = sessions.settings.store, sessions.read()
+    store, record = sessions.settings.store, sessions.records.read()
     assert sessions.session is not None
     assert record is not None
     store.save(sessions.session.credential.key, replace(token, expires_at=time.time() - 1))

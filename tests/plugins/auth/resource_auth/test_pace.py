@@ -23,7 +23,7 @@ from tests.plugins.auth.sites import Issuer, Site, auth_for, folder_store, get
 #: More requests than logins that are allowed at once.
 REQUESTS = 2 * BURST + 5
 #: Seconds until another login, which no test waits for.
-EACH = 100_000.0
+INTERVAL = 100_000.0
 
 
 class Logins:
@@ -46,7 +46,7 @@ class Logins:
 
 @pytest.fixture(autouse=True)
 def long_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "EACH", EACH)
+    monkeypatch.setattr(records, "LOGIN_INTERVAL", INTERVAL)
 
 
 def judge(site: Site, challenges: Iterator[str], status: int = 403) -> None:
@@ -146,9 +146,9 @@ def test_issuers_and_scopes_that_alternate_register_few_clients(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("change", "made"),
     [
-        (lambda paced: paced - EACH, BURST + 1),
-        (lambda paced: paced + 10 * BURST * EACH, BURST),
-        (lambda paced: 0.0, 2 * BURST),
+        (lambda before: before - INTERVAL, BURST + 1),
+        (lambda before: before + 10 * BURST * INTERVAL, BURST),
+        (lambda before: 0.0, 2 * BURST),
     ],
 )
 def test_later_logins_start_again(site: Site, change: Callable[[float], float], made: int) -> None:
@@ -157,13 +157,13 @@ def test_later_logins_start_again(site: Site, change: Callable[[float], float], 
     auth = auth_for(site, logins)
     refused(auth)
     sessions = auth._tokens.sessions
-    record = sessions.read()
+    record = sessions.records.read()
     assert record is not None
-    stored = replace(record, paced=change(record.paced)).to_token()
+    stored = replace(record, rate_limit_time=change(record.rate_limit_time)).to_token()
     sessions.settings.store.save(sessions.settings.key, stored)
     wait = re.search(r"starts in (\d+) s at the earliest", str(refused(auth)))
     assert wait is not None
-    assert 0 < int(wait[1]) <= EACH
+    assert 0 < int(wait[1]) <= INTERVAL
     assert logins.made == made
 
 

@@ -236,7 +236,7 @@ def test_a_login_that_was_not_stored_completely_is_used(logins: Logins, kind: st
         with pytest.raises(grantway.StoreSaveError):
             get(site, auth, "/mcp/write")
         store.save = save
-        auth._tokens.flights.forget_failures()  # as after a minute
+        auth._tokens.jobs.failures.clear()  # as after a minute
         assert get(site, auth, "/mcp/write") == 200
         assert get(site, auth_for(site, store=store), "/mcp/write") == 200
         assert issuer.count("/token") == 2

@@ -303,9 +303,9 @@ def test_no_caller_gets_a_rejected_token_of_another_one(site: Site, logins: Logi
     finder.other_issuer = look  # type: ignore[method-assign, assignment]
     with ThreadPoolExecutor(2) as pool:
         former = auth.token()
-        waiting = [pool.submit(tokens.reconsider, former)]
+        waiting = [pool.submit(tokens.token_of_other_issuer, former)]
         assert begun.wait(PATIENCE)
-        waiting.append(pool.submit(tokens.reconsider, auth.log_in()))
+        waiting.append(pool.submit(tokens.token_of_other_issuer, auth.log_in()))
         until(lambda: callers(auth) == 2)
         go_on.set()
         assert [each.result() for each in waiting] == [None, None]
@@ -313,8 +313,8 @@ def test_no_caller_gets_a_rejected_token_of_another_one(site: Site, logins: Logi
 
 def test_no_caller_gets_the_token_that_it_presented(site: Site, logins: Logins) -> None:
     auth = auth_for(site, logins)
-    sessions, flights = auth._tokens.sessions, auth._tokens.flights
-    begun, go_on, existing = threading.Event(), threading.Event(), sessions.existing
+    sessions, jobs = auth._tokens.sessions, auth._tokens.jobs
+    begun, go_on, existing = threading.Event(), threading.Event(), sessions.existing_token
 
     def wait(*given: Any) -> Any:
         begun.set()
@@ -322,14 +322,14 @@ def test_no_caller_gets_the_token_that_it_presented(site: Site, logins: Logins) 
         return existing(*given)
 
     old, new = auth.token(), auth.log_in(scope="write")
-    sessions.existing = wait  # type: ignore[method-assign]
+    sessions.existing_token = wait  # type: ignore[method-assign]
     with ThreadPoolExecutor(2) as pool:
         one, other = (
             Need(Reason.STEP_UP, (each.access_token,), scope=("write",)) for each in (old, new)
         )
-        first = pool.submit(flights.wait, one)
+        first = pool.submit(jobs.wait, one)
         assert begun.wait(PATIENCE)
-        second = pool.submit(flights.wait, other)
+        second = pool.submit(jobs.wait, other)
         until(lambda: callers(auth) == 2)
         go_on.set()
         assert first.result() == new

@@ -1,25 +1,20 @@
-"""Get a token in a separate thread, once for all callers that need it."""
+"""Jobs that get a token in a separate thread, each for all callers with the same need."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import threading
-import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import NamedTuple
-
-from cachetools import TTLCache
 
 from grantway._credentials import single_flight
 from grantway._credentials.single_flight import Flight
 from grantway._exceptions import (
     ConfigurationError,
-    GrantwayError,
     LoginNeededError,
-    TransportError,
     WaitTimeoutError,
 )
 from grantway._processes.copies import OneProcess
@@ -29,35 +24,21 @@ from grantway._types.callables import is_async
 from grantway._types.quantity import check_wait
 from grantway._types.token import Token
 
-from .login_call import RUNNING, Login, LoginCall, LoginInterruptedError, is_asynchronous
-from .need import Need, Reason, requirements_of
-from .sessions import NeverLoggedInError, Sessions
+from .acquisition import NeverLoggedInError, acquire_token
+from .login_call import RUNNING_LOGINS, Login, LoginCall, LoginInterruptedError, asynchronous_login
+from .login_failures import LoginFailures
+from .need import Need, Reason
+from .sessions import Sessions
 from .settings import ResourceSettings
 
-#: Seconds after a failed login during which requests do not start another one.
-_PAUSE, _SHORT_PAUSE = 60.0, 5.0
 #: Seconds between checks whether the program ends.
-_CHECK = 1.0
+_CHECK_INTERVAL = 1.0
 
 _guard = fork_safe_lock()
 
 
-class _Failure(NamedTuple):
-    """A failed login.
-
-    Attributes:
-        error: The error.
-        at: Monotonic time of the failure.
-        until: Monotonic time of the next login.
-    """
-
-    error: Exception
-    at: float
-    until: float
-
-
-class _Cancel(threading.Event):
-    """Set if nothing waits for a flight, and all callers were interrupted or the program ends.
+class _Cancellation(threading.Event):
+    """Set if nothing waits for a job, and all callers were interrupted or the program ends.
 
     Attributes:
         callers: Number of callers that wait.
@@ -68,27 +49,35 @@ class _Cancel(threading.Event):
         self.callers = 1
 
     def is_set(self) -> bool:
-        """Return whether it is set; a flight without callers must not delay the program's end."""
+        """Return whether it is set; a job without callers must not delay the program's end."""
         return super().is_set() or not (self.callers or threading.main_thread().is_alive())
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set, and return whether it is."""
         deadline = Deadline(math.inf if timeout is None else timeout)
         while not self.is_set() and (left := deadline.remaining()) > 0:
-            super().wait(min(left, _CHECK))
+            super().wait(min(left, _CHECK_INTERVAL))
         return self.is_set()
 
 
-class _Waiting(NamedTuple):
-    """A flight, its key and need, the event loop for its login, and the event that ends it."""
+class _Job(NamedTuple):
+    """A thread that gets a token.
+
+    Attributes:
+        key: Key of the flight.
+        need: Why the first caller needs the token.
+        flight: The result.
+        loop: The event loop for the login, or None.
+        cancel: Ends the job.
+    """
 
     key: object
     need: Need
     flight: Flight
     loop: asyncio.AbstractEventLoop | None
-    cancel: _Cancel
+    cancel: _Cancellation
 
-    def is_lost(self, loop: asyncio.AbstractEventLoop | None) -> bool:
+    def lost_its_loop(self, loop: asyncio.AbstractEventLoop | None) -> bool:
         """Return whether the login ended with its event loop, which is not that of the caller."""
         lost = not self.flight.cancelled() and self.flight.exception()
         return self.loop is not loop and isinstance(lost, LoginInterruptedError)
@@ -99,8 +88,8 @@ class _Waiting(NamedTuple):
         return other != need.presented and token.access_token in (*other, *need.presented)
 
 
-class ResourceFlights(OneProcess):
-    """Runs searches for the issuer and logins, each once for all callers that need it.
+class SharedJobs(OneProcess):
+    """Finds the issuer and logs in, once for all callers with the same need.
 
     Args:
         settings: The program's settings.
@@ -115,18 +104,14 @@ class ResourceFlights(OneProcess):
         self._sessions = sessions
         self._login = login
         self._on_loop = is_async(login)
-        self._waiting: dict[object, _Waiting] = {}
-        self._failures: MutableMapping[object, _Failure] = TTLCache(64, _PAUSE, time.monotonic)
+        self._jobs: dict[object, _Job] = {}
+        #: The failed logins of this object.
+        self.failures = LoginFailures()
 
     @property
     def running(self) -> bool:
         """Whether the login calls this object itself."""
-        return self in RUNNING.get()
-
-    def forget_failures(self) -> None:
-        """Let the next call start a login even if the last one failed a moment ago."""
-        with _guard:
-            self._failures.clear()
+        return self in RUNNING_LOGINS.get()
 
     def wait(self, need: Need, timeout: float | None = None) -> Token:
         """Return a token that meets a need.
@@ -137,14 +122,14 @@ class ResourceFlights(OneProcess):
         """
         deadline, key = _deadline(timeout), need.key
         while True:
-            with self._joined(need, key, None) as waiting:
-                self._reject_own_loop(waiting)
-                if not single_flight.wait(waiting.flight, deadline):
+            with self._joined(need, key, None) as job:
+                self._reject_own_loop(job)
+                if not single_flight.wait(job.flight, deadline):
                     raise self._timeout(deadline)
-            if waiting.is_lost(None):
+            if job.lost_its_loop(None):
                 continue
-            token = self._result(waiting.flight)
-            if not waiting.helps_only_others(need, token):
+            token = self._result(job.flight)
+            if not job.helps_only_others(need, token):
                 return token
             key = need.exact_key
 
@@ -152,13 +137,13 @@ class ResourceFlights(OneProcess):
         """Do the same as ``wait`` without blocking the event loop."""
         deadline, loop, key = _deadline(timeout), asyncio.get_running_loop(), need.key
         while True:
-            with self._joined(need, key, loop) as waiting:
-                if not await waiting.flight.wait_async(deadline):
+            with self._joined(need, key, loop) as job:
+                if not await job.flight.wait_async(deadline):
                     raise self._timeout(deadline)
-            if waiting.is_lost(loop):
+            if job.lost_its_loop(loop):
                 continue
-            token = self._result(waiting.flight)
-            if not waiting.helps_only_others(need, token):
+            token = self._result(job.flight)
+            if not job.helps_only_others(need, token):
                 return token
             key = need.exact_key
 
@@ -185,16 +170,16 @@ class ResourceFlights(OneProcess):
                 "another object."
             )
 
-    def _reject_own_loop(self, waiting: _Waiting) -> None:
+    def _reject_own_loop(self, job: _Job) -> None:
         """Raise if a blocking call would stop the event loop that runs the login.
 
         Raises:
             ConfigurationError: It would.
         """
-        if not self._on_loop or waiting.loop is None:
+        if not self._on_loop or job.loop is None:
             return
         with suppress(RuntimeError):
-            if asyncio.get_running_loop() is waiting.loop:
+            if asyncio.get_running_loop() is job.loop:
                 raise ConfigurationError(
                     f"A blocking call needs the token for {self._settings.url} on the event loop "
                     "that runs the login, and would wait for itself. Use an async client or "
@@ -204,60 +189,58 @@ class ResourceFlights(OneProcess):
     @contextmanager
     def _joined(
         self, need: Need, need_key: object, loop: asyncio.AbstractEventLoop | None
-    ) -> Iterator[_Waiting]:
+    ) -> Iterator[_Job]:
         """Join the work for a need; start it if it does not run.
 
         It is cancelled if all callers are interrupted, but not if they time out: the user may be
         about to finish the login.
         """
         self.reject_own_login()
-        waiting = self._join(need, need_key, loop)
+        job = self._join(need, need_key, loop)
         interrupted = False
         try:
-            yield waiting
+            yield job
         except BaseException as error:
             interrupted = not isinstance(error, Exception)
             raise
         finally:
             with _guard:
-                waiting.cancel.callers -= 1
-                if waiting.cancel.callers == 0 and interrupted:
-                    waiting.cancel.set()
+                job.cancel.callers -= 1
+                if job.cancel.callers == 0 and interrupted:
+                    job.cancel.set()
 
-    def _join(
-        self, need: Need, need_key: object, loop: asyncio.AbstractEventLoop | None
-    ) -> _Waiting:
+    def _join(self, need: Need, need_key: object, loop: asyncio.AbstractEventLoop | None) -> _Job:
         # A caller without an event loop cannot start an asynchronous login, but wait for one.
         blocked = self._on_loop and loop is None
         with _guard:
-            waiting = self._flight_for((need_key, False))
-            if waiting is None and blocked:
-                waiting = self._flight_for((need_key, True))
-            if waiting is not None:
-                waiting.cancel.callers += 1
-                return waiting
-            for old in [name for name, each in self._waiting.items() if each.flight.done()]:
-                del self._waiting[old]
+            job = self._running_job((need_key, False))
+            if job is None and blocked:
+                job = self._running_job((need_key, True))
+            if job is not None:
+                job.cancel.callers += 1
+                return job
+            for old in [name for name, each in self._jobs.items() if each.flight.done()]:
+                del self._jobs[old]
             # A new key, because a cancelled flight of the same need may not have ended yet.
-            key, cancel = object(), _Cancel()
-            flight = single_flight.join(key, partial(self._acquire, need, loop, cancel))
-            waiting = self._waiting[need_key, blocked] = _Waiting(key, need, flight, loop, cancel)
-        return waiting
+            key, cancel = object(), _Cancellation()
+            flight = single_flight.join(key, partial(self._get_token, need, loop, cancel))
+            job = self._jobs[need_key, blocked] = _Job(key, need, flight, loop, cancel)
+        return job
 
-    def _flight_for(self, key: object) -> _Waiting | None:
-        """Return the flight for a need that runs and was not cancelled."""
-        waiting = self._waiting.get(key)
-        if waiting is None or waiting.cancel.is_set():
+    def _running_job(self, key: object) -> _Job | None:
+        """Return the job for a need that runs and was not cancelled."""
+        job = self._jobs.get(key)
+        if job is None or job.cancel.is_set():
             return None
-        return waiting if single_flight.is_running(waiting.key) else None
+        return job if single_flight.is_running(job.key) else None
 
-    def _acquire(
+    def _get_token(
         self, need: Need, loop: asyncio.AbstractEventLoop | None, cancel: threading.Event
     ) -> Token:
         """Get a token in a separate thread."""
-        call, paused = None, self._paused(need)
+        call, failure = None, self.failures.recent(need)
         blocked = self._on_loop and loop is None
-        if self._login is not None and paused is None and not blocked:
+        if self._login is not None and failure is None and not blocked:
             call = LoginCall(self, self._login, self._settings.redirect, loop, cancel)
         if self._login is None and need.reason is Reason.LOG_IN:
             raise ConfigurationError(
@@ -266,39 +249,19 @@ class ResourceFlights(OneProcess):
                 errors={"login": ["is required to log in"]},
             )
         try:
-            token = self._sessions.acquire(need, call, cancel)
+            token = acquire_token(self._sessions, need, call, cancel)
         except LoginNeededError as error:
             if blocked and not isinstance(error, NeverLoggedInError):
-                raise is_asynchronous() from error
-            if paused is None:
+                raise asynchronous_login() from error
+            if failure is None:
                 raise
-            now = time.monotonic()
-            raise LoginNeededError(
-                f"There is no token for {self._settings.url}: the login {now - paused.at:.0f} s "
-                f"ago failed. {_told(paused.error)} Another one starts in "
-                f"{paused.until - now:.0f} s at the earliest; call log_in() to log in now."
-            ) from paused.error
+            raise failure.login_needed(self._settings.url) from failure.error
         except Exception as error:
             if call is not None and not call.interrupted_by(error):
-                now, short = time.monotonic(), isinstance(error, TransportError)
-                until = now + (_SHORT_PAUSE if short else _PAUSE)
-                with _guard:
-                    self._failures[requirements_of(need)] = _Failure(error, now, until)
+                self.failures.add(need, error)
             raise
-        with _guard:
-            self._failures.pop(requirements_of(need), None)
+        self.failures.discard(need)
         return token
-
-    def _paused(self, need: Need) -> _Failure | None:
-        if need.reason is Reason.LOG_IN:
-            return None
-        with _guard:
-            failure = self._failures.get(requirements_of(need))
-        return failure if failure is not None and time.monotonic() < failure.until else None
-
-
-def _told(error: Exception) -> str:
-    return str(error) if isinstance(error, GrantwayError) else type(error).__name__
 
 
 def _deadline(timeout: float | None) -> Deadline:
