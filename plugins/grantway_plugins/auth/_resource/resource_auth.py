@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from grantway._processes.copies import check_parts, reject_pickling
 from grantway._processes.threads import in_thread
 from grantway._secrets.hidden_arguments import hides_arguments
 from grantway._secrets.params import Params
@@ -16,14 +15,13 @@ from grantway_plugins.auth._bearer import Bearer
 from grantway_plugins.auth._exchange import Exchange
 from grantway_plugins.auth._library_auth import LibraryAuth
 from grantway_plugins.auth._origin import invalid
-from grantway_plugins.auth._presentation import Prover
-from grantway_plugins.auth._token_auth import makes_proofs
 
 from .covered_urls import is_covered
 from .login_call import Login
 from .logout import log_out
 from .need import Need, Reason
-from .settings import ResourceSettings, scope_of, store_of
+from .pickling import check_can_be_pickled
+from .settings import ResourceSettings, scope_of
 from .step_up import ResourceStepUp
 from .tokens import ResourceTokens
 
@@ -33,9 +31,6 @@ if TYPE_CHECKING:
     from grantway._transport.http import Transport
     from grantway._types.secret_source import SecretSource
     from grantway._types.store import Store
-
-
-_MAKE_ONE = "create one in the process that uses it"
 
 
 class ResourceAuth(LibraryAuth):
@@ -125,8 +120,7 @@ class ResourceAuth(LibraryAuth):
     ) -> None:
         if login is not None and not callable(login):
             raise invalid("login", f"must be a function, or None, not {kind_of(login)}.")
-        self._options = Params(
-            login=login,
+        arguments = Params(
             store=store,
             client_name=client_name,
             client_metadata_url=client_metadata_url,
@@ -141,24 +135,8 @@ class ResourceAuth(LibraryAuth):
             transport=transport,
             timeout=timeout,
         )
-        self._dpop = _prover(auth, dpop_key)
-        self._settings = ResourceSettings(
-            url,
-            store=store_of(store),
-            client_name=client_name,
-            client_metadata_url=client_metadata_url,
-            client_id=client_id,
-            client_secret=client_secret,
-            auth=auth,
-            dpop_key=dpop_key,
-            issuer=issuer,
-            scope=scope_of(scope),
-            redirect=redirect_uri,
-            subject=subject,
-            timeout=timeout,
-            given_transport=transport,
-            bound=getattr(self._dpop, "thumbprint", None) or "",
-        )
+        self._arguments = Params(arguments, login=login)
+        self._settings = ResourceSettings.of(url, **arguments)
         self._bearer = Bearer(origins=[url])
         self._tokens = ResourceTokens(self._settings, login)
         self._step_up = ResourceStepUp(self._settings, self._tokens, login)
@@ -180,7 +158,7 @@ class ResourceAuth(LibraryAuth):
             url,
             source=self._tokens,
             bearer=self._bearer,
-            dpop=self._dpop,
+            dpop=self._settings.prover,
             step_up=self._step_up,
             finder=self._tokens,
             covers=self._covers,
@@ -304,30 +282,9 @@ class ResourceAuth(LibraryAuth):
         Raises:
             TypeError: The copy could not find the token, or a secret would leave this process.
         """
-        given = {name: value for name, value in self._options.items() if value is not None}
-        if given.get("store", "memory") == "memory":
-            reject_pickling(
-                self,
-                "it keeps its token in this process alone; give it a store that the processes "
-                f"share, such as FileStore, or {_MAKE_ONE}",
-            )
-        secret, auth = given.get("client_secret"), given.get("auth")
-        if isinstance(secret, str) or (not isinstance(auth, str | None) and auth.secrets()):
-            reject_pickling(self, f"it holds a client secret; {_MAKE_ONE}")
-        if "dpop_key" in given:
-            reject_pickling(self, f"it holds a private key; {_MAKE_ONE}")
-        check_parts(self, **given)
+        given = {name: value for name, value in self._arguments.items() if value is not None}
+        check_can_be_pickled(self, given)
         return partial(ResourceAuth, **given), (self._settings.url,)
 
     def __repr__(self) -> str:
         return f"ResourceAuth({self._settings.url!r})"
-
-
-def _prover(auth: object, dpop_key: Any) -> Prover | None:
-    """Return the object that makes the proofs for requests to the resource."""
-    if dpop_key is not None:
-        from grantway._requests.client_auth import NoAuth  # noqa: PLC0415 - slow to load
-        from grantway_plugins.client_auth import DPoP  # noqa: PLC0415 - needs the extra jose
-
-        return DPoP(NoAuth("unknown"), dpop_key)
-    return auth if makes_proofs(auth) else None  # type: ignore[return-value] # it was checked

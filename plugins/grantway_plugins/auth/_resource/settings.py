@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit, urlunsplit
 
 from grantway._credentials.fingerprint import fingerprint
@@ -18,6 +18,8 @@ from grantway._types.quantity import check_seconds
 from grantway._types.store import Store, has_blocking_methods, problem_of
 from grantway._wire.protected_resource import MAX_DOCUMENT
 from grantway_plugins.auth._origin import invalid
+from grantway_plugins.auth._presentation import Prover
+from grantway_plugins.auth._token_auth import makes_proofs
 from grantway_plugins.registration import REDIRECT_URI
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ class ResourceSettings(OneProcess):
     Attributes:
         store: The store itself.
         redirect: The redirect URI that the program gave, or None.
-        bound: Thumbprint of the key to which tokens are bound, or empty.
+        prover: Makes the DPoP proofs for requests to the resource, or None.
         base: The URL without its query: requests to it and to paths below get the token.
     """
 
@@ -52,9 +54,40 @@ class ResourceSettings(OneProcess):
     subject: str
     timeout: float
     given_transport: Transport | None
-    bound: str = ""
+    prover: Prover | None
     base: str = field(default="", init=False)
     _own: Transport | None = field(default=None, init=False)
+
+    @classmethod
+    def of(
+        cls,
+        url: str,
+        *,
+        store: str | Store | None,
+        auth: str | ClientAuth | None,
+        dpop_key: Any,
+        scope: str | Sequence[str] | None,
+        redirect_uri: str | None,
+        transport: Transport | None,
+        **others: Any,
+    ) -> Self:
+        """Return the settings for the arguments of ``ResourceAuth``.
+
+        Raises:
+            ConfigurationError: An argument is invalid.
+        """
+        prover = _prover(auth, dpop_key)
+        return cls(
+            url,
+            store=_store(store),
+            auth=auth,
+            dpop_key=dpop_key,
+            scope=scope_of(scope),
+            redirect=redirect_uri,
+            given_transport=transport,
+            prover=prover,
+            **others,
+        )
 
     def __post_init__(self) -> None:
         require_secure(self.url, "url")
@@ -112,7 +145,7 @@ class ResourceSettings(OneProcess):
             "subject": self.subject,
             # Each registration and each key has its own tokens, and hence its own logins.
             **({} if self.client_id is not None else self._registration),
-            "key": self.bound,
+            "key": getattr(self.prover, "thumbprint", None) or "",
         }
 
     @property
@@ -167,7 +200,7 @@ class ResourceSettings(OneProcess):
             self._own.close()
 
 
-def store_of(store: str | Store | None) -> Store:
+def _store(store: str | Store | None) -> Store:
     """Return the store of a name, the given store, or a new one in memory.
 
     Raises:
@@ -192,3 +225,13 @@ def store_of(store: str | Store | None) -> Store:
 def scope_of(scope: str | Sequence[str] | None) -> tuple[str, ...] | None:
     """Return the names of the scopes that a program gave."""
     return None if scope is None else Scope().names(scope) or ()
+
+
+def _prover(auth: object, dpop_key: Any) -> Prover | None:
+    """Return the object that makes the proofs for requests to the resource."""
+    if dpop_key is not None:
+        from grantway._requests.client_auth import NoAuth  # noqa: PLC0415 - slow to load
+        from grantway_plugins.client_auth import DPoP  # noqa: PLC0415 - needs the extra jose
+
+        return DPoP(NoAuth("unknown"), dpop_key)
+    return auth if makes_proofs(auth) else None  # type: ignore[return-value] # it was checked
