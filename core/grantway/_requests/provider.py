@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -221,10 +221,11 @@ class Provider(Value):
             TransportError: the resource or its authorization server could not be reached.
         """
         from grantway._wire.protected_resource import (  # noqa: PLC0415 - few programs need it
-            check_pkce,
             document_transport,
             find_resource,
         )
+
+        from .resource_provider import discover_for  # noqa: PLC0415 - as above
 
         check_seconds("timeout", timeout)
         require_secure(url, "url")
@@ -234,18 +235,10 @@ class Provider(Value):
         assert sending is not None  # one of both is given
         try:
             resource = find_resource(url, issuer, sending, deadline, challenge)
-            found = cls.discover(
-                resource.issuer,
-                dialect=dialect,
-                timeout=max(0.01, deadline.remaining()),
-                transport=sending,
-            )
+            return discover_for(resource, cls, sending, deadline, dialect)
         finally:
             if own is not None:
                 own.close()
-        if found.authorization_endpoint is not None:
-            check_pkce(found.metadata, resource.issuer)
-        return replace(found, resource=resource.url, scope=resource.scope)
 
 
 def _reject_plain_http(issuer: str, metadata: Mapping[str, Any]) -> None:

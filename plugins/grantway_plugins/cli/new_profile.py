@@ -25,6 +25,7 @@ from grantway._requests.provider import Provider
 from grantway._transport.http import require_secure
 from grantway_plugins._config.toml_file import dotted
 from grantway_plugins._paths import config_path
+from grantway_plugins._provider_features import CLIENT_DOCUMENTS, reads_client_documents
 from grantway_plugins.profiles import ProfileFile
 from grantway_plugins.profiles._profile import Profile
 from grantway_plugins.profiles._writing import add, draft
@@ -36,8 +37,6 @@ from .terminal import Terminal
 _WELL_KNOWN = re.compile(r"/\.well-known/(openid-configuration|oauth-authorization-server)$")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
-#: Metadata of an issuer that fetches the metadata of clients (Client ID Metadata Document).
-_DOCUMENTS = "client_id_metadata_document_supported"
 
 
 @dataclass(slots=True)
@@ -139,7 +138,7 @@ class NewProfile:
             if not ask:
                 documents = (
                     " It also accepts the URL of a Client ID Metadata Document."
-                    if self.resource and provider.metadata.get(_DOCUMENTS) is True
+                    if self.resource and reads_client_documents(provider)
                     else ""
                 )
                 raise click.ClickException(
@@ -202,12 +201,12 @@ class NewProfile:
         """Reject a client whose ID is a URL if the provider of a resource does not fetch it."""
         client_id = self.settings.get("client_id", "")
         is_url = client_id.startswith(("https://", "http://")) and self.resource
-        if is_url and provider.metadata.get(_DOCUMENTS) is not True:
+        if is_url and not reads_client_documents(provider):
             raise click.ClickException(
                 f"--client-id {client_id} is the URL of a Client ID Metadata Document, which "
-                f"{provider.issuer} does not support: its metadata has no {_DOCUMENTS}. Register "
-                "a client there and give its ID, or leave out --client-id if it lets clients "
-                "register themselves."
+                f"{provider.issuer} does not support: its metadata has no {CLIENT_DOCUMENTS}. "
+                "Register a client there and give its ID, or leave out --client-id if it lets "
+                "clients register themselves."
             )
 
     def _check(self) -> Provider:

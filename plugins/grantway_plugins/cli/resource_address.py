@@ -7,18 +7,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from grantway._requests.provider import Provider
+from grantway._requests.resource_provider import discover_for
 from grantway._transport.deadline import Deadline
 from grantway._wire.protected_resource import (
     MAX_DOCUMENT,
     FoundResource,
-    check_pkce,
     find_resource,
     is_listed,
     issuers_of,
 )
 from grantway_plugins._config.components import Components
 from grantway_plugins._config.network import NetworkSettings
-from grantway_plugins.auth._resource.clients import with_offline_access
+from grantway_plugins._provider_features import with_offline_access
 from grantway_plugins.profiles import ProfileFile
 
 if TYPE_CHECKING:
@@ -51,15 +51,12 @@ def provider_of(
     deadline = Deadline(_TIMEOUT)
     try:
         found = find_resource(address, issuer, transport, deadline)
-        chosen = found.issuer if issuer else _known_issuer(found, known)
-        provider = Provider.discover(
-            chosen, timeout=max(0.01, deadline.remaining()), transport=transport
-        )
+        if not issuer:
+            found = replace(found, issuer=_known_issuer(found, known))
+        provider = discover_for(found, Provider, transport, deadline)
     finally:
         transport.close()
-    if provider.authorization_endpoint is not None:
-        check_pkce(provider.metadata, chosen)
-    return replace(provider, resource=found.url, scope=with_offline_access(found.scope, provider))
+    return replace(provider, scope=with_offline_access(provider.scope, provider))
 
 
 def listed_issuers(url: str, profile: Profile) -> list[str]:

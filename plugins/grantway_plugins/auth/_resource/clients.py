@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from grantway._exceptions import ConfigurationError, ResourceMetadataError
 from grantway._secrets.params import Params
 from grantway._types.token import Token
+from grantway_plugins._provider_features import reads_client_documents, with_offline_access
 from grantway_plugins._redirect_ports import ports_of
 from grantway_plugins.registration import Registrations, identity_of, key_of, metadata_of
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 #: A grant whose first token comes from elsewhere, so that the credential never logs in itself.
 _GRANT_TYPE = "authorization_code"
-_OFFLINE = "offline_access"
 
 
 class Session(NamedTuple):
@@ -60,17 +60,6 @@ def first_scope(provider: Provider, settings: ResourceSettings) -> tuple[str, ..
     if settings.scope is not None:
         return settings.scope
     return with_offline_access(provider.scope, provider)
-
-
-def with_offline_access(scope: tuple[str, ...], provider: Provider) -> tuple[str, ...]:
-    """Add the scope for a refresh token, if the provider has it (OpenID Connect Core section 11).
-
-    An empty scope stays empty, because the provider then chooses one.
-    """
-    offered = provider.metadata.get("scopes_supported")
-    if not scope or not isinstance(offered, list) or _OFFLINE not in offered:
-        return scope
-    return tuple(dict.fromkeys([*scope, _OFFLINE]))
 
 
 def session_at(
@@ -145,8 +134,7 @@ def _identity(
             client_id=settings.client_id, client_secret=settings.client_secret, auth=settings.auth
         )
         return _Identity(given)
-    documents = provider.metadata.get("client_id_metadata_document_supported") is True
-    if settings.client_metadata_url is not None and documents:
+    if settings.client_metadata_url is not None and reads_client_documents(provider):
         return _Identity(Params(client_id=settings.client_metadata_url, auth="none"))
     if provider.registration_endpoint is None:
         raise ConfigurationError(

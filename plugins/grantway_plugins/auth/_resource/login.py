@@ -19,8 +19,9 @@ from grantway._processes.copies import OneProcess
 from grantway._secrets.redaction import printable
 from grantway._types.token import Token
 from grantway_grants.authorization_code import check_registration
+from grantway_plugins._provider_features import with_offline_access
 
-from .clients import Session, session_at, with_offline_access
+from .clients import Session, session_at
 from .login_call import LoginCall
 from .login_failures import message_of
 from .need import Need, Reason, requirements_of
