@@ -62,6 +62,7 @@ class ResourceLogin(OneProcess):
         self._settings = sessions.settings
         self._need = need
         self._is_step_up = need.reason is Reason.STEP_UP
+        #: Whether the program asked for a login, which is then not refused for its frequency.
         self._is_explicit = need.reason is Reason.LOG_IN
         self._call = call
         self._fence = fence
@@ -90,34 +91,36 @@ class ResourceLogin(OneProcess):
         if (token := self._token_of_another_process(record)) is not None:
             return token
         self._check_rate(record)  # before a registration, which a new issuer could demand each time
-        session, moved = self._at(self._provider(record), record)
+        session, new_record = self._at(self._provider(record), record)
         # The former issuer stays in use until there is a token of the new one.
-        kept = moved
+        record_so_far = new_record
         if record is not None and not same_issuer_and_resource(record.provider, session.provider):
-            kept = record
+            record_so_far = record
         if not self._is_step_up and (token := self._existing(session)) is not None:
-            self._sessions.use(session, moved, self._fence)
+            self._sessions.use(session, new_record, self._fence)
             return token  # of an earlier login at this issuer
-        scope = self._scope(session, moved)
-        self._check_progress(scope, session, moved)
-        kept, moved = kept.with_attempt(), moved.with_attempt()
+        scope = self._scope(session, new_record)
+        self._check_progress(scope, session, new_record)
+        record_so_far, new_record = record_so_far.with_attempt(), new_record.with_attempt()
         # Before the login, whose token would be lost if nothing could be stored.
-        self._sessions.records.write(kept, self._fence)
+        self._sessions.records.write(record_so_far, self._fence)
         try:
             session, token = self._log_in(session, scope)
         except Exception as error:
             # Those that wait for a login that was interrupted log in themselves.
             if not self._call.interrupted_by(error):
-                self._record_failure(kept, error)
+                self._record_failure(record_so_far, error)
             raise
         if token.scope is None and scope:
             token = replace(token, scope=scope)  # RFC 6749 section 5.1
-        if (other := self._token_of_overtaking_process(kept)) is not None:
+        if (other := self._token_of_overtaking_process(record_so_far)) is not None:
             return other
         self._sessions.last_login = (token.access_token, requirements_of(self._need))
         self._sessions.save_token(session, token)
-        moved = replace(moved, registered_scope=session.registered_scope).with_login(scope)
-        self._sessions.use(session, moved, self._fence)
+        new_record = replace(new_record, registered_scope=session.registered_scope).with_login(
+            scope
+        )
+        self._sessions.use(session, new_record, self._fence)
         return token
 
     # --- Before the login -------------------------------------------------------------------------

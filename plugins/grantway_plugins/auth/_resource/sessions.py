@@ -123,11 +123,11 @@ class Sessions(OneProcess):
         with self.records.lock() as fence:
             record = self.records.read()
             before = self.session_of(record)
-            session, moved = self.prepare(self.finder.discover(record), record, before)
-            self._found = session, moved
+            session, new_record = self.prepare(self.finder.discover(record), record, before)
+            self._found = session, new_record
             # The former issuer stays in use until there is a token of the new one.
             if record is None or same_issuer_and_resource(record.provider, session.provider):
-                self.use(session, moved, fence)
+                self.use(session, new_record, fence)
         return session
 
     # --- Its token --------------------------------------------------------------------------------

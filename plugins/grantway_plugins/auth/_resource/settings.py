@@ -56,7 +56,7 @@ class ResourceSettings(OneProcess):
     given_transport: Transport | None
     prover: Prover | None
     base: str = field(default="", init=False)
-    _own: Transport | None = field(default=None, init=False)
+    _own_transport: Transport | None = field(default=None, init=False)
 
     @classmethod
     def of(
@@ -180,7 +180,7 @@ class ResourceSettings(OneProcess):
         """
         if self.given_transport is not None:
             return self.given_transport
-        if self._own is None:
+        if self._own_transport is None:
             from grantway._transport.transport import (  # noqa: PLC0415 - slow to load
                 HttpTransport,
             )
@@ -191,13 +191,13 @@ class ResourceSettings(OneProcess):
                 public_only=True,
                 unless_private=self.url,
             )
-            self._own = self._own or made
-        return self._own
+            self._own_transport = self._own_transport or made
+        return self._own_transport
 
     def close(self) -> None:
         """Close the connections of the own transport."""
-        if self._own is not None:
-            self._own.close()
+        if self._own_transport is not None:
+            self._own_transport.close()
 
 
 def _store(store: str | Store | None) -> Store:

@@ -22,8 +22,8 @@ from .sessions import Sessions
 from .settings import ResourceSettings
 from .shared_jobs import SharedJobs
 
-#: Errors of a credential for which the issuer or the client may have to be found again.
-_TO_FIND = (
+#: Errors after which the issuer or the client may have to be found again.
+_REDISCOVERABLE = (
     LoginNeededError,
     InvalidClientException,
     ConnectionFailedError,
@@ -55,7 +55,7 @@ class ResourceTokens(OneProcess):
             return self.jobs.wait(Need(), timeout)
         try:
             return session.credential.token(timeout)
-        except _TO_FIND as error:
+        except _REDISCOVERABLE as error:
             need = _need_after(error, session)
         return self.jobs.wait(need, timeout)
 
@@ -66,7 +66,7 @@ class ResourceTokens(OneProcess):
             return await self.jobs.wait_async(Need(), timeout)
         try:
             return await session.credential.token_async(timeout)
-        except _TO_FIND as error:
+        except _REDISCOVERABLE as error:
             need = _need_after(error, session)
         return await self.jobs.wait_async(need, timeout)
 
