@@ -7,8 +7,7 @@ the assertion at the authorization server of a resource for an access token
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,21 +27,15 @@ from grantway._processes.driving import drive, drive_async
 from grantway._requests.client import Client
 from grantway._secrets.params import Params
 from grantway._secrets.redaction import printable
-from grantway._types.callables import is_async
-from grantway._types.secret_source import SecretSource
 from grantway._types.token import Token
-from grantway_plugins._jwt import unverified_expiry
 
 from . import jwt_bearer, token_exchange
 from ._identity_assertion_check import problem_of
+from ._subject_token import SubjectToken, subject_token, subject_token_async
 from .token_exchange import ID_JAG
 
 #: The IdP's error if the user must log in again, and its members (RFC 9470).
 _STEP_UP, _OF_STEP_UP = "insufficient_user_authentication", ("acr_values", "max_age")
-#: Seconds before the expiry of an ID token at which it is renewed.
-_MARGIN = 10.0
-
-SubjectToken = str | Credential | SecretSource | Callable[[], str] | Callable[[], Awaitable[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +186,7 @@ class IdentityAssertionLogin(OneProcess):
             "audience": self._audience or issuer,
             **_given(scope=scope, resource=resource),
         }
-        with self._noting(issuer):
+        with self._naming_idp(issuer):
             token = yield _Request(self._idp, exchange, of_user=True)
         self._check(token, client, resource)
         asked = _given(scope=_narrowed(scope, token.scope), resource=resource)
@@ -203,13 +196,18 @@ class IdentityAssertionLogin(OneProcess):
     def _send(self, request: _Request) -> Token:
         if not request.of_user:
             return request.client.create_token(**request.arguments)
-        return request.client.create_token(subject_token=self._subject(), **request.arguments)
+        return request.client.create_token(
+            # Not in a variable, which reports of errors could show.
+            subject_token=subject_token(self._subject_token, self._idp.provider.host),
+            **request.arguments,
+        )
 
     async def _send_async(self, request: _Request) -> Token:
         if not request.of_user:
             return await request.client.create_token_async(**request.arguments)
         return await request.client.create_token_async(
-            subject_token=await self._subject_async(), **request.arguments
+            subject_token=await subject_token_async(self._subject_token, self._idp.provider.host),
+            **request.arguments,
         )
 
     def _login_needed(self, extra: Mapping[str, Any], client: Client) -> LoginNeededError:
@@ -220,36 +218,9 @@ class IdentityAssertionLogin(OneProcess):
             "request another token."
         )
 
-    def _subject(self) -> Any:
-        source = self._subject_token
-        if not isinstance(source, Credential):
-            return source
-        token = source.token()
-        if not _lasts(token):
-            source.invalidate(token)
-            token = source.token()
-        return self._id_token(token)
-
-    async def _subject_async(self) -> Any:
-        source: Any = self._subject_token
-        if isinstance(source, Credential):
-            token = await source.token_async()
-            if not _lasts(token):
-                source.invalidate(token)
-                token = await source.token_async()
-            return self._id_token(token)
-        return await source() if is_async(source) else source
-
-    def _id_token(self, token: Token) -> str:
-        if not token.id_token or not _lasts(token):
-            problem = "has expired" if token.id_token else "is missing: request the scope openid"
-            raise LoginNeededError(
-                f"The user's ID token of {self._idp.provider.host} {problem}. Log in there again."
-            )
-        return token.id_token
-
     @contextmanager
-    def _noting(self, issuer: str) -> Iterator[None]:
+    def _naming_idp(self, issuer: str) -> Iterator[None]:
+        """Say in an error that it is the identity provider's."""
         try:
             yield
         except GrantwayError as error:
@@ -302,8 +273,3 @@ def _narrowed(
     """
     requested = scope.split() if isinstance(scope, str) else scope or ()
     return [each for each in requested if each in (granted or ())] or requested
-
-
-def _lasts(token: Token) -> bool:
-    held = token.id_token or ""
-    return held != "" and unverified_expiry(held) > time.time() + _MARGIN
