@@ -47,7 +47,7 @@ class Prover(Protocol):
         """Return a new proof with the newest nonce of the server."""
         ...
 
-    def heard(self, url: str, status: int, headers: Mapping[str, str]) -> bool:
+    def record_nonce(self, url: str, status: int, headers: Mapping[str, str]) -> bool:
         """Record the nonce in a response, and return whether the request lacked it."""
         ...
 
@@ -228,7 +228,7 @@ class Presentation(OneProcess):
         if self._dpop is None or not self.bound:
             return False
         seen = {"www-authenticate": answer.challenges, "dpop-nonce": answer.nonce}
-        return self._dpop.heard(answer.url, answer.status, seen)
+        return self._dpop.record_nonce(answer.url, answer.status, seen)
 
     def has_same_origin(self, url: str) -> bool:
         """Return whether a URL has the origin that receives the token."""

@@ -134,4 +134,4 @@ class TokenAuth(LibraryAuth):
 
 def makes_proofs(dpop: object) -> bool:
     """Return whether an object makes DPoP proofs."""
-    return callable(getattr(dpop, "proof", None)) and callable(getattr(dpop, "heard", None))
+    return callable(getattr(dpop, "proof", None)) and callable(getattr(dpop, "record_nonce", None))

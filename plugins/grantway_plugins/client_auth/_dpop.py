@@ -45,7 +45,7 @@ class DPoP:
         response = requests.get(url, auth=TokenAuth(client.credential(...)))
 
     ``grantway_plugins.auth.TokenAuth`` adds a proof to each request to a resource. For other HTTP
-    libraries, use ``headers`` and ``heard``.
+    libraries, use ``headers`` and ``record_nonce``.
 
     If the server requires a nonce, the token request is sent once more with the nonce, and later
     proofs contain the newest nonce of the server. Keep the key as long as the tokens: the refresh
@@ -141,7 +141,7 @@ class DPoP:
         """
         return self._prove(method, url, self._nonces.get(_origin(url)), access_token)
 
-    def heard(self, url: str, status: int, headers: Mapping[str, str]) -> bool:
+    def record_nonce(self, url: str, status: int, headers: Mapping[str, str]) -> bool:
         """Record the nonce in a resource's response (RFC 9449 sections 8 and 9).
 
         Args:

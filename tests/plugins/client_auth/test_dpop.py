@@ -199,7 +199,7 @@ def test_does_not_retry_other_errors_but_keeps_their_nonce() -> None:
 
 def test_keeps_nonces_separate_by_server() -> None:
     dpop = make()
-    assert not dpop.heard("https://a.example/x", 200, {"DPoP-Nonce": "na"})
+    assert not dpop.record_nonce("https://a.example/x", 200, {"DPoP-Nonce": "na"})
     assert read(dpop.proof("GET", "https://A.example:443/y")).claims["nonce"] == "na"
     assert "nonce" not in read(dpop.proof("GET", "https://b.example/y")).claims
 
@@ -207,7 +207,7 @@ def test_keeps_nonces_separate_by_server() -> None:
 def test_limits_the_number_of_nonces() -> None:
     dpop = make()
     for number in range(2500):
-        dpop.heard(f"https://{number}.example", 200, {"dpop-nonce": "n"})
+        dpop.record_nonce(f"https://{number}.example", 200, {"dpop-nonce": "n"})
     assert len(dpop._nonces) <= 1000
 
 
@@ -278,7 +278,7 @@ def test_handles_a_nonce_challenge_of_a_resource(
     status: int, headers: dict[str, str], again: bool
 ) -> None:
     dpop = make()
-    assert dpop.heard(RESOURCE, status, headers) is again
+    assert dpop.record_nonce(RESOURCE, status, headers) is again
     kept = read(dpop.headers("GET", RESOURCE, "at-1")["DPoP"]).claims.get("nonce")
     assert kept == ("n1" if any(name.lower() == "dpop-nonce" for name in headers) else None)
 
