@@ -96,7 +96,7 @@ class ResourceRecord:
                 requested_at=float(extra["requested_at"]),
                 failure=(identifier, description),
                 former_keys=tuple(extra["former_keys"]),
-                rate_limit_time=float(extra.get("rate_limit_time", 0.0)),
+                rate_limit_time=float(extra["rate_limit_time"]),
             )
         except (GrantwayError, KeyError, TypeError, ValueError):
             return None

@@ -207,13 +207,13 @@ class ResourceAuth(LibraryAuth):
             ConfigurationError: There is no ``login``.
             GrantwayError: As for ``token``.
         """
-        return self._tokens.jobs.wait(self._forced(scope))
+        return self._tokens.jobs.wait(self._login_need(scope))
 
     async def log_in_async(self, *, scope: str | Sequence[str] | None = None) -> Token:
         """Do the same as ``log_in`` without blocking the event loop."""
-        return await self._tokens.jobs.wait_async(self._forced(scope))
+        return await self._tokens.jobs.wait_async(self._login_need(scope))
 
-    def _forced(self, scope: str | Sequence[str] | None) -> Need:
+    def _login_need(self, scope: str | Sequence[str] | None) -> Need:
         """Return the need for a login that is not delayed because of earlier failures."""
         self._tokens.jobs.failures.clear()
         self._step_up.forget_failures()
