@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 
 from grantway._exceptions import ConfigurationError
-from grantway_plugins.gateway._running.cached_responses import ROUTE
+from grantway_plugins.gateway._running.cached_responses import ROUTE, WEBSOCKET
 
 from .envoy_injection import NO_TOKEN, injected_route, injector
 from .plan import ORIGIN_HEADERS, FrontRoute, Plan, Site, Upstream
@@ -133,6 +133,7 @@ def _virtual_host(plan: Plan, site: Site) -> Iterator[str]:
         yield f"    route: {{cluster: grantway, host_rewrite_literal: {host}}}"
         yield from _without_authorization()
     for route in site.routes:
+        yield from _indented(2, _websockets(route))
         if _is_injected(plan, route):
             for events in (True, False):
                 forwarding = _forwarding(route, events=events)
@@ -163,13 +164,36 @@ def _forwarding(route: FrontRoute, *, events: bool) -> str:
     return f"timeout: 0s, idle_timeout: {idle:g}s{rewrite}"
 
 
+def _path(route: FrontRoute) -> str:
+    return f"path_separated_prefix: {json.dumps(route.path)}" if route.path else 'prefix: "/"'
+
+
+def _websockets(route: FrontRoute) -> Iterator[str]:
+    """Yield the lines of the route for WebSocket handshakes, the only upgrades that pass."""
+    yield "# WebSocket handshakes (RFC 6455), which have no body."
+    yield "- match:"
+    yield f"    {_path(route)}"
+    yield "    headers:"
+    yield '    - {name: ":method", string_match: {exact: GET}}'
+    yield f"    - {{name: upgrade, string_match: {{exact: {WEBSOCKET}, ignore_case: true}}}}"
+    pattern = json.dumps("(?i)(keep-alive *, *)?upgrade")
+    yield f"    - {{name: connection, string_match: {{safe_regex: {{regex: {pattern}}}}}}}"
+    yield "    - {name: content-length, present_match: true, invert_match: true}"
+    upgrade = f"upgrade_configs: [{{upgrade_type: {WEBSOCKET}}}]"
+    yield from _forwarded(route, f"{_forwarding(route, events=True)}, {upgrade}", f" {WEBSOCKET}")
+
+
 def _route(route: FrontRoute, *, events: bool) -> Iterator[str]:
-    match = f"path_separated_prefix: {json.dumps(route.path)}" if route.path else 'prefix: "/"'
+    match = _path(route)
     if events:
         yield "# Event streams may be silent for longer than other responses."
         match += f", headers: [{_accept(events=True)}]"
     yield f"- match: {{{match}}}"
-    yield f"  route: {{cluster: grantway_to_{route.name}, {_forwarding(route, events=events)}}}"
+    yield from _forwarded(route, _forwarding(route, events=events))
+
+
+def _forwarded(route: FrontRoute, forwarding: str, protocol: str = "") -> Iterator[str]:
+    yield f"  route: {{cluster: grantway_to_{route.name}, {forwarding}}}"
     yield f"  request_headers_to_remove: [{_ROUTE}]"
     yield "  typed_per_filter_config:"
     yield "    envoy.filters.http.header_mutation:"
@@ -177,7 +201,7 @@ def _route(route: FrontRoute, *, events: bool) -> Iterator[str]:
     yield "      mutations:"
     yield "        request_mutations:"
     yield "        - append:"
-    yield f"            header: {{key: {_ROUTE}, value: {json.dumps(route.name)}}}"
+    yield f"            header: {{key: {_ROUTE}, value: {json.dumps(route.name + protocol)}}}"
     yield "            append_action: OVERWRITE_IF_EXISTS_OR_ADD"
     yield "        # Headers of callers that upstreams may trust."
     for name in ORIGIN_HEADERS:
@@ -196,9 +220,10 @@ def _authorization(plan: Plan, service: Iterator[str]) -> Iterator[str]:
     yield "    allowed_headers:"
     yield "      patterns:"
     if all(route.cacheable or route.keeps for route in plan.routes):
-        names = {"authorization", _ROUTE, *plan.tenant_headers}
+        # The last two are those of WebSocket handshakes.
+        names = {"authorization", _ROUTE, *plan.tenant_headers, "origin", "sec-fetch-site"}
         if any(route.preflight for route in plan.routes):
-            names |= {"origin", "access-control-request-method"}
+            names.add("access-control-request-method")
         for name in sorted(names):
             yield f"      - {{exact: {name}}}"
     else:

@@ -5,77 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from grantway_plugins.gateway._running.cached_responses import CACHED
+from grantway_plugins.gateway._running.cached_responses import CACHED, WEBSOCKET
 
+from .nginx_maps import maps
 from .plan import ORIGIN_HEADERS, FrontRoute, Plan, Site
-
-_HEAD = """\
-# Created by: grantway gateway config nginx --config {source}
-# Create it again after changes of routes, [authorize] or timeouts in that file.
-#
-# Include it in the http block, for example as /etc/nginx/conf.d/grantway.conf. It needs the module
-# auth_request, which Debian and others include. Add TLS to each server: listen 443 ssl, ...
-"""
-_CACHE = """
-# Responses of the gateway contain tokens: keep them in a memory file system that only nginx can
-# read. The gateway says how long each may be used: at most {seconds} s (cache_seconds), and not
-# after the gateway refreshes its token. Without proxy_cache_valid, denials are not cached.
-proxy_cache_path /run/grantway-nginx levels=1:2 keys_zone=grantway:10m max_size=64m inactive=10s
-                 use_temp_path=off;
-
-# Part of the cache's key. A path that every server reads alike selects the same token as all other
-# such paths of its location. Each other path has a separate response.
-map $request_uri $grantway_path {{
-    "~^(?:/(?![/.])[A-Za-z0-9._~!$&'()*+,=:@-]*)+(?:\\?|$)" plain;
-    default $request_uri;
-}}
-"""
-_SEGMENT = """
-# Segment {number} of the path, which names the tenant.
-map $request_uri $grantway_segment_{number} {{
-    "~^(?:/[^/?]*){{{before}}}/([^/?]*)" $1;
-    default "";
-}}
-"""
-_PREFLIGHT = """
-# Web pages' CORS preflights have no token, so they are not looked up in the cache.
-map $request_method $grantway_preflight {
-    OPTIONS 1;
-    default "";
-}
-"""
-_PROOF = """
-# A caller's proof of possession (DPoP) is for one request, so the gateway checks each of them.
-map $http_dpop $grantway_cached {{
-    "" {cached};
-    default "";
-}}
-"""
-_EVENTS = """
-# Requests for event streams, which pass at once and may be silent for longer.
-map $http_accept $grantway_events {
-    "~*text/event-stream" 1;
-    default "";
-}
-"""
-_CHALLENGE = """
-# Requirements that a verified caller's token does not meet.
-map $status $grantway_forbidden {
-    403 $grantway_challenge;
-    default "";
-}
-"""
-_CERTIFICATE = """
-# For certificates of callers, add to each server, with TLS: ssl_verify_client optional_no_ca;
-"""
-_VERIFIED_CERTIFICATE = """
-# For certificates of callers, add to each server, with TLS: ssl_verify_client optional; and
-# ssl_client_certificate with the authorities. The gateway trusts the certificate that it gets.
-map $ssl_client_verify $grantway_certificate {
-    SUCCESS $ssl_client_escaped_cert;
-    default "";
-}
-"""
 
 
 def nginx(plan: Plan) -> str:
@@ -84,24 +17,7 @@ def nginx(plan: Plan) -> str:
 
 
 def _lines(plan: Plan) -> Iterator[str]:
-    yield _HEAD.format(source=plan.source).rstrip("\n")
-    cached = plan.cache_seconds > 0 and any(
-        route.cacheable or route.per_caller for route in plan.routes
-    )
-    if cached:
-        yield _CACHE.format(seconds=plan.cache_seconds).rstrip("\n")
-        for number in sorted({route.tenant_segment for route in plan.routes} - {0}):
-            yield _SEGMENT.format(number=number, before=number - 1).rstrip("\n")
-        if any(route.preflight for route in plan.routes):
-            yield _PREFLIGHT.rstrip("\n")
-        if any(route.per_caller for route in plan.routes):
-            yield _PROOF.format(cached=CACHED).rstrip("\n")
-    yield _EVENTS.rstrip("\n")
-    if any(route.verified for route in plan.routes):
-        yield _CHALLENGE.rstrip("\n")
-    if plan.certificate_header:
-        text = _VERIFIED_CERTIFICATE if plan.certificate_callers else _CERTIFICATE
-        yield text.rstrip("\n")
+    yield from maps(plan)
     yield ""
     yield "# The names of upstreams are resolved when nginx starts or reloads."
     yield from _upstream("authorize", plan.authorize)
@@ -146,8 +62,9 @@ def _server(plan: Plan, site: Site) -> Iterator[str]:
         yield "        return 404;"
         yield "    }"
     for route in site.routes:
-        yield ""
-        yield from _indented(_authorization(plan, route))
+        for websocket in (False, True):
+            yield ""
+            yield from _indented(_authorization(plan, route, websocket=websocket))
     yield ""
     yield "    # nginx turns statuses other than 2xx, 401 and 403 into 500: there is no token now."
     yield "    location @grantway_no_token {"
@@ -194,6 +111,10 @@ def _forwarding(plan: Plan, route: FrontRoute) -> Iterator[str]:
     # Regular expressions are tried in this order, so the longest path comes first.
     pattern = f'~ "^{re.escape(route.path)}(?:/|$)"' if route.path else "/"
     yield f"location {pattern} {{"
+    yield "    if ($grantway_websocket) {"
+    yield "        return 419;"
+    yield "    }"
+    yield f"    error_page 419 = @grantway_websocket_{route.name};"
     yield "    if ($grantway_events) {"
     yield "        return 418;"
     yield "    }"
@@ -207,12 +128,18 @@ def _forwarding(plan: Plan, route: FrontRoute) -> Iterator[str]:
     yield f"    proxy_read_timeout {route.idle_timeout:g}s;"
     yield from _common(plan, route)
     yield "}"
+    yield f"location @grantway_websocket_{route.name} {{"
+    yield "    recursive_error_pages on;"
+    yield f"    proxy_read_timeout {route.idle_timeout:g}s;"
+    yield f"    proxy_set_header Upgrade {WEBSOCKET};"
+    yield from _common(plan, route, websocket=True)
+    yield "}"
 
 
-def _common(plan: Plan, route: FrontRoute) -> Iterator[str]:
-    """Yield what is the same for event streams and other responses."""
+def _common(plan: Plan, route: FrontRoute, *, websocket: bool = False) -> Iterator[str]:
+    """Yield what is the same for all requests of a route."""
     upstream = route.upstream
-    yield f"    auth_request /.grantway/{route.name};"
+    yield f"    auth_request {_check(route, websocket=websocket)};"
     yield f"    auth_request_set $grantway_token $upstream_http_{_variable(route.header)};"
     if route.verified:
         yield "    # nginx itself returns only the challenge of a 401."
@@ -235,7 +162,7 @@ def _common(plan: Plan, route: FrontRoute) -> Iterator[str]:
         yield "    proxy_ssl_server_name on;"
         yield f"    proxy_ssl_name {upstream.host.strip('[]')};"
         yield f"    proxy_ssl_trusted_certificate {_quoted(bundle)};"
-    yield '    proxy_set_header Connection "";'
+    yield f"    proxy_set_header Connection {'upgrade' if websocket else _quoted('')};"
     yield f"    proxy_set_header Host {'$host' if route.keep_host else upstream.authority};"
     yield "    # Without a token the value is empty, and nginx omits the header."
     yield f"    proxy_set_header {route.header} $grantway_token;"
@@ -252,11 +179,16 @@ def _common(plan: Plan, route: FrontRoute) -> Iterator[str]:
         yield f'    proxy_set_header {name} "";'
 
 
-def _authorization(plan: Plan, route: FrontRoute) -> Iterator[str]:
-    cached = (route.cacheable or route.per_caller) and plan.cache_seconds > 0
+def _check(route: FrontRoute, *, websocket: bool) -> str:
+    """Return the path of the subrequest that gets the token."""
+    return f"/.grantway/{f'{WEBSOCKET}/' if websocket else ''}{route.name}"
+
+
+def _authorization(plan: Plan, route: FrontRoute, *, websocket: bool) -> Iterator[str]:
+    cached = (route.cacheable or route.per_caller) and plan.cache_seconds > 0 and not websocket
     per_caller = route.per_caller and cached
     suffix = "$grantway_cached" if per_caller else CACHED
-    yield f"location = /.grantway/{route.name} {{"
+    yield f"location = {_check(route, websocket=websocket)} {{"
     yield "    internal;"
     yield f"    proxy_pass http://grantway_authorize{plan.nginx_path}{suffix if cached else ''};"
     yield "    proxy_http_version 1.1;"
@@ -265,15 +197,18 @@ def _authorization(plan: Plan, route: FrontRoute) -> Iterator[str]:
     if cached:
         yield "    # The gateway gets only what is part of the cache's key."
         yield "    proxy_pass_request_headers off;"
+    elif websocket:
+        yield "    # Not cached: the gateway checks the Origin of each handshake."
     elif plan.cache_seconds > 0:
         yield "    # Not cached: the token depends on other headers of the request."
     yield '    proxy_set_header Content-Length "";'
     yield '    proxy_set_header Connection "";'
     yield f"    proxy_set_header Host {plan.authorize};"
-    yield f"    proxy_set_header X-Grantway-Route {route.name};"
+    name = _quoted(f"{route.name} {WEBSOCKET}") if websocket else route.name
+    yield f"    proxy_set_header X-Grantway-Route {name};"
     yield "    proxy_set_header X-Original-URI $request_uri;"
     yield "    proxy_set_header X-Original-Method $request_method;"
-    yield "    proxy_set_header X-Forwarded-Host $host;"
+    yield f"    proxy_set_header X-Forwarded-Host $host{'$grantway_port' if websocket else ''};"
     yield from _certificate(plan)
     if route.tenant_header:
         yield f"    proxy_set_header {_title(route.tenant_header)} {_tenant(route)};"

@@ -97,15 +97,16 @@ class Authorize:
         if protocol.cached:
             scope = self._cached.scope(scope)
         try:
+            host = first(scope, b"x-forwarded-host" if protocol.uri else b"host")
             if protocol.uri:
-                context = _described_request(scope, protocol)
+                context = _described_request(scope, host, protocol)
             elif path.startswith(f"{self._prefix}/"):
                 path = path.removeprefix(self._prefix)
-                context = request_context(scope, first(scope, b"host"), path, scope["method"])
+                context = request_context(scope, host, path, scope["method"])
             else:
                 await send_response(send, NO_ROUTE)
                 return
-            token = await self._decision.token(context, scope)
+            token = await self._decision.token(context, host, scope)
             response = NO_ROUTE if token is None else self._granted(token, context, protocol)
         except _MalformedError as error:
             await send_response(send, response_for(error))
@@ -143,14 +144,13 @@ def _granted_headers(
     return headers
 
 
-def _described_request(scope: Scope, protocol: _ProxyProtocol) -> RequestContext:
+def _described_request(scope: Scope, host: str, protocol: _ProxyProtocol) -> RequestContext:
     """Return the request described by the headers that the proxy's configuration sets.
 
     Raises:
         RequestRejectedError: The headers are missing or invalid.
     """
     uri = first(scope, protocol.uri)
-    host = first(scope, b"x-forwarded-host")
     if _CONTROL.search(uri):
         raise _MalformedError(f"{protocol.uri.decode()} contains control characters or spaces")
     if not uri.startswith("/") or not host:

@@ -79,24 +79,35 @@ class BrowserRule:
             RequestRejectedError: A web page must not send the request (403), or a header is
                 repeated (400).
         """
-        host = page = site = ""
-        hosts = pages = sites = 0
-        for name, value in headers:
-            if name == b"host":
-                host, hosts = value.decode("latin-1"), hosts + 1
-            elif name == b"origin":
-                page, pages = value.decode("latin-1"), pages + 1
-            elif name == b"sec-fetch-site":
-                site, sites = value.decode("latin-1").strip(), sites + 1
-        if max(hosts, pages, sites) > 1:
-            raise RequestRejectedError(
-                "The Host, Origin or Sec-Fetch-Site header is repeated; send it once"
-            )
+        host, page, site = _origin_headers(headers)
         if self._checks_host and host and not self._is_own(normal_host(host)):
             raise RequestRejectedError(_HOST, status=403)
         checks_origin = self._checks_origin or (websocket and "*" not in self._origins)
         if origin and checks_origin and not self._is_allowed_page(page, site, host):
             raise RequestRejectedError(_PAGE, status=403)
+
+    def check_forwarded_handshake(self, host: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Check a WebSocket handshake that another proxy forwards.
+
+        Callers may be on other machines, so a page of ``localhost`` is not allowed because the
+        gateway listens there. Without ``Origin``, any host name is allowed: no page sent it.
+
+        Args:
+            host: ``Host`` of the handshake.
+            headers: Its headers, lower-case names.
+
+        Raises:
+            RequestRejectedError: A web page must not send the handshake (403), or a header is
+                repeated (400).
+        """
+        _, page, site = _origin_headers(headers)
+        if page in self._origins or "*" in self._origins or (not page and site in _OWN_SITES):
+            return
+        origin = ORIGIN.fullmatch(page.lower())
+        if origin is None or origin["place"] != host.lower():
+            raise RequestRejectedError(_PAGE, status=403)
+        if self._checks_host and not self._is_own(normal_host(host)):
+            raise RequestRejectedError(_HOST, status=403)
 
     def _is_own(self, host: str) -> bool:
         return _is_local(host) or host in self._hosts or host.endswith(self._below)
@@ -118,6 +129,28 @@ class BrowserRule:
         if site == "same-site":  # another port of this machine, or a neighbouring host name
             return self._local and bool(host) and _is_local(normal_host(host))
         return site in _OWN_SITES
+
+
+def _origin_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str, str]:
+    """Return ``Host``, ``Origin`` and ``Sec-Fetch-Site``; empty if they are missing.
+
+    Raises:
+        RequestRejectedError: One of them is repeated.
+    """
+    host = page = site = ""
+    hosts = pages = sites = 0
+    for name, value in headers:
+        if name == b"host":
+            host, hosts = value.decode("latin-1"), hosts + 1
+        elif name == b"origin":
+            page, pages = value.decode("latin-1"), pages + 1
+        elif name == b"sec-fetch-site":
+            site, sites = value.decode("latin-1").strip(), sites + 1
+    if max(hosts, pages, sites) > 1:
+        raise RequestRejectedError(
+            "The Host, Origin or Sec-Fetch-Site header is repeated; send it once"
+        )
+    return host, page, site
 
 
 def _is_local(host: str) -> bool:

@@ -21,6 +21,8 @@ from grantway_plugins.server._http.asgi import Scope
 CACHED = "/cached"
 #: The header in which a proxy names the route by which it forwards the request.
 ROUTE = b"x-grantway-route"
+#: Follows the name of the route, after a space, if the proxy forwards a WebSocket handshake.
+WEBSOCKET = "websocket"
 NO_STORE = (b"cache-control", b"no-store")
 _DESCRIPTION = frozenset(
     {

@@ -19,7 +19,8 @@ from grantway_plugins.server._http.asgi import Scope
 from grantway_plugins.server._http.peer_networks import Networks, is_one_of
 from grantway_plugins.server._http.wire import WireResponse
 
-from .cached_responses import NO_STORE, ROUTE
+from .browser_rule import BrowserRule
+from .cached_responses import NO_STORE, ROUTE, WEBSOCKET
 
 #: The response to a request that belongs to no route.
 NO_ROUTE = WireResponse(404, (NO_STORE,), b"")
@@ -33,10 +34,11 @@ class Decision:
     Args:
         upstream: Routes that add tokens to requests.
         allow: The proxies that may send requests; none for this machine only.
+        browsers: Rejects WebSocket handshakes of web pages.
     """
 
-    def __init__(self, upstream: UpstreamAuth, allow: Networks) -> None:
-        self._upstream, self._allow = upstream, allow
+    def __init__(self, upstream: UpstreamAuth, allow: Networks, browsers: BrowserRule) -> None:
+        self._upstream, self._allow, self._browsers = upstream, allow, browsers
         #: Names of which other spellings are rejected, because Envoy, nginx and others copy them.
         self._guarded = frozenset().union(*(route.guarded for route in upstream.routes))
         self._spelled = frozenset(
@@ -49,11 +51,12 @@ class Decision:
         """Return whether an address may send requests: the responses contain tokens."""
         return is_one_of(peer, self._allow) if self._allow else is_loopback(peer)
 
-    async def token(self, context: RequestContext, scope: Scope) -> UpstreamToken | None:
+    async def token(self, context: RequestContext, host: str, scope: Scope) -> UpstreamToken | None:
         """Return the token of a request; None if no route matches.
 
         Args:
             context: The request.
+            host: Its ``Host``, with the port.
             scope: The request as an ASGI scope, with its headers.
 
         Raises:
@@ -62,8 +65,10 @@ class Decision:
                 to both.
         """
         self._check_spelling(scope)
+        route, _, protocol = first(scope, ROUTE).partition(" ")
+        if protocol == WEBSOCKET:
+            self._browsers.check_forwarded_handshake(host, scope["headers"])
         found = await self._upstream.prepare_async(context)
-        route = first(scope, ROUTE)
         if found is not None and route not in {"", found.route.name}:
             raise RequestRejectedError(
                 f"The proxy forwards this request by the route {route}, but it belongs to "
@@ -79,9 +84,9 @@ class Decision:
             scope: The request as an ASGI scope.
         """
         try:
-            path = scope["raw_path"].decode("latin-1")
-            context = request_context(scope, first(scope, b"host"), path, scope["method"])
-            token = await self.token(context, scope)
+            path, host = scope["raw_path"].decode("latin-1"), first(scope, b"host")
+            context = request_context(scope, host, path, scope["method"])
+            token = await self.token(context, host, scope)
         except Exception as error:  # noqa: BLE001 - the response reports it
             return denial(error)
         return NO_ROUTE if token is None else token

@@ -69,11 +69,12 @@ class _ActiveConfiguration:
         gateway = runtime.config.gateway
         url = None if runtime.connections is None else runtime.connections.settings.url
         self.runtime = runtime
+        browsers = BrowserRule(gateway, runtime.config.routes, url)
         self.forwarder = Forwarder(
             runtime.upstream,
             runtime.targets,
             pool,
-            BrowserRule(gateway, runtime.config.routes, url),
+            browsers,
             gateway["trusted_proxies"],
             gateway["limits"],
             admission,
@@ -82,7 +83,7 @@ class _ActiveConfiguration:
         self.decision: Decision | None = None
         self.authorize: App | None = None
         if (table := runtime.config.authorize) is not None:
-            self.decision = Decision(runtime.upstream, table["allow"])
+            self.decision = Decision(runtime.upstream, table["allow"], browsers)
             self.authorize = Authorize(self.decision, runtime.upstream, table)
         self.shared = {
             each.name: each

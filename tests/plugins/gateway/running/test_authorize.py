@@ -307,3 +307,19 @@ def test_no_grpc_request_is_too_strange_for_a_response(run: GatewayProcess, host
     found = checked(run, http_request("GET", "api.test", "/orders", tenant, empty))
     assert found.status_code == 200
     assert checked(run, http_request("GET", "", "/orders", ("x-tenant", "\xff"))).status_code == 400
+
+
+def test_the_origin_of_a_websocket_handshake_is_checked(run: GatewayProcess, envoy: Envoy) -> None:
+    """A proxy says with the name of the route that the request is a handshake."""
+    handshake = {**ACME, "X-Grantway-Route": "orders websocket"}
+    page = {"Origin": "https://evil.example"}
+    assert envoy(run, "/orders", **handshake).status_code == 200
+    assert envoy(run, "/orders", **handshake, **page).status_code == 403
+    assert envoy(run, "/orders", **ACME, **page).status_code == 200
+    own = {"Origin": "http://localhost:8080", "Host": "localhost:8080"}
+    assert envoy(run, "/orders", **handshake, **own).status_code == 200
+    assert envoy(run, "/key", **handshake).status_code == 403
+    assert nginx(run, "/orders", **handshake).status_code == 200
+    assert nginx(run, "/orders", **handshake, **page).status_code == 403
+    forwarded = {"Origin": "http://localhost:8080", "X-Forwarded-Host": "localhost:8080"}
+    assert nginx(run, "/orders", **handshake, **forwarded).status_code == 200

@@ -176,3 +176,46 @@ def test_loopback_addresses_are_protected_unless_the_file_disables_it(listen: st
 
 def test_accepts_a_request_without_a_host() -> None:
     assert get_status({}) == 200
+
+
+# --- Handshakes that another proxy forwards -------------------------------------------------------
+
+OWN = ("api.test:8443", "https://api.test:8443")
+
+
+def handshake_status(table: dict[str, Any], host: str, *headers: tuple[bytes, bytes]) -> int:
+    """Return the status of the rejection of a forwarded handshake, or 200."""
+    rule = BrowserRule(GatewayTable().load(table), {"r": {"tenant": from_host("t.test")}})
+    try:
+        rule.check_forwarded_handshake(host, headers)
+    except RequestRejectedError as error:
+        return error.status
+    return 200
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:1", "127.0.0.1:1"])
+def test_a_forwarded_handshake_needs_a_known_page_on_every_address(listen: str) -> None:
+    def status(table: dict[str, Any], host: str, *origins: str) -> int:
+        headers = [(b"origin", each.encode()) for each in origins]
+        return handshake_status({"listen": listen, **table}, host, *headers)
+
+    local = listen.startswith("127.")
+    assert status({}, OWN[0]) == 200
+    assert status({}, *OWN) == (403 if local else 200)
+    assert status({"hosts": ["api.test"]}, *OWN) == 200
+    assert status({"hosts": ["other.test"]}, *OWN) == 403
+    assert status({"origins": [OWN[1]]}, "any.test", OWN[1]) == 200
+    assert status({"origins": ["*"]}, "any.test", "https://evil.com") == 200
+    assert status({}, "localhost:1", "http://localhost:1") == 200
+    for origin in ("https://evil.com", "http://localhost:3000", "https://api.test", "null", "x"):
+        assert status({"hosts": ["*"]}, OWN[0], origin) == 403, origin
+    assert status({}, "", "https://evil.com") == 403
+    assert status({}, *OWN, OWN[1]) == 400
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "none, cross-site"])
+def test_a_forwarded_handshake_without_an_origin_must_not_be_of_another_site(site: str) -> None:
+    for table in ({}, {"listen": "127.0.0.1:1"}):
+        header = (b"sec-fetch-site", site.encode())
+        assert handshake_status(table, "localhost", header) == 403
+        assert handshake_status(table, "localhost", (b"sec-fetch-site", b"same-origin")) == 200
