@@ -83,8 +83,8 @@ def _read_registration(
     if not can_travel(f"{client_id}{secret}"):
         return None, "a client_id and client_secret that are valid text"
     method = found.get("token_endpoint_auth_method") or metadata["token_endpoint_auth_method"]
-    if secret and method == "none" and not found.get("token_endpoint_auth_method"):
-        method = secret_method  # some providers return a secret only if they require it
+    if secret and method == "none":
+        method = secret_method  # providers return a secret only if they require it
     if method not in _USABLE:
         return None, "a token_endpoint_auth_method that needs no key"
     expires_at = found.get("client_secret_expires_at")

@@ -260,6 +260,6 @@ def register(
     )
     response = transport.send(request, Deadline(timeout))
     secret_method = next(
-        (each for each in _offered(provider) if each != "none"), "client_secret_basic"
+        (each for each in _offered(provider) if each != "none"), "client_secret_post"
     )
     return registration_of(response, provider.host, metadata, secret_method)

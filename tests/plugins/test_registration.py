@@ -272,13 +272,13 @@ def test_registers_a_method_that_the_provider_offers(
     assert json.loads(request.body)["token_endpoint_auth_method"] == registered
 
 
-@pytest.mark.parametrize("method", [None, "", ...], ids=["null", "empty", "missing"])
+@pytest.mark.parametrize("method", [None, "", "none", ...], ids=["null", "", "none", "missing"])
 @pytest.mark.parametrize(
     ("offered", "used"),
-    [(["none", "client_secret_post"], ClientSecretPost), (["none"], ClientSecretBasic)],
+    [(["none", "client_secret_basic"], ClientSecretBasic), (["none"], ClientSecretPost)],
 )
 def test_a_client_that_got_a_secret_uses_it(method: Any, offered: list[str], used: type) -> None:
-    """Some providers do not return the method, but a secret that they require."""
+    """Figma and Supabase require a secret that they return to a client that requested none."""
     made = {"client_id": "c", "client_secret": "the secret", "token_endpoint_auth_method": method}
     made = {name: value for name, value in made.items() if value is not ...}
     with FaultServer(faults.respond(201, made)) as server:
