@@ -26,6 +26,7 @@ from .login_call import LoginCall
 from .login_failures import message_of
 from .need import Need, Reason, requirements_of
 from .record import BURST, ResourceRecord, same_issuer_and_resource
+from .rejection import is_unknown_client
 
 if TYPE_CHECKING:
     from grantway._requests.provider import Provider
@@ -232,11 +233,10 @@ class ResourceLogin(OneProcess):
             endpoint = session.provider.authorization_endpoint
             if session.reused_registration and endpoint and not self._is_step_up:
                 # A provider shows an error page to the user of an unknown client.
-                with contextlib.suppress(UnauthorizedClientException):
-                    check_registration(session.client, cancel=call.cancel)
+                self._check_client(session)
             return session, call(session.client, scope, need.extra, session.ports)
-        except InvalidClientException:
-            if not session.registered:
+        except (InvalidClientException, UnauthorizedClientException) as error:
+            if not session.registered or not is_unknown_client(error):
                 raise
             forgotten = session.client.client_id
         except InvalidScopeException:
@@ -247,6 +247,18 @@ class ResourceLogin(OneProcess):
         if forgotten is None and (token := self._existing(session)) is not None:
             return session, token  # of a login after which the record could not be stored
         return session, call(session.client, scope, need.extra, session.ports)
+
+    def _check_client(self, session: Session) -> None:
+        """Check that the provider still knows the client.
+
+        Raises:
+            TokenError: It does not.
+        """
+        try:
+            check_registration(session.client, cancel=self._call.cancel)
+        except UnauthorizedClientException as error:
+            if is_unknown_client(error):
+                raise
 
     def _token_of_overtaking_process(self, before: ResourceRecord) -> Token | None:
         """Return the token if another process has logged in since this one took the lock.

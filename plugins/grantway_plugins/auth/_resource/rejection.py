@@ -14,6 +14,7 @@ from grantway._exceptions import (
     SlowDownException,
     TemporarilyUnavailableError,
     TokenError,
+    UnauthorizedClientException,
     UseDpopNonceError,
 )
 from grantway._types.token import Token
@@ -29,6 +30,7 @@ _NOT_THE_TOKEN = (
 )
 #: Statuses of web frameworks for a request that they reject.
 _REJECTED = frozenset({400, 401, 403, 422})
+_UNAUTHORIZED = 401
 #: Seconds during which a rejected refresh is not repeated.
 _PAUSE = 60.0
 
@@ -48,6 +50,18 @@ def is_rejection(error: GrantwayError) -> bool:
         type(error) is ResponseInvalidError
         and error.evidence.status in _REJECTED
         and bool(error.evidence.members)
+    )
+
+
+def is_unknown_client(error: GrantwayError) -> bool:
+    """Return whether the server does not know the client.
+
+    Servers with an earlier version of MCP's Python SDK return ``unauthorized_client`` with the
+    status of ``invalid_client``.
+    """
+    unauthorized = isinstance(error, UnauthorizedClientException)
+    return isinstance(error, InvalidClientException) or (
+        unauthorized and error.evidence.status == _UNAUTHORIZED
     )
 
 

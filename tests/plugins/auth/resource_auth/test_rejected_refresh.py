@@ -113,3 +113,25 @@ def test_without_a_login_the_error_names_the_reason(server: ScriptedServer) -> N
     with pytest.raises(grantway.LoginNeededError, match="refresh_token is invalid") as caught:
         get(server, auth)
     assert isinstance(caught.value.__cause__, grantway.InvalidRequestException)
+
+
+@pytest.mark.parametrize(("status", "registrations"), [(401, 2), (400, 1)])
+def test_a_client_may_be_unknown_with_another_error(
+    server: ScriptedServer, status: int, registrations: int
+) -> None:
+    """Servers with an earlier version of MCP's Python SDK return this error with status 401."""
+    store = grantway.default_registry().store("memory")
+    logged_in(server, Logins(), store=store, subject="ann")
+    rejected: list[Request] = []
+
+    def forget(request: Request, _usual: Response) -> Response | None:
+        if rejected:
+            return None
+        rejected.append(request)
+        return Response(status, {"error": "unauthorized_client"})
+
+    server.script("/token", forget)
+    logins = Logins()
+    auth = ResourceAuth(server.mcp, client_name="test", login=logins, store=store, subject="bob")
+    assert get(server, auth) == requests.codes.ok
+    assert len(server.statuses("/register")) == registrations
