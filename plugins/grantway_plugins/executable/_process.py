@@ -7,9 +7,11 @@ import os
 import selectors
 import signal
 import subprocess
+import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -108,9 +110,38 @@ def start(argv: Sequence[str], environment: Mapping[str, str], into: list[Progra
         OSError: The program cannot be started.
     """
     with _starting:
-        process = Program(into, argv, environment)
+        process = _uninterrupted(lambda: Program(into, argv, environment))
         _started.add(process)
     return process
+
+
+def _uninterrupted(construct: Callable[[], Program]) -> Program:
+    """Start a program in another thread, and wait for that even if Ctrl-C interrupts the wait.
+
+    Signal handlers run in the main thread. There, an exception of one could come after the start of
+    a process and before the assignment of its number.
+    """
+    starting: Future[Program] = Future()
+
+    def run() -> None:
+        if starting.set_running_or_notify_cancel():
+            try:
+                starting.set_result(construct())
+            except BaseException as error:  # noqa: BLE001 - the main thread raises it
+                starting.set_exception(error)
+
+    if threading.current_thread() is not threading.main_thread():
+        return construct()
+    try:
+        try:
+            threading.Thread(target=run, name="grantway-start").start()
+        except RuntimeError:  # the interpreter is shutting down, or there are too many threads
+            return construct()
+        return starting.result()
+    except BaseException:
+        if not starting.cancel():
+            wait([starting])
+        raise
 
 
 def _close_pipes(process: Program) -> None:

@@ -138,6 +138,23 @@ def test_ctrl_c_during_the_start_ends_the_program(
     assert not Path(f"/proc/{started[0]}").exists()
 
 
+def test_ctrl_c_before_the_number_of_the_process_is_known_ends_it(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+
+    def interrupted(*arguments: Any) -> int:
+        started.append(original(*arguments))
+        _thread.interrupt_main()
+        return started[0]
+
+    original = subprocess._fork_exec  # type: ignore[attr-defined]
+    monkeypatch.setattr(subprocess, "_fork_exec", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        program("exec sleep 1000").run({})
+    assert not Path(f"/proc/{started[0]}").exists()
+
+
 def test_threads_run_programs_at_the_same_time(program: Program) -> None:
     command = program("echo $$")
     found: set[bytes] = set()
