@@ -39,7 +39,7 @@ def is_rejection(error: GrantwayError) -> bool:
     """Return whether the server rejected the refresh token, in its own words.
 
     RFC 6749 section 5.2 requires ``invalid_grant``. Many servers return ``invalid_request`` or a
-    code of their own, or JSON without a code. An HTML page may come from a proxy, so it says
+    nonstandard code, or JSON without a code. An HTML page may come from a proxy, so it says
     nothing about the token.
     """
     if error.token is not None:

@@ -248,7 +248,7 @@ def test_responds_502_and_504_if_the_upstream_is_unavailable_or_slow(
     assert (unavailable.status_code, unavailable.json()["error"]) == (502, "bad_gateway")
     hasty = http.get(f"{run.url}/hasty/slow", headers=ACME, timeout=PATIENCE)
     assert (hasty.status_code, hasty.json()["error"]) == (504, "gateway_timeout")
-    # Otherwise, the next test could take the end of this request for that of its own.
+    # Otherwise, the next test could mistake the end of this request for the end of its request.
     assert backends.echo.disconnected.wait(PATIENCE)
     # On a busy machine, the next response may also be late.
     until(lambda: http.get(f"{run.url}/hasty/x", headers=ACME, timeout=PATIENCE).ok)
