@@ -9,7 +9,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -52,14 +52,14 @@ def test_a_login_uses_a_registered_port(server: ExactServer, given: str | None) 
     for each in map(urlsplit, server.registered[:-1]):
         assert (each.hostname, each.path) == (expected.hostname, expected.path)
         assert each.port
-    assert server.redirected == server.registered[:1]
+    assert server.redirected[0] in server.registered[:-1]
 
 
 def test_a_later_login_uses_the_same_ports(server: ExactServer, tmp_path: Path) -> None:
     store = folder_store(tmp_path)
     assert status(server, store=store, subject="ann") == requests.codes.ok
     assert status(server, store=store, subject="bob") == requests.codes.ok
-    assert server.redirected == server.registered[:1] * 2
+    assert set(server.redirected) <= set(server.registered[:-1])
     assert server.statuses("/register") == [201]
 
 
@@ -69,7 +69,8 @@ def test_a_login_does_not_need_a_certain_port(server: ExactServer) -> None:
         def register(request: Request, _usual: Response) -> None:
             for each in map(urlsplit, json.loads(request.body)["redirect_uris"]):
                 if each.port:
-                    held.enter_context(socket.create_server(("127.0.0.1", each.port)))
+                    with suppress(OSError):  # another program has it
+                        held.enter_context(socket.create_server(("127.0.0.1", each.port)))
 
         server.script("/register", register)
         server.script("/authorize", lambda _request, _usual: None)
