@@ -54,12 +54,15 @@ def test_an_unreachable_store_is_degraded_while_tokens_in_memory_work(backends: 
             gateway(config(backends, store, ready="all", name="strict.toml")) as strict,
         ):
             assert get_status(run) == get_status(strict) == 200
-            assert run.ready()[1]["store"] == {"status": "ok"}
+            # A busy machine may take longer than the two seconds of a check, which fails then.
+            assert ready_when(run, "ok")[1]["store"] == {"status": "ok"}
             valkey.stop()
-            code, payload = ready_when(run, "degraded")
+            code, payload = until(
+                run.ready,
+                lambda found: "cannot be reached" in found[1]["store"].get("error_description", ""),
+            )
             assert (code, payload["ready"], payload["status"]) == (200, True, "degraded")
             assert payload["store"]["error"] == "store_save_failed"
-            assert "cannot be reached" in payload["store"]["error_description"]
             assert get_status(run) == 200
             assert ready_when(strict, "degraded")[0] == 503
             with gateway(config(backends, store, name="late.toml")) as late:
