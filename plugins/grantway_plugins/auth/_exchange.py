@@ -20,9 +20,9 @@ from ._step_up import StepUpChallenge, StepUpRequiredError
 _Steps = Generator[StepUpChallenge | Token | None, Token | None, Params | None]
 
 _UNAUTHORIZED = 401
-#: Most tokens that a request gets because its issuer may have changed. One of them may be of the
+#: Most searches for another issuer because of one request. A search may return a token of the
 #: former issuer, if another request has refreshed that token meanwhile.
-_MOST_RECONSIDERED = 3
+_MOST_SEARCHES = 3
 
 
 class StepUp(Protocol):
@@ -117,7 +117,7 @@ class Exchange(OneProcess):
         "_finder",
         "_method",
         "_presented",
-        "_reconsidered",
+        "_searches",
         "_source",
         "_step_up",
         "_timeout",
@@ -143,8 +143,8 @@ class Exchange(OneProcess):
         self._source = source
         self._step_up: StepUp | Literal[False] | None = step_up
         self._finder = finder
-        #: How often the finder has reconsidered the issuer.
-        self._reconsidered = 0
+        #: How often the finder has searched for another issuer.
+        self._searches = 0
         #: Whether the request was sent without a token.
         self._without_token = False
         self._timeout = timeout
@@ -196,7 +196,7 @@ class Exchange(OneProcess):
                 headers: Params | None = end.value
                 return headers
             if isinstance(challenge, Token):
-                token = self._found().token_of_other_issuer(challenge)
+                token = self._counted_finder().token_of_other_issuer(challenge)
             elif challenge is None or not self._step_up:
                 token = self._source.token(self._timeout)
             else:
@@ -218,7 +218,7 @@ class Exchange(OneProcess):
                 headers: Params | None = end.value
                 return headers
             if isinstance(challenge, Token):
-                token = await self._found().token_of_other_issuer_async(challenge)
+                token = await self._counted_finder().token_of_other_issuer_async(challenge)
             elif challenge is None or not self._step_up:
                 token = await self._source.token_async(self._timeout)
             else:
@@ -230,12 +230,12 @@ class Exchange(OneProcess):
                     error.response = response
                     raise
 
-    def _found(self) -> Finder:
-        """Return the finder, to look for another issuer."""
+    def _counted_finder(self) -> Finder:
+        """Return the finder, for one more search for another issuer."""
         finder = self._finder
         assert finder is not None  # _steps has checked it
-        self._reconsidered += 1
-        if self._reconsidered == _MOST_RECONSIDERED:
+        self._searches += 1
+        if self._searches == _MOST_SEARCHES:
             self._finder = None
         return finder
 
