@@ -73,7 +73,7 @@ def test_the_state_of_keys_is_known_without_waiting(
     resource = ProtectedResource(API, [AcceptedIssuer(own.url)], observer=seen)
     failing = until(lambda: resource.status()[own.url], lambda found: found.since)
     assert not failing.available
-    assert "names the issuer" in failing.problem
+    assert "names no issuer" in failing.problem
     with pytest.raises(VerificationUnavailableError) as caught:
         resource.verify(asked(f"Bearer {own.token('ann', API, header=AT_JWT)}"))
     assert caught.value.issuer == own.url

@@ -333,7 +333,7 @@ def test_keys_that_cannot_be_read_are_no_rejection(
     monkeypatch.setattr(cached_keys, "PAUSE", 0.0)
     usual, own_issuer.metadata = own_issuer.metadata, dict  # type: ignore[method-assign]
     resource = ProtectedResource(API, [AcceptedIssuer(own_issuer.url)])
-    assert "names the issuer" in resource.problems()[own_issuer.url]
+    assert "names no issuer" in resource.problems()[own_issuer.url]
     request = bearer(own_issuer.token("ann", API, header=AT_JWT))
     with pytest.raises(VerificationUnavailableError) as caught:
         resource.verify(request)
@@ -355,7 +355,7 @@ def test_an_unknown_key_is_no_rejection_while_keys_cannot_be_read(
     new = bearer(own_issuer.token("eve", API, header=AT_JWT))
     with monkeypatch.context() as broken:
         broken.setattr(own_issuer, "metadata", dict)
-        with pytest.raises(VerificationUnavailableError, match="names the issuer"):
+        with pytest.raises(VerificationUnavailableError, match="names no issuer"):
             resource.verify(new)
         assert resource.verify(second).subject == "bob"
     assert resource.verify(new).subject == "eve"

@@ -317,7 +317,7 @@ def test_readyz_shows_issuers_that_are_not_available(
 
     failing = until(inbound, lambda found: "since" in found)
     assert failing["status"] == "failing"
-    assert "names the issuer" in failing["error_description"]
+    assert "names no issuer" in failing["error_description"]
     monkeypatch.setattr(workloads, "metadata", usual)
     assert until(inbound, lambda found: found["status"] == "ok") == {"status": "ok"}
     runtime.components.close()
