@@ -127,6 +127,14 @@ class Credential:
         return max(0.0, min(state.recheck.refresh_left, ends_in))
 
     @property
+    def paused_for(self) -> float:
+        """Seconds until the next request to the provider after a failure; 0 if it is allowed now.
+
+        Without a token that is alive, ``token()`` waits for them.
+        """
+        return max(0.0, self._state.pause)
+
+    @property
     def alive(self) -> bool:
         """Whether there is a token that has not expired and was not rejected."""
         return self._state.alive

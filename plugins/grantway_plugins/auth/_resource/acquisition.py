@@ -60,6 +60,7 @@ def acquire_token(
         if isinstance(need.failure, InvalidClientException):
             if session.client.client_id == need.failed_client:
                 problem = need.failure
+                sessions.record_rejection(session, problem)
             else:
                 need = replace(need, failure=None)  # another caller has registered again
         if problem is None:

@@ -134,7 +134,7 @@ class ResourceLogin(OneProcess):
         found = self.provider
         if found is not None and not same_issuer_and_resource(current.provider, found):
             return None
-        if current.registered and isinstance(self.problem, InvalidClientException):
+        if current.registered and is_unknown_client(self.problem):
             # Another process may have registered the client again.
             before = current.client.client_id
             self._sessions.session = current = session_at(
@@ -164,7 +164,7 @@ class ResourceLogin(OneProcess):
         """Return the session at a provider, with a new registration if that is necessary."""
         before, forgotten = self.session, None
         if before is not None and before.provider.issuer == provider.issuer:
-            unknown = before.registered and isinstance(self.problem, InvalidClientException)
+            unknown = before.registered and is_unknown_client(self.problem)
             forgotten = before.client.client_id if unknown else None
         return self._sessions.prepare(provider, record, before, instead_of=forgotten)
 

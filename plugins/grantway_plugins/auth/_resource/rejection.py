@@ -17,6 +17,7 @@ from grantway._exceptions import (
     UnauthorizedClientException,
     UseDpopNonceError,
 )
+from grantway._transport.transient import is_failed, is_refused
 from grantway._types.token import Token
 
 #: Errors after which the refresh token is still valid.
@@ -40,12 +41,12 @@ def is_rejection(error: GrantwayError) -> bool:
 
     RFC 6749 section 5.2 requires ``invalid_grant``. Many servers return ``invalid_request`` or a
     nonstandard code, or JSON without a code. An HTML page may come from a proxy, so it says
-    nothing about the token.
+    nothing about the token. Nor does any code of a server that is busy or fails.
     """
     if error.token is not None:
         return False
     if isinstance(error, TokenError):
-        return not isinstance(error, _NOT_THE_TOKEN)
+        return not isinstance(error, _NOT_THE_TOKEN) and not _is_transient(error)
     return (
         type(error) is ResponseInvalidError
         and error.evidence.status in _REJECTED
@@ -53,16 +54,20 @@ def is_rejection(error: GrantwayError) -> bool:
     )
 
 
-def is_unknown_client(error: GrantwayError) -> bool:
+def _is_transient(error: TokenError) -> bool:
+    status = error.evidence.status or 0
+    return is_refused(status, error.error, {}, {}) or is_failed(status, error.error, {}, {})
+
+
+def is_unknown_client(error: Exception | None) -> bool:
     """Return whether the server does not know the client.
 
     Servers with an earlier version of MCP's Python SDK return ``unauthorized_client`` with the
     status of ``invalid_client``.
     """
-    unauthorized = isinstance(error, UnauthorizedClientException)
-    return isinstance(error, InvalidClientException) or (
-        unauthorized and error.evidence.status == _UNAUTHORIZED
-    )
+    if isinstance(error, UnauthorizedClientException):
+        return error.evidence.status == _UNAUTHORIZED
+    return isinstance(error, InvalidClientException)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,4 +88,9 @@ class Rejection:
         """Return whether a refresh of the stored token would be the same one."""
         mine = None if self.token is None else self.token.refresh_token
         other = None if token is None else token.refresh_token
-        return mine == other and time.monotonic() - self.at < _PAUSE
+        return mine == other
+
+    @property
+    def is_recent(self) -> bool:
+        """Whether the refresh must not be repeated yet."""
+        return time.monotonic() - self.at < _PAUSE

@@ -150,17 +150,30 @@ class Sessions(OneProcess):
             return None, error
         except GrantwayError as error:
             client_is_unknown = isinstance(error, InvalidClientException) and session.registered
-            if not client_is_unknown:
-                if not is_rejection(error):
-                    raise
-                stored = self.settings.store.load(credential.key)
-                self._rejection_of_refresh = Rejection(error, stored)
+            if not client_is_unknown and not is_rejection(error):
+                raise
+            self.record_rejection(session, error)
             return None, error
         return (token if need.met_by(token) else None), None
 
+    def record_rejection(self, session: Session, error: GrantwayError) -> None:
+        """Record that the provider rejected a refresh, or does not know the client."""
+        stored = self.settings.store.load(session.credential.key)
+        self._rejection_of_refresh = Rejection(error, stored)
+
+    def repeats_rejection(self, session: Session) -> bool:
+        """Return whether its credential would wait to repeat a rejected refresh.
+
+        Reads no store: another process may have stored a token since then.
+        """
+        credential = session.credential
+        rejected = self._rejection_of_refresh is not None
+        return rejected and not credential.alive and credential.paused_for > 0
+
     def _rejection(self, credential: Credential) -> GrantwayError | None:
         """Return the error of the last refresh if the next one would be the same."""
-        if (last := self._rejection_of_refresh) is None:
+        last = self._rejection_of_refresh
+        if last is None or not (last.is_recent or credential.paused_for > 0):
             return None
         stored = self.settings.store.load(credential.key)
         usable = stored is not None and not stored.expired() and not self._is_rejected(stored)

@@ -51,7 +51,7 @@ class ResourceTokens(OneProcess):
     def token(self, timeout: float | None = None) -> Token:
         """Return a valid token; log in if necessary."""
         session = self.sessions.session
-        if session is None:
+        if session is None or self.sessions.repeats_rejection(session):
             return self.jobs.wait(Need(), timeout)
         try:
             return session.credential.token(timeout)
@@ -62,7 +62,7 @@ class ResourceTokens(OneProcess):
     async def token_async(self, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - as token()
         """Return a valid token without blocking the event loop."""
         session = self.sessions.session
-        if session is None:
+        if session is None or self.sessions.repeats_rejection(session):
             return await self.jobs.wait_async(Need(), timeout)
         try:
             return await session.credential.token_async(timeout)

@@ -6,7 +6,9 @@ repeated the refresh forever, and users could not log in again.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ import grantway
 from grantway_plugins.auth import ResourceAuth
 from tests.plugins.auth.scripted_server import Request, Response, ScriptedServer
 from tests.plugins.auth.sites import Logins
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 HTML = {"Content-Type": "text/html"}
 REJECTIONS = [
@@ -36,6 +38,11 @@ FAILURES = [
     Response(403, b"<h1>Blocked</h1>", HTML),
     Response(200, b"<h1>Log in to this network</h1>", HTML),
     Response(404, {"message": "no such page"}),
+    Response(503, {"error": "access_denied"}),
+    Response(429, {"error": "invalid_request"}),
+    Response(500, {"error": "invalid_request"}),
+    Response(400, {"error": "too_many_requests"}),
+    Response(400, {"error": "InternalServerError"}),
 ]
 
 
@@ -101,8 +108,68 @@ def test_a_rejected_refresh_token_is_kept(server: ScriptedServer) -> None:
         with pytest.raises(grantway.GrantwayError):
             get(server, auth)
     answer(server, None)
-    assert get(server, auth) == requests.codes.ok
+    until(partial(_is_accepted, server, auth))
     assert len(logins.calls) == 2
+
+
+def _is_accepted(server: ScriptedServer, auth: ResourceAuth) -> bool:
+    try:
+        return get(server, auth) == requests.codes.ok
+    except grantway.LoginNeededError:
+        return False  # the refresh pauses for a moment
+
+
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        (REJECTIONS[0], "refresh_token is invalid"),
+        (Response(401, {"error": "invalid_client"}), "no longer knows the client"),
+    ],
+)
+def test_requests_do_not_wait_for_another_rejection(
+    server: ScriptedServer, response: Response, reason: str
+) -> None:
+    """Requests waited for the credential's pauses, which grow, and then could not get a login."""
+    store = grantway.default_registry().store("memory")
+    logged_in(server, Logins(), store=store)
+    answer(server, response)
+    auth = ResourceAuth(server.mcp, client_name="test", store=store)
+    for _ in range(5):
+        with pytest.raises(grantway.LoginNeededError, match=reason):
+            get(server, auth)
+    assert len(server.statuses("/token", grant_type="refresh_token")) <= 2
+
+
+def test_a_rejected_refresh_does_not_hide_the_token_of_another_process(
+    server: ScriptedServer,
+) -> None:
+    store = grantway.default_registry().store("memory")
+    logged_in(server, Logins(), store=store)
+    answer(server, REJECTIONS[0])
+    auth = ResourceAuth(server.mcp, client_name="test", store=store)
+    with pytest.raises(grantway.LoginNeededError):
+        get(server, auth)
+    logins = Logins()
+    other = ResourceAuth(server.mcp, client_name="test", store=store, login=logins)
+    assert get(server, other) == requests.codes.ok
+    assert get(server, auth) == requests.codes.ok
+    assert len(logins.calls) == 1
+
+
+def test_requests_on_an_event_loop_do_not_wait_either(server: ScriptedServer) -> None:
+    store = grantway.default_registry().store("memory")
+    logged_in(server, Logins(), store=store)
+    answer(server, REJECTIONS[0])
+    auth = ResourceAuth(server.mcp, client_name="test", store=store)
+    auth.invalidate(auth.token())
+
+    async def requests_of_one_loop() -> None:
+        for _ in range(5):
+            with pytest.raises(grantway.LoginNeededError, match="refresh_token is invalid"):
+                await auth.token_async()
+
+    asyncio.run(requests_of_one_loop())
+    assert len(server.statuses("/token", grant_type="refresh_token")) <= 2
 
 
 def test_without_a_login_the_error_names_the_reason(server: ScriptedServer) -> None:
@@ -135,3 +202,23 @@ def test_a_client_may_be_unknown_with_another_error(
     auth = ResourceAuth(server.mcp, client_name="test", login=logins, store=store, subject="bob")
     assert get(server, auth) == requests.codes.ok
     assert len(server.statuses("/register")) == registrations
+
+
+@pytest.mark.parametrize("error", ["unauthorized_client", "invalid_client"])
+def test_an_unknown_client_registers_again_after_its_refresh(
+    server: ScriptedServer, error: str
+) -> None:
+    """Otherwise a browser would show an error page of the server, and the login would not end."""
+    registered: list[str] = []
+
+    def register(_request: Request, usual: Response) -> Response:
+        assert isinstance(usual.body, dict)
+        registered.append(f"client-{len(registered) + 1}")
+        return usual._replace(body={**usual.body, "client_id": registered[-1]})
+
+    server.script("/register", register)
+    auth = logged_in(server, Logins())
+    answer(server, Response(401, {"error": error}))
+    assert get(server, auth) == requests.codes.ok
+    pages = [each.fields["client_id"] for each, _ in server.requests if each.path == "/authorize"]
+    assert pages == ["client-1", "client-2"]
