@@ -266,8 +266,9 @@ def test_new_connections_use_a_rotated_certificate(
         certificate: Any = stage.sock.getpeercert()
         seen.append(dict(pair for part in certificate["subject"] for pair in part)["commonName"])
         replace("second")
-        stage.send(faults.message(200, b"{}"))
-        return False  # the next request needs a new connection
+        # Announced, so that the next request does not use this connection before it is closed.
+        stage.send(faults.message(200, b"{}", {"Connection": "close"}))
+        return False
 
     def replace(name: str) -> None:
         mine = issue(folder, name, authority)
