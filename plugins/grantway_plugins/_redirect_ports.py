@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
+from grantway._exceptions import ConfigurationError
 from grantway._transport.http import is_loopback
 from grantway._types.token import Token
 from grantway_grants._callback import redirect_uris as with_each_port
@@ -28,6 +29,9 @@ def with_ports(redirect_uris: Iterable[str]) -> list[str]:
 
     Those on this machine without a port are preceded by the same URI with some ports, chosen at
     random, so that programs and users of a machine seldom choose the same.
+
+    Raises:
+        ConfigurationError: A redirect URI has an invalid host or port.
     """
     ports = [*random.sample(_RANGE, _COUNT), _ANY]
     return [
@@ -54,5 +58,11 @@ def ports_of(registration: Token, redirect_uri: str) -> tuple[int, ...] | None:
 
 
 def _lacks_port(uri: str) -> bool:
-    parts = urlsplit(uri)
-    return parts.scheme == "http" and parts.port is None and is_loopback(parts.hostname or "")
+    try:
+        parts = urlsplit(uri)
+        return parts.scheme == "http" and parts.port is None and is_loopback(parts.hostname or "")
+    except ValueError:
+        problem = f"{uri!r} has an invalid host or port; use a URL like http://127.0.0.1/callback"
+        raise ConfigurationError(
+            f"redirect_uri: {problem}.", errors={"redirect_uri": [problem]}
+        ) from None

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+import grantway
 from grantway_grants import authorization_code
 from grantway_plugins.auth import ResourceAuth
 from tests.plugins.auth.scripted_server import ExactServer, Request, Response, ScriptedServer
@@ -91,3 +92,11 @@ def test_a_program_that_chooses_the_address_gets_no_ports(server: ExactServer) -
         port = free.getsockname()[1]
     for choice in ({"redirect_uri": f"http://127.0.0.1:{port}/cb"}, {"ports": [port]}):
         assert status(server, login=partial(login, **choice)) == requests.codes.ok
+
+
+@pytest.mark.parametrize("given", ["http://127.0.0.1:99999/cb", "http://[::1/cb"])
+def test_an_invalid_redirect_uri_is_named(server: ExactServer, given: str) -> None:
+    with pytest.raises(grantway.ConfigurationError, match="^redirect_uri: ") as caught:
+        status(server, redirect_uri=given)
+    assert set(caught.value.errors) == {"redirect_uri"}
+    assert not server.statuses("/register")
