@@ -139,7 +139,7 @@ class Sessions(OneProcess):
         if need.reason is Reason.LOG_IN:
             return None, None
         credential = session.credential
-        if (rejection := self._rejection(credential)) is not None:
+        if (rejection := self._rejection(session)) is not None:
             return None, rejection
         try:
             token = credential.token()
@@ -149,8 +149,7 @@ class Sessions(OneProcess):
         except LoginNeededError as error:
             return None, error
         except GrantwayError as error:
-            client_is_unknown = isinstance(error, InvalidClientException) and session.registered
-            if not client_is_unknown and not is_rejection(error):
+            if not _is_final(error, session):
                 raise
             self.record_rejection(session, error)
             return None, error
@@ -166,16 +165,15 @@ class Sessions(OneProcess):
 
         Reads no store: another process may have stored a token since then.
         """
-        credential = session.credential
-        rejected = self._rejection_of_refresh is not None
-        return rejected and not credential.alive and credential.paused_for > 0
+        known = self._rejection_of_refresh is not None
+        return known and not session.credential.alive and _pauses_after_rejection(session)
 
-    def _rejection(self, credential: Credential) -> GrantwayError | None:
+    def _rejection(self, session: Session) -> GrantwayError | None:
         """Return the error of the last refresh if the next one would be the same."""
         last = self._rejection_of_refresh
-        if last is None or not (last.is_recent or credential.paused_for > 0):
+        if last is None or not (last.is_recent or _pauses_after_rejection(session)):
             return None
-        stored = self.settings.store.load(credential.key)
+        stored = self.settings.store.load(session.credential.key)
         usable = stored is not None and not stored.expired() and not self._is_rejected(stored)
         return last.error if last.is_of(stored) and not usable else None
 
@@ -244,6 +242,18 @@ class Sessions(OneProcess):
         """Drop the token of a session that was deleted from the store."""
         self._unsaved = None
         session.credential.forget()
+
+
+def _is_final(error: Exception | None, session: Session) -> bool:
+    """Return whether the provider rejected a refresh, or does not know a registered client."""
+    if isinstance(error, InvalidClientException):
+        return session.registered
+    return isinstance(error, GrantwayError) and is_rejection(error)
+
+
+def _pauses_after_rejection(session: Session) -> bool:
+    credential = session.credential
+    return credential.paused_for > 0 and _is_final(credential.last_error, session)
 
 
 def _is_of(session: Session, record: ResourceRecord) -> bool:

@@ -16,7 +16,13 @@ import requests
 
 import grantway
 from grantway_plugins.auth import ResourceAuth
-from tests.plugins.auth.scripted_server import Request, Response, ScriptedServer
+from grantway_plugins.auth._resource import rejection
+from tests.plugins.auth.scripted_server import (
+    ISSUER_METADATA,
+    Request,
+    Response,
+    ScriptedServer,
+)
 from tests.plugins.auth.sites import Logins
 from tests.waiting import PATIENCE, until
 
@@ -138,6 +144,31 @@ def test_requests_do_not_wait_for_another_rejection(
         with pytest.raises(grantway.LoginNeededError, match=reason):
             get(server, auth)
     assert len(server.statuses("/token", grant_type="refresh_token")) <= 2
+
+
+def test_an_outage_after_a_rejection_is_no_rejection(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many servers keep the refresh token, so that it is the one that they rejected before."""
+    monkeypatch.setattr(rejection, "_PAUSE", 0.0)
+    logins = Logins()
+    auth = logged_in(server, logins)
+    answer(server, REJECTIONS[0])
+    logins.fail = grantway.FlowCancelledError("The user closed the window.")
+    with pytest.raises(grantway.FlowCancelledError):
+        get(server, auth)
+    answer(server, Response(200, {"access_token": "next", "token_type": "Bearer"}))
+    server.tokens.add("next")
+    until(partial(_is_accepted, server, auth))
+    auth._tokens.jobs.failures.clear()
+    searches = len(server.statuses(ISSUER_METADATA))
+    server.revoke_tokens()
+    answer(server, Response(503, {"error": "server_error"}))
+    for _ in range(2):
+        with pytest.raises(grantway.TransportError):
+            get(server, auth)
+    assert len(logins.calls) == 2
+    assert len(server.statuses(ISSUER_METADATA)) == searches  # those of logins
 
 
 def test_a_rejected_refresh_does_not_hide_the_token_of_another_process(
