@@ -286,7 +286,7 @@ def test_accepts_the_spellings_of_browsers(proxy: str, values: dict[str, str]) -
         assert opened.recv(100) == ECHOED
 
 
-@pytest.mark.parametrize("name", PROXIES)
+@pytest.mark.parametrize("name", [*PROXIES, "traefik", "caddy"])
 def test_checks_pages_if_the_gateway_verifies_no_caller(
     name: str, server: SocketServer, tmp_path: Path
 ) -> None:
@@ -295,6 +295,7 @@ def test_checks_pages_if_the_gateway_verifies_no_caller(
         backends = make_backends(issuer, (EchoUpstream(), server.url), tmp_path)
         tables = backends.provider() + backends.route("chat")
         with behind(name, backends, tables) as url:
+            until(lambda: status(f"{url}/chat/plain") == 200)
             connect(f"{url}/chat", hello, Origin=url)
             server.handshakes.clear()
             assert refused(f"{url}/chat", Origin="https://evil.example") == 403

@@ -22,6 +22,8 @@ from grantway_plugins.server._http.wire import WireResponse
 from .browser_rule import BrowserRule
 from .cached_responses import NO_STORE, ROUTE, WEBSOCKET
 
+#: A header that browsers send with each WebSocket handshake, and that Traefik and Caddy pass on.
+_HANDSHAKE = b"sec-websocket-version"
 #: The response to a request that belongs to no route.
 NO_ROUTE = WireResponse(404, (NO_STORE,), b"")
 
@@ -66,7 +68,7 @@ class Decision:
         """
         self._check_spelling(scope)
         route, _, protocol = first(scope, ROUTE).partition(" ")
-        if protocol == WEBSOCKET:
+        if protocol == WEBSOCKET or any(name == _HANDSHAKE for name, _ in scope["headers"]):
             self._browsers.check_forwarded_handshake(host, scope["headers"])
         found = await self._upstream.prepare_async(context)
         if found is not None and route not in {"", found.route.name}:

@@ -323,3 +323,11 @@ def test_the_origin_of_a_websocket_handshake_is_checked(run: GatewayProcess, env
     assert nginx(run, "/orders", **handshake, **page).status_code == 403
     forwarded = {"Origin": "http://localhost:8080", "X-Forwarded-Host": "localhost:8080"}
     assert nginx(run, "/orders", **handshake, **forwarded).status_code == 200
+
+
+def test_traefik_and_caddy_need_not_say_that_a_request_is_a_handshake(run: GatewayProcess) -> None:
+    handshake = {**ACME, "Sec-WebSocket-Version": "13"}
+    assert forward_auth(run, "/orders", **handshake).status_code == 200
+    page = {"Origin": "https://evil.example"}
+    assert forward_auth(run, "/orders", **handshake, **page).status_code == 403
+    assert forward_auth(run, "/orders", **ACME, **page).status_code == 200
