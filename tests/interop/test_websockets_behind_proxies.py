@@ -6,7 +6,7 @@ import asyncio
 import socket
 import socketserver
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar
@@ -22,10 +22,16 @@ from tests.interop.proxies import printed
 from tests.interop.test_gateway_behind_proxies import RUN
 from tests.plugins.gateway.running.conftest import Backends, make_backends
 from tests.plugins.gateway.running.programs import PATIENCE, EchoUpstream, gateway
+from tests.plugins.gateway.running.socket_client import (
+    ACME,
+    hello,
+    rejected_status,
+    talk,
+    use_websocket,
+)
 from tests.plugins.gateway.running.socket_servers import (
     ECHOED,
     FRAME,
-    MIB,
     SocketServer,
     handshake,
     socket_server,
@@ -37,9 +43,7 @@ pytestmark = pytest.mark.slow
 
 PROXIES = ("nginx", "envoy", "envoy-grpc")
 API = "https://api.example.com"
-ACME = {"X-Tenant": "acme"}
 LISTED = "https://app.example.com"
-Use = Callable[[aiohttp.ClientWebSocketResponse], Awaitable[None]]
 
 
 @pytest.fixture(scope="module")
@@ -143,41 +147,6 @@ def status(url: str) -> int:
     return asyncio.run(main())
 
 
-def connect(url: str, use: Use, **headers: str) -> None:
-    """Open a WebSocket, and use it."""
-
-    async def main() -> None:
-        async with (
-            aiohttp.ClientSession() as session,
-            session.ws_connect(
-                url,
-                headers={**ACME, **headers},
-                protocols=["chat"],
-                max_msg_size=0,
-                timeout=aiohttp.ClientWSTimeout(ws_close=PATIENCE),
-            ) as client,
-        ):
-            await use(client)
-
-    asyncio.run(asyncio.wait_for(main(), 2 * PATIENCE))
-
-
-def refused(url: str, **headers: str) -> int:
-    """Return the status of a rejected handshake."""
-
-    async def fail(_client: aiohttp.ClientWebSocketResponse) -> None:
-        raise AssertionError
-
-    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
-        connect(url, fail, **headers)
-    return caught.value.status
-
-
-async def hello(client: aiohttp.ClientWebSocketResponse) -> None:
-    await client.send_str("hello")
-    assert await client.receive_str() == "hello"
-
-
 def send(url: str, data: bytes) -> socket.socket:
     parts = urlsplit(url)
     connection = socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE)
@@ -189,17 +158,7 @@ def send(url: str, data: bytes) -> socket.socket:
 def test_relays_messages_after_a_handshake_with_the_token(
     proxy: str, server: SocketServer, route: str
 ) -> None:
-    async def talk(client: aiohttp.ClientWebSocketResponse) -> None:
-        assert client.protocol == "chat"
-        await hello(client)
-        for size in (0, 125, 65_536, 4 * MIB):
-            await client.send_bytes(b"\x00\xff" * (size // 2))
-            assert await client.receive_bytes() == b"\x00\xff" * (size // 2)
-        await client.send_str("bye")
-        assert (await client.receive()).type is aiohttp.WSMsgType.CLOSE
-        assert client.close_code == 4000
-
-    connect(f"{proxy}/{route}/room?x=1", talk, Authorization="Bearer own", Cookie="a=1")
+    use_websocket(f"{proxy}/{route}/room?x=1", talk, Authorization="Bearer own", Cookie="a=1")
     [headers] = server.handshakes
     until(lambda: server.ended == 1)
     assert headers["authorization"].startswith("Bearer gwa_")
@@ -212,7 +171,7 @@ def test_handshakes_and_other_requests_get_the_same_token(proxy: str, server: So
     """Also if the proxy caches it."""
     for _ in range(3):
         assert status(f"{proxy}/chat/plain") == 200
-        connect(f"{proxy}/chat", hello)
+        use_websocket(f"{proxy}/chat", hello)
     assert len(server.handshakes) == 6
     assert len({each["authorization"] for each in server.handshakes}) == 1
     assert "upgrade" not in server.handshakes[0]
@@ -226,12 +185,12 @@ def test_rejected_handshakes_reach_no_upstream(
         own = workloads.token("ann", API, header=header, org_id="acme", scope=scope)
         return f"Bearer {own}"
 
-    assert refused(f"{proxy}/chat", **{"X-Tenant": ""}) == 403
-    assert refused(f"{proxy}/verified") == 401
-    assert refused(f"{proxy}/verified", Authorization=token("other")) == 403
-    assert refused(f"{proxy}/nothing") == 404
+    assert rejected_status(f"{proxy}/chat", **{"X-Tenant": ""}) == 403
+    assert rejected_status(f"{proxy}/verified") == 401
+    assert rejected_status(f"{proxy}/verified", Authorization=token("other")) == 403
+    assert rejected_status(f"{proxy}/nothing") == 404
     assert server.handshakes == []
-    connect(f"{proxy}/verified", hello, Authorization=token("read"))
+    use_websocket(f"{proxy}/verified", hello, Authorization=token("read"))
     assert server.handshakes[0]["authorization"].startswith("Bearer gwa_")
 
 
@@ -256,7 +215,7 @@ def test_rejects_handshakes_of_other_sites(
 ) -> None:
     assert status(f"{proxy}/{route}/plain") == 200  # caches a token
     server.handshakes.clear()
-    assert refused(f"{proxy}/{route}", **headers) == 403
+    assert rejected_status(f"{proxy}/{route}", **headers) == 403
     assert server.handshakes == []
 
 
@@ -273,7 +232,7 @@ def test_rejects_handshakes_of_other_sites(
 def test_accepts_own_and_listed_pages_and_programs(
     proxy: str, server: SocketServer, headers: dict[str, str]
 ) -> None:
-    connect(f"{proxy}/chat", hello, **headers)
+    use_websocket(f"{proxy}/chat", hello, **headers)
     assert len(server.handshakes) == 1
 
 
@@ -296,15 +255,15 @@ def test_checks_pages_if_the_gateway_verifies_no_caller(
         tables = backends.provider() + backends.route("chat")
         with behind(name, backends, tables) as url:
             until(lambda: status(f"{url}/chat/plain") == 200)
-            connect(f"{url}/chat", hello, Origin=url)
+            use_websocket(f"{url}/chat", hello, Origin=url)
             server.handshakes.clear()
-            assert refused(f"{url}/chat", Origin="https://evil.example") == 403
-            assert refused(f"{url}/chat", **{"Sec-Fetch-Site": "cross-site"}) == 403
+            assert rejected_status(f"{url}/chat", Origin="https://evil.example") == 403
+            assert rejected_status(f"{url}/chat", **{"Sec-Fetch-Site": "cross-site"}) == 403
             assert server.handshakes == []
 
 
 def test_accepts_a_page_of_the_proxy_itself(proxy: str, server: SocketServer) -> None:
-    connect(f"{proxy}/chat", hello, Origin=proxy)
+    use_websocket(f"{proxy}/chat", hello, Origin=proxy)
     assert len(server.handshakes) == 1
 
 
@@ -377,7 +336,7 @@ def test_closes_a_socket_that_is_idle_for_idle_timeout(proxy: str, server: Socke
         assert (await client.receive()).type is aiohttp.WSMsgType.CLOSED
         assert client.close_code == aiohttp.WSCloseCode.ABNORMAL_CLOSURE
 
-    connect(f"{proxy}/idle", idle)
+    use_websocket(f"{proxy}/idle", idle)
     until(lambda: server.ended == 1)
 
 

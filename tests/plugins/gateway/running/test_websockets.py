@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,6 +19,13 @@ from tests.faults import FaultServer, raw
 from tests.interop.chromium import chromium
 from tests.plugins.gateway.running.conftest import Backends
 from tests.plugins.gateway.running.programs import PATIENCE, GatewayProcess, gateway
+from tests.plugins.gateway.running.socket_client import (
+    Use,
+    hello,
+    rejected_status,
+    talk,
+    use_websocket,
+)
 from tests.plugins.gateway.running.socket_servers import (
     ECHOED,
     FRAME,
@@ -30,7 +37,6 @@ from tests.plugins.gateway.running.socket_servers import (
 from tests.raw_http import read_all, read_response
 from tests.waiting import until
 
-ACME = {"X-Tenant": "acme"}
 PORTS = 'listen = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\nhosts = ["x"]\n'
 
 
@@ -59,42 +65,14 @@ def running(
         assert "Traceback" not in found.log
 
 
-Use = Callable[[aiohttp.ClientWebSocketResponse], Awaitable[None]]
-
-
 def connect(run: GatewayProcess, use: Use, path: str = "", **headers: str) -> None:
     """Open a WebSocket through the gateway, and use it."""
-
-    async def main() -> None:
-        async with (
-            aiohttp.ClientSession() as session,
-            session.ws_connect(
-                f"{run.url}/chat{path}",
-                headers={**ACME, **headers},
-                protocols=["chat"],
-                max_msg_size=0,
-                timeout=aiohttp.ClientWSTimeout(ws_close=PATIENCE),
-            ) as client,
-        ):
-            await use(client)
-
-    asyncio.run(asyncio.wait_for(main(), 2 * PATIENCE))
+    use_websocket(f"{run.url}/chat{path}", use, **headers)
 
 
 def refused(run: GatewayProcess, path: str = "", **headers: str) -> int:
     """Return the status of a rejected handshake."""
-
-    async def fail(_client: aiohttp.ClientWebSocketResponse) -> None:
-        raise AssertionError
-
-    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
-        connect(run, fail, path, **headers)
-    return caught.value.status
-
-
-async def hello(client: aiohttp.ClientWebSocketResponse) -> None:
-    await client.send_str("hello")
-    assert await client.receive_str() == "hello"
+    return rejected_status(f"{run.url}/chat{path}", **headers)
 
 
 def open_socket(run: GatewayProcess) -> socket.socket:
@@ -105,16 +83,6 @@ def open_socket(run: GatewayProcess) -> socket.socket:
 def test_relays_messages_after_a_handshake_with_the_token(
     backends: Backends, server: SocketServer
 ) -> None:
-    async def talk(client: aiohttp.ClientWebSocketResponse) -> None:
-        assert client.protocol == "chat"
-        await hello(client)
-        for size in (0, 125, 65_536, 4 * MIB):
-            await client.send_bytes(b"\x00\xff" * (size // 2))
-            assert await client.receive_bytes() == b"\x00\xff" * (size // 2)
-        await client.send_str("bye")
-        assert (await client.receive()).type is aiohttp.WSMsgType.CLOSE
-        assert client.close_code == 4000
-
     with running(backends, server.url) as run:
         connect(run, talk, "/room?x=1", Authorization="Bearer own", Cookie="a=1")
         (headers,) = server.handshakes
