@@ -12,7 +12,7 @@ from concurrent.futures import CancelledError
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from grantway._exceptions import FlowCancelledError
+from grantway._exceptions import FlowCancelledError, GrantwayError
 from grantway._transport.deadline import Deadline
 from grantway._types.callables import is_async, is_unfinished, kind_of
 from grantway._types.token import Token
@@ -109,6 +109,8 @@ class LoginCall:
 
     def interrupted_by(self, error: Exception) -> bool:
         """Return whether the login failed without a decision of the user or of the provider."""
+        if isinstance(error, GrantwayError) and error.evidence.step == "registration":
+            return False  # each attempt may count toward a limit of the provider
         interrupted = isinstance(error, LoginInterruptedError)
         return interrupted or not self.called or self.cancel.is_set()
 

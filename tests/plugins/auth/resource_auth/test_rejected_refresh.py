@@ -16,7 +16,7 @@ import requests
 
 import grantway
 from grantway_plugins.auth import ResourceAuth
-from grantway_plugins.auth._resource import rejection
+from grantway_plugins.auth._resource import login_failures, rejection
 from tests.plugins.auth.scripted_server import (
     ISSUER_METADATA,
     Request,
@@ -253,3 +253,35 @@ def test_an_unknown_client_registers_again_after_its_refresh(
     assert get(server, auth) == requests.codes.ok
     pages = [each.fields["client_id"] for each, _ in server.requests if each.path == "/authorize"]
     assert pages == ["client-1", "client-2"]
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (Response(403, {"error": "access_denied"}), grantway.AccessDeniedException),
+        (Response(403, {"message": "Forbidden"}), grantway.ResponseInvalidError),
+        (Response(429, {}), grantway.ProviderUnavailableError),
+    ],
+)
+def test_a_rejected_registration_is_not_repeated_for_each_request(
+    server: ScriptedServer,
+    monkeypatch: pytest.MonkeyPatch,
+    response: Response,
+    expected: type[Exception],
+) -> None:
+    """Providers limit registrations, and each attempt may count."""
+    monkeypatch.setattr(login_failures, "_SHORT_PAUSE", PATIENCE)
+    server.script("/register", lambda _request, _usual: response)
+    auth = ResourceAuth(server.mcp, client_name="test", login=Logins())
+    with pytest.raises(expected):
+        get(server, auth)
+    for _ in range(3):
+        with pytest.raises(
+            grantway.LoginNeededError, match=r"the login \d+ s ago failed"
+        ) as caught:
+            get(server, auth)
+        assert isinstance(caught.value.__cause__, expected)
+    assert len(server.statuses("/register")) == 1
+    server.script("/register", lambda _request, _usual: None)
+    assert auth.log_in().access_token  # the program may ask for a login at any time
+    assert get(server, auth) == requests.codes.ok
