@@ -12,7 +12,6 @@ from grantway._exceptions import ConfigurationError, InsecureEndpointError
 from grantway._transport.http import require_secure
 
 _HIGHEST_PORT = 65535
-_PORTS = _HIGHEST_PORT + 1
 #: Number of free ports to try until one is free on both addresses of ``localhost``.
 _FREE_PORTS = 8
 #: An IPv6 address must be in brackets if a port follows.
@@ -70,7 +69,8 @@ class Callback:
             )
         hosts = _LOCALHOST if host == "localhost" else (host,)
         chosen = choice or tuple(each for each in (port or redirect.port,) if each)
-        if chosen[-1:] in {(), (0,)} and redirect.scheme != "http":
+        takes_any = chosen[-1:] in {(), (0,)}
+        if takes_any and redirect.scheme != "http":
             raise _wrong(
                 "listen", f'must include the port that a proxy forwards to, like "{host}:8765".'
             )
@@ -78,7 +78,7 @@ class Callback:
         return cls(
             redirect=redirect,
             hosts=hosts,
-            ports=(*chosen[:-1], *any_port) if chosen[-1:] in {(), (0,)} else chosen,
+            ports=(*chosen[:-1], *any_port) if takes_any else chosen,
             adds_port=redirect.scheme == "http" and not redirect.port,
         )
 
@@ -121,7 +121,11 @@ def check_ports(ports: Sequence[int] | None) -> tuple[int, ...]:
         raise _wrong("ports", rule)
     for number, port in enumerate(ports, 1):
         least = 0 if number == len(ports) > 1 else 1
-        if isinstance(port, bool) or not isinstance(port, int) or port not in range(least, _PORTS):
+        if (
+            isinstance(port, bool)
+            or not isinstance(port, int)
+            or not least <= port <= _HIGHEST_PORT
+        ):
             raise _wrong("ports", rule)
     return tuple(ports)
 
